@@ -1,0 +1,59 @@
+"""cocoop: conditional prompt learning for CLIP, exact and at the price of unconditional prompts.
+
+Public names are loaded on first use, so that `import cocoop` and `cocoop --help` answer at once.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from cocoop.classifier import PromptClassifier
+    from cocoop.clip import CLIP
+    from cocoop.data import Example, base_to_new, sample_few_shot
+    from cocoop.errors import CocoopError, InputError, RunError
+    from cocoop.methods import METHODS, CoCoOp, CoOp, ZeroShot
+
+if TYPE_CHECKING:
+    __version__: str
+
+_HOME = {
+    "CLIP": "cocoop.clip",
+    "CoCoOp": "cocoop.methods",
+    "CoOp": "cocoop.methods",
+    "CocoopError": "cocoop.errors",
+    "Example": "cocoop.data",
+    "InputError": "cocoop.errors",
+    "METHODS": "cocoop.methods",
+    "PromptClassifier": "cocoop.classifier",
+    "RunError": "cocoop.errors",
+    "ZeroShot": "cocoop.methods",
+    "base_to_new": "cocoop.data",
+    "sample_few_shot": "cocoop.data",
+}
+
+__all__ = [
+    "CLIP",
+    "METHODS",
+    "CoCoOp",
+    "CoOp",
+    "CocoopError",
+    "Example",
+    "InputError",
+    "PromptClassifier",
+    "RunError",
+    "ZeroShot",
+    "base_to_new",
+    "sample_few_shot",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        return import_module("importlib.metadata").version("cocoop")
+    if name not in _HOME:
+        raise AttributeError(f"module 'cocoop' has no attribute {name!r}; it has {', '.join(__all__)}")
+    return getattr(import_module(_HOME[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,53 @@
+"""Class names: how prompts spell them, and which lists of them cannot work.
+
+At the bottom of the package, because both `data` and `methods` need the rule.
+"""
+
+from collections.abc import Sequence
+
+from cocoop.errors import InputError
+
+
+def prompt_name(name: str) -> str:
+    """Spell a class name as it stands in a prompt: `_` becomes a space, outer blanks go, case stays.
+
+    Source: CoOp:trainers/cocoop.py and coop.py @ ff61507c, `name.replace("_", " ")`. The original does not
+    strip; CLIP's tokenizer ignores outer blanks, so the tokens are the same.
+    """
+    return name.replace("_", " ").strip()
+
+
+def check_spelling(names: Sequence[str]) -> None:
+    """Raise `InputError` for an empty list, or a name that is empty once `_` is read as a space."""
+    if not names:
+        raise InputError("class names: expected at least one; got an empty list. Give one name per class.")
+    for name in names:
+        if not prompt_name(name):
+            raise InputError(
+                f"class names: expected words in every name; got {name!r}, empty once '_' is read as a space. "
+                "Rename that class."
+            )
+
+
+def check_class_names(names: Sequence[str]) -> None:
+    """Raise `InputError` unless every name can be told from every other in a prompt.
+
+    Refused, beside what `check_spelling` refuses: two names that are equal after the clean-up of prompts (`_` as
+    space, blanks collapsed, case folded; CLIP's tokenizer collapses and lower-cases too, so two such classes
+    would get one and the same prompt). One class alone is allowed.
+    """
+    check_spelling(names)
+    seen: dict[str, str] = {}
+    for name in names:
+        key = " ".join(prompt_name(name).split()).casefold()
+        if not key:
+            raise InputError(
+                f"class names: expected words in every name; got {name!r}, empty once '_' is read as a "
+                "space. Rename that class."
+            )
+        if key in seen:
+            raise InputError(
+                f"class names: expected all different; got {seen[key]!r} and {name!r}, which read the "
+                "same in a prompt. Rename or merge them."
+            )
+        seen[key] = name

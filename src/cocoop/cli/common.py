@@ -1,0 +1,42 @@
+"""Options that several commands share, and printing."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+RunFolder = Annotated[Path, typer.Argument(help="A run folder, as `cocoop train --out` leaves it.")]
+Clip = Annotated[
+    str,
+    typer.Option(
+        help='"tiny" (bundled, for trials), a Hugging Face folder, or a hub id. For photographs: '
+        "openai/clip-vit-base-patch16."
+    ),
+]
+OtherClip = Annotated[
+    str | None,
+    typer.Option("--clip", help="The CLIP, if it lies elsewhere now than when the prompt was learned."),
+]
+Classes = Annotated[
+    str | None, typer.Option(help='Other class names, comma-separated: --classes "cat,dog,red panda".')
+]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps, ...")]
+Dtype = Annotated[str, typer.Option(help="auto, float32, float16, bfloat16 or float64.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
+
+
+def split_names(classes: str) -> list[str]:
+    """ "cat, dog" -> ["cat", "dog"]."""
+    return [name.strip() for name in classes.split(",")]
+
+
+def note(text: str) -> None:
+    """Say something about the run on stderr."""
+    print(text, file=sys.stderr)
+
+
+def print_json(content: Any) -> None:
+    """Print one JSON document on stdout."""
+    print(json.dumps(content, indent=2, ensure_ascii=False))

@@ -1,0 +1,82 @@
+"""`cocoop evaluate`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cocoop.cli.common import (
+    AsJson,
+    Classes,
+    Device,
+    Dtype,
+    OtherClip,
+    RunFolder,
+    note,
+    print_json,
+    split_names,
+)
+
+
+def evaluate(
+    run: RunFolder,
+    images: Annotated[Path, typer.Argument(help="A folder with one sub-folder of images per class.")],
+    classes: Classes = None,
+    folder_classes: Annotated[
+        bool,
+        typer.Option("--folder-classes", help="Classify into the folder's classes, not those trained on."),
+    ] = False,
+    include_training: Annotated[
+        bool, typer.Option("--include-training", help="Score the images it was trained on, too.")
+    ] = False,
+    clip: OtherClip = None,
+    device: Device = "auto",
+    dtype: Dtype = "auto",
+    as_json: AsJson = False,
+) -> None:
+    """Score a learned prompt on labelled images: accuracy, macro-F1, calibration, and every class.
+
+    Images it was trained on are recognised and left out.
+
+    Examples:
+      cocoop evaluate my-run photos/
+
+      cocoop evaluate my-run other-photos/ --folder-classes
+    """
+    from cocoop.classifier import PromptClassifier
+    from cocoop.data import read_folder
+    from cocoop.errors import InputError
+    from cocoop.protocols import not_trained_on
+    from cocoop.reports import text_table
+
+    examples = read_folder(images)
+    classifier = PromptClassifier.load(run, clip, device, dtype)
+    if folder_classes:
+        classifier.set_classes(list(dict.fromkeys(example.class_name for example in examples)))
+    elif classes is not None:
+        classifier.set_classes(split_names(classes))
+    scored = examples if include_training else not_trained_on(classifier, examples)
+    if not scored:
+        raise InputError(
+            f"{images}: expected images that {run} was not trained on; all {len(examples)} were. "
+            "Give other images, or add --include-training."
+        )
+    if len(scored) < len(examples):
+        note(f"note: left out {len(examples) - len(scored)} images that {run} was trained on")
+    metrics = classifier.evaluate(
+        [example.path for example in scored], [example.class_name for example in scored]
+    )
+    if as_json:
+        print_json(metrics.as_dict())
+        return
+    figures = {
+        "images": f"{metrics.n:,}",
+        "accuracy, %": f"{metrics.accuracy:.2f}",
+        "macro-F1, %": f"{metrics.macro_f1:.2f}",
+        "mean per-class accuracy, %": f"{metrics.mean_per_class_accuracy:.2f}",
+        "expected calibration error, %": f"{metrics.expected_calibration_error:.2f}",
+    }
+    print(text_table(["figure", "value"], [list(row) for row in figures.items()]))
+    print()
+    per_class = [[name, f"{value:.2f}"] for name, value in metrics.per_class_accuracy.items()]
+    print(text_table(["class", "accuracy, %"], per_class))

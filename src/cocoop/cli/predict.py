@@ -1,0 +1,44 @@
+"""`cocoop predict`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cocoop.cli.common import AsJson, Classes, Device, Dtype, OtherClip, RunFolder, print_json, split_names
+
+
+def predict(
+    run: RunFolder,
+    images: Annotated[list[Path], typer.Argument(help="Image files.")],
+    classes: Classes = None,
+    top: Annotated[int, typer.Option(min=1, help="Print this many classes per image, best first.")] = 1,
+    clip: OtherClip = None,
+    device: Device = "auto",
+    dtype: Dtype = "auto",
+    as_json: AsJson = False,
+) -> None:
+    """Classify image files: prints file, class and probability in percent, separated by tabs.
+
+    Examples:
+      cocoop predict my-run *.jpg
+
+      cocoop predict my-run photo.jpg --classes "cat,dog,red panda" --top 3
+    """
+    from cocoop.classifier import PromptClassifier
+
+    classifier = PromptClassifier.load(run, clip, device, dtype)
+    if classes is not None:
+        classifier.set_classes(split_names(classes))
+    probabilities = classifier.predict_proba(images)
+    found = []
+    for path, row in zip(images, probabilities, strict=True):
+        best = (-row).argsort(kind="stable")[:top]
+        found += [
+            {"image": str(path), "class": str(classifier.classes_[k]), "probability": row[k]} for k in best
+        ]
+    if as_json:
+        print_json(found)
+        return
+    for entry in found:
+        print(f"{entry['image']}\t{entry['class']}\t{100 * entry['probability']:.1f}")

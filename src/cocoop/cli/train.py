@@ -1,0 +1,92 @@
+"""`cocoop train`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cocoop.cli.common import AsJson, Clip, Device, Dtype, note, print_json
+
+
+def train(
+    images: Annotated[Path, typer.Argument(help="A folder with one sub-folder of images per class.")],
+    out: Annotated[Path, typer.Option(help="The run folder to write; must be new.")],
+    method: Annotated[str, typer.Option(help="cocoop, coop or zero-shot.")] = "cocoop",
+    clip: Clip = "tiny",
+    shots: Annotated[int, typer.Option(help="Training images per class, picked by the seed.")] = 16,
+    seed: Annotated[int, typer.Option(help="Any integer; the same seed gives the same run.")] = 1,
+    epochs: Annotated[
+        int | None, typer.Option(help="Default: the paper's, 10 for cocoop, 200 for coop.")
+    ] = None,
+    batch_size: Annotated[
+        int | None, typer.Option(help="Default: the paper's, 1 for cocoop, 32 for coop.")
+    ] = None,
+    lr: Annotated[float, typer.Option(help="Learning rate at the top of the schedule.")] = 0.002,
+    context: Annotated[str, typer.Option(help="Words the learned context starts from.")] = "a photo of a",
+    random_context: Annotated[
+        int | None, typer.Option(metavar="M", help="Start from M random vectors instead of words.")
+    ] = None,
+    class_specific: Annotated[
+        bool, typer.Option("--class-specific", help="coop only: a context for every class.")
+    ] = False,
+    class_position: Annotated[str, typer.Option(help="coop only: end, middle or front.")] = "end",
+    template: Annotated[
+        list[str] | None,
+        typer.Option(help="zero-shot only: a text with {} for the name; give several to average."),
+    ] = None,
+    no_augment: Annotated[
+        bool, typer.Option("--no-augment", help="No random crops and flips; faster.")
+    ] = False,
+    device: Device = "auto",
+    dtype: Dtype = "auto",
+    as_json: AsJson = False,
+) -> None:
+    """Learn a prompt from a folder of images, and score it on the images it did not learn from.
+
+    Examples:
+      cocoop train photos/ --out my-run
+
+      cocoop train photos/ --out my-run --clip openai/clip-vit-base-patch16 --shots 8
+
+      cocoop train photos/ --out my-run --method coop --random-context 16
+    """
+    from cocoop.classifier import PromptClassifier
+    from cocoop.data import read_folder
+    from cocoop.protocols import fit_and_score
+    from cocoop.results import check_new
+
+    check_new(out)
+    examples = read_folder(images)
+    if clip == "tiny":
+        note(
+            "note: the bundled CLIP 'tiny' is for trials; for photographs add --clip openai/clip-vit-base-patch16"
+        )
+    classifier = PromptClassifier(
+        method=method,
+        clip=clip,
+        shots=shots,
+        seed=seed,
+        epochs=epochs,
+        batch_size=batch_size,
+        lr=lr,
+        context=None if random_context is not None else context,
+        context_length=random_context,
+        class_specific=class_specific,
+        class_position=class_position,
+        templates=tuple(template) if template else ("a photo of a {}.",),
+        augment=not no_augment,
+        device=device,
+        dtype=dtype,
+    )
+    results = fit_and_score(classifier, examples)
+    folder = classifier.save(out, results)
+    if as_json:
+        print_json({"run": str(folder), "training_images": len(classifier.picked_), **results})
+        return
+    print(f"learned from {len(classifier.picked_)} images of {len(classifier.classes_)} classes: {folder}")
+    if results["held_out_images"]:
+        print(f"on the {results['held_out_images']:,} other images, accuracy in percent:")
+        print(f"  zero-shot  {results['zero_shot_accuracy']:6.2f}")
+        print(f"  {method:<9}  {results['accuracy']:6.2f}")
+    else:
+        print("no images are left to score it on; use fewer shots or evaluate it on other images")

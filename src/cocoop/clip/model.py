@@ -1,0 +1,141 @@
+"""`CLIP`: two frozen towers, a tokenizer and a transform, loaded from wherever a CLIP can come from."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.nn import functional as F
+
+from cocoop.clip.loading import ImageTower, Parts, load_parts
+from cocoop.clip.prompts import Prompts, Symbols
+from cocoop.clip.text import TextTower
+from cocoop.clip.tokens import Tokenizer, check_tokenizer, token_ids
+from cocoop.clip.transforms import Preprocess
+from cocoop.errors import InputError, expect_choice
+from cocoop.shapes import expect_shape
+
+_DTYPES = {
+    "float32": torch.float32,
+    "float16": torch.float16,
+    "bfloat16": torch.bfloat16,
+    "float64": torch.float64,
+}
+_TEXTS_AT_ONCE = 1024
+
+
+class CLIP:
+    """A frozen CLIP model. Build one with `CLIP.load`.
+
+    A plain object, not a module: a prompt learned on top of it has parameters of its own and nothing else.
+
+    Attributes:
+        name: the source it was loaded from, for run folders and messages.
+        text: the text tower; `text.plain = True` switches to the full-length path.
+        image_tower: pixels [B, 3, N, N] -> image features [B, E], before the unit norm.
+        preprocess: Pillow image -> [3, N, N] float32, OpenAI's test transform.
+        logit_scale: 1/tau = exp of the learned value, a float.
+    """
+
+    def __init__(self, parts: Parts, device: torch.device, dtype: torch.dtype) -> None:
+        self.name = parts.name
+        self.device = device
+        self.dtype = dtype
+        self.tokenizer: Tokenizer = parts.tokenizer
+        self.preprocess: Preprocess = parts.preprocess
+        self.logit_scale: float = parts.logit_scale
+        self.text: TextTower = parts.text.to(device, dtype).eval().requires_grad_(False)
+        self.image_tower: ImageTower = parts.image.to(device, dtype).eval().requires_grad_(False)
+        check_tokenizer(self.tokenizer, self.text.token_embedding.num_embeddings)
+
+    @classmethod
+    def load(
+        cls,
+        source: str | os.PathLike[str] | Mapping[str, Tensor],
+        tokenizer: str | os.PathLike[str] | Tokenizer | None = None,
+        device: str | torch.device = "auto",
+        dtype: str | torch.dtype = "auto",
+    ) -> CLIP:
+        """Load a CLIP and freeze it.
+
+        Args:
+            source: "tiny" (bundled), a local Hugging Face folder, a Hugging Face hub id, or a state dict in
+                OpenAI's parameter names (vision transformers; QuickGELU).
+            tokenizer: a tokenizer object, or a folder with one. Required with a state dict; otherwise the model's own.
+            device: "auto" takes a CUDA GPU if there is one, else the CPU; or any torch device.
+            dtype: "auto" is float32 on a CPU and float16 on a GPU (as the original); or "float32", "float16",
+                "bfloat16", "float64" or the torch dtype. Learned tensors are always float32 or better.
+
+        Raises:
+            InputError: nothing at `source`, a file missing in it, or not a CLIP with a causal text tower.
+        """
+        where = _device(device)
+        return cls(load_parts(source, tokenizer), where, _dtype(dtype, where))
+
+    @property
+    def embed_dim(self) -> int:
+        """E, the width of the joint space."""
+        return self.text.projection.out_features
+
+    @torch.no_grad()
+    def encode_images(self, pixels: Tensor) -> Tensor:
+        """Pixels [B, 3, N, N] -> image features [B, E], unit norm, at least float32."""
+        expect_shape(
+            "pixels", pixels, B=None, channels=3, height=self.preprocess.size, width=self.preprocess.size
+        )
+        features = self.image_tower(pixels.to(self.device, self.dtype))
+        return F.normalize(features.to(torch.promote_types(features.dtype, torch.float32)), dim=-1)
+
+    def encode_pictures(self, images: Iterable[Image.Image]) -> Tensor:
+        """Pillow images -> image features [B, E]: `preprocess`, then `encode_images`."""
+        return self.encode_images(torch.stack([self.preprocess(image) for image in images]))
+
+    @torch.no_grad()
+    def encode_texts(self, texts: Sequence[str]) -> Tensor:
+        """N texts -> text features [N, E], unit norm, at least float32.
+
+        What the tokenized texts have in common at their beginning is run once.
+
+        Raises:
+            InputError: no texts, or one too long for the context length; the text, its tokens and the limit are named.
+        """
+        if isinstance(texts, str) or not texts:
+            raise InputError(f"texts: expected a list of at least one text; got {texts!r}.")
+        parts = [texts[i : i + _TEXTS_AT_ONCE] for i in range(0, len(texts), _TEXTS_AT_ONCE)]
+        return torch.cat([self._encode_some_texts(part) for part in parts])
+
+    def _encode_some_texts(self, texts: Sequence[str]) -> Tensor:
+        prompts = [self.prompt(self.token_ids(text)) for text in texts]
+        no_context = torch.empty(1, 0, self.text.width, device=self.device)
+        return Prompts(self.text, texts, prompts).encode(no_context)[0]
+
+    def token_ids(self, text: str) -> list[int]:
+        """Token ids of a text after OpenAI's clean-up, without SOS and EOT."""
+        return token_ids(self.tokenizer, text)
+
+    def prompt(self, symbols: Symbols) -> Symbols:
+        """Symbols between SOS and EOT -> the whole prompt."""
+        return [self.tokenizer.bos_token_id, *symbols, self.tokenizer.eos_token_id]
+
+
+def _device(device: str | torch.device) -> torch.device:
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        return torch.empty(0, device=device).device
+    except (RuntimeError, AssertionError) as error:
+        raise InputError(
+            f"device: expected auto, cpu or a device of this machine; got {str(device)!r} ({str(error).splitlines()[0]})."
+        ) from error
+
+
+def _dtype(dtype: str | torch.dtype, device: torch.device) -> torch.dtype:
+    if isinstance(dtype, torch.dtype):
+        return dtype
+    if dtype == "auto":
+        return torch.float16 if device.type == "cuda" else torch.float32
+    expect_choice("dtype", dtype, ["auto", *_DTYPES])
+    return _DTYPES[dtype]

@@ -1,0 +1,84 @@
+"""Pillow image -> pixels [3, N, N]: OpenAI's test transform, and the papers' training transform.
+
+Written with Pillow alone. torchvision's functions, which the original uses, do the same arithmetic on Pillow
+images; transformers' CLIP image processor does not (its centre crop is one pixel off on odd margins).
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+OPENAI_MEAN = (0.48145466, 0.4578275, 0.40821073)
+OPENAI_STD = (0.26862954, 0.26130258, 0.27577711)
+
+_CROP_AREA = (0.08, 1.0)
+_CROP_ASPECT = (3 / 4, 4 / 3)
+_CROP_TRIES = 10
+
+
+@dataclass(frozen=True)
+class Preprocess:
+    """OpenAI's test transform: shorter side to `size` (bicubic), centre crop, scale to 0..1, normalise.
+
+    Calling it on a Pillow image of any mode returns [3, size, size] float32 (openai/CLIP clip.py `_transform`).
+    The image becomes RGB first, as in the CoOp code (Dassl data_manager.py); OpenAI's own code converts after the
+    crop, which differs only for images with a palette or with transparency.
+    """
+
+    size: int
+    mean: tuple[float, float, float] = OPENAI_MEAN
+    std: tuple[float, float, float] = OPENAI_STD
+
+    def __call__(self, image: Image.Image) -> Tensor:
+        width, height = image.size
+        if width <= height:
+            width, height = self.size, int(self.size * height / width)
+        else:
+            width, height = int(self.size * width / height), self.size
+        image = image.convert("RGB").resize((width, height), Image.Resampling.BICUBIC)
+        # Python's round (half to even) is what decides the odd margins in the original's centre crop.
+        left, top = round((width - self.size) / 2.0), round((height - self.size) / 2.0)
+        return self.normalise(image.crop((left, top, left + self.size, top + self.size)))
+
+    def normalise(self, image: Image.Image) -> Tensor:
+        """A Pillow image as float32 pixels [3, H, W], channel-wise (x / 255 - mean) / std."""
+        pixels = torch.from_numpy(np.array(image.convert("RGB"))).permute(2, 0, 1).float().div(255)
+        mean, std = (torch.tensor(values)[:, None, None] for values in (self.mean, self.std))
+        return (pixels - mean) / std
+
+
+def augment(image: Image.Image, preprocess: Preprocess, rng: random.Random) -> Tensor:
+    """The papers' training transform: random resized crop (area 0.08-1, bicubic), then a flip half of the time.
+
+    Same distribution as Dassl's `random_resized_crop` + `random_flip`, drawn from `rng` alone, so a view is a pure
+    function of the image and the generator's state. Returns [3, N, N] float32.
+    """
+    box = _random_box(*image.size, rng)
+    size = (preprocess.size, preprocess.size)
+    # Crop first, then resize: interpolation must not see pixels outside the crop.
+    view = image.convert("RGB").crop(box).resize(size, Image.Resampling.BICUBIC)
+    if rng.random() < 0.5:
+        view = view.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+    return preprocess.normalise(view)
+
+
+def _random_box(width: int, height: int, rng: random.Random) -> tuple[int, int, int, int]:
+    """A crop box of random area and log-uniform aspect; after ten misfits the largest centred box allowed."""
+    for _ in range(_CROP_TRIES):
+        area = width * height * rng.uniform(*_CROP_AREA)
+        aspect = math.exp(rng.uniform(math.log(_CROP_ASPECT[0]), math.log(_CROP_ASPECT[1])))
+        w, h = round(math.sqrt(area * aspect)), round(math.sqrt(area / aspect))
+        if 0 < w <= width and 0 < h <= height:
+            left, top = rng.randint(0, width - w), rng.randint(0, height - h)
+            return left, top, left + w, top + h
+    aspect = min(max(width / height, _CROP_ASPECT[0]), _CROP_ASPECT[1])
+    w, h = min(width, round(height * aspect)), min(height, round(width / aspect))
+    left, top = (width - w) // 2, (height - h) // 2
+    return left, top, left + w, top + h

@@ -1,0 +1,60 @@
+"""Image files, decoded to RGB."""
+
+from collections.abc import Callable, Iterable, Sequence
+from os import PathLike
+from pathlib import Path
+
+from PIL import Image
+
+from cocoop.errors import InputError
+
+_SHOWN = 5
+
+
+def open_image(path: str | PathLike[str]) -> Image.Image:
+    """Decode the image file `path` fully and return it as a Pillow image of mode RGB, 8 bits per channel.
+
+    Same pixels as the original (`Image.open(path).convert("RGB")`, Dassl:dassl/utils/tools.py @ c61a1b57,
+    `read_image`): palettes are looked up, transparency is dropped (not blended), grey is repeated, CMYK and
+    16-bit are converted by Pillow's rules, of several frames the first is taken. The EXIF orientation is NOT
+    applied, as in the original: a photo taken sideways stays sideways.
+
+    `InputError` names the file and the reason where it is missing, truncated, no image, or a decompression
+    bomb (more than twice `PIL.Image.MAX_IMAGE_PIXELS` pixels).
+    """
+    try:
+        with Image.open(path) as image:
+            return image.convert("RGB")
+    except (
+        Exception
+    ) as error:  # Pillow's decoders raise nearly anything on damaged bytes: struct.error, KeyError..
+        raise InputError(
+            f"{path}: expected an image that Pillow can decode; got {_reason(error)}. "
+            "Replace, re-save or remove the file."
+        ) from error
+
+
+def check_images(paths: Sequence[Path], progress: Callable[[Iterable[Path]], Iterable[Path]] = iter) -> None:
+    """Decode every image of `paths` once, so that a damaged file is known before hours of training.
+
+    `progress` wraps the iteration (e.g. `tqdm.tqdm`). All files are tried; then one `InputError` tells how
+    many fail and names the first five with their reasons.
+    """
+    failures = []
+    for path in progress(paths):
+        try:
+            open_image(path)
+        except InputError as error:
+            failures.append(f"{path} ({_reason(error.__cause__)})")
+    if failures:
+        more = f" and {len(failures) - _SHOWN} more" if len(failures) > _SHOWN else ""
+        raise InputError(
+            f"images: expected all {len(paths)} to decode; {len(failures)} do not: "
+            f"{'; '.join(failures[:_SHOWN])}{more}. Replace, re-save or remove them."
+        )
+
+
+def _reason(error: BaseException | None) -> str:
+    if isinstance(error, FileNotFoundError):
+        return "no such file"
+    return f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no details'}"

@@ -1,0 +1,113 @@
+"""Train, validation and test splits: made, read, and fingerprinted."""
+
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from os import PathLike
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from cocoop.data.examples import Example, by_label
+from cocoop.errors import InputError
+
+Splits = tuple[list[Example], list[Example], list[Example]]
+"""Train, validation and test examples, in this order."""
+
+_PARTS = ("train", "val", "test")
+_SCHEMA = '{"train": [["relative/path.jpg", 0, "class name"], ...], "val": [...], "test": [...]}'
+
+
+def random_split(
+    examples: Sequence[Example], seed: int, fractions: tuple[float, float, float] = (0.5, 0.2, 0.3)
+) -> Splits:
+    """Split every class at random into train, val and test; the same for the same examples and seed.
+
+    The rule of the original for data without an official split: of a class's n shuffled images
+    round(0.5 n) go to train, round(0.2 n) to val, the rest to test (Python's `round`, half to even).
+    Its published splits cannot be drawn again (they depend on one file system's listing order): read those
+    with `read_split_json`. Pure: the global random state is neither read nor changed.
+
+    `InputError` where the fractions are not positive with sum 1, or a class is too small for one image in
+    each part (with the default fractions, below 4 images).
+    Source: CoOp:datasets/dtd.py @ ff61507c, `read_and_split_data`.
+    """
+    if min(fractions) <= 0 or abs(sum(fractions) - 1) > 1e-9:
+        raise InputError(
+            f"fractions: expected three positive numbers (train, val, test) with sum 1; got {fractions}."
+        )
+    stream = Random(seed)
+    train: list[Example] = []
+    val: list[Example] = []
+    test: list[Example] = []
+    for items in by_label(examples).values():
+        n_train, n_val = round(len(items) * fractions[0]), round(len(items) * fractions[1])
+        if min(n_train, n_val, len(items) - n_train - n_val) < 1:
+            raise InputError(
+                f"class {items[0].class_name!r}: expected enough images for train, val and test by the "
+                f"fractions {fractions}; got {len(items)}. Add images or remove the class."
+            )
+        stream.shuffle(items)  # `by_label` made this list; the caller's stays as it is
+        train += items[:n_train]
+        val += items[n_train : n_train + n_val]
+        test += items[n_train + n_val :]
+    return train, val, test
+
+
+def read_split_json(path: str | PathLike[str], image_root: str | PathLike[str]) -> Splits:
+    """Read one of the original's `split_zhou_*.json` files; return `(train, val, test)`.
+
+    Schema: an object with "train", "val" and "test", each a list of [path relative to `image_root`, label
+    from 0, class name]. The images themselves are not looked for (the original asserts that each exists):
+    call `check_images` for that.
+
+    `InputError` for a missing file, text that is not JSON, or another schema, with the place.
+    Source: CoOp:datasets/oxford_pets.py @ ff61507c, `read_split`.
+    """
+    content = _load_json(Path(path))
+    if not isinstance(content, dict) or not all(isinstance(content.get(part), list) for part in _PARTS):
+        got = f"keys {sorted(content)}" if isinstance(content, dict) else type(content).__name__
+        raise InputError(f"{path}: expected {_SCHEMA}; got {got}.")
+    train, val, test = (
+        [
+            _example(entry, Path(image_root), f"{path}: {part}[{index}]")
+            for index, entry in enumerate(content[part])
+        ]
+        for part in _PARTS
+    )
+    return train, val, test
+
+
+def split_hash(examples: Iterable[Example], root: str | PathLike[str]) -> str:
+    r"""Return the SHA-256 (64 hex digits) of the list: which images, which labels, in which order.
+
+    Hashed are the UTF-8 lines `<path relative to root, with />\t<label>` joined by a newline, so the hash is
+    the same wherever the data lie. Class names do not count. `InputError` for an image outside `root`.
+    """
+    lines = (f"{_relative(example.path, Path(root))}\t{example.label}" for example in examples)
+    return hashlib.sha256("\n".join(lines).encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def _load_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:  # ValueError: not JSON, or not UTF-8
+        raise InputError(f"{path}: expected a split file, {_SCHEMA}; got {error}.") from error
+
+
+def _example(entry: object, image_root: Path, where: str) -> Example:
+    match entry:
+        case [str(relative), int(label), str(name)] if (
+            relative and label >= 0 and not isinstance(label, bool)
+        ):
+            return Example(image_root / relative, label, name)
+    raise InputError(f'{where}: expected ["relative/path.jpg", label from 0, "class name"]; got {entry!r}.')
+
+
+def _relative(path: Path, root: Path) -> str:
+    try:
+        return path.relative_to(root).as_posix()
+    except ValueError as error:
+        raise InputError(
+            f"{path}: expected an image below {root}. Give the folder that holds all images."
+        ) from error

@@ -1,0 +1,26 @@
+"""The package's own family of errors.
+
+Every message says three things: what was expected, what came, and what to do about it.
+The command line turns `InputError` into exit code 2 and any other `CocoopError` into exit code 1.
+"""
+
+from collections.abc import Iterable
+
+
+class CocoopError(Exception):
+    """Base of every error this package raises on purpose."""
+
+
+class InputError(CocoopError, ValueError):
+    """What the user gave cannot work: a wrong path, an unknown name, an image that does not decode."""
+
+
+class RunError(CocoopError, RuntimeError):
+    """The input was fine but the run failed: a loss that is not finite, a disk that is full."""
+
+
+def expect_choice(what: str, given: str, choices: Iterable[str]) -> None:
+    """Raise `InputError` with the list of choices unless `given` is one of them."""
+    known = list(choices)
+    if given not in known:
+        raise InputError(f"{what}: expected one of {', '.join(known)}; got {given!r}.")

@@ -1,0 +1,58 @@
+"""Zero-shot CLIP: hand-written prompts, nothing learned."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from cocoop.class_names import prompt_name
+from cocoop.clip import CLIP
+from cocoop.errors import InputError
+from cocoop.methods.base import PromptMethod
+
+
+class ZeroShot(PromptMethod):
+    """Class i's feature is the mean of its prompts' unit-norm features over the templates, made unit again.
+
+    CLIP (arXiv 2103.00020) section 3.1.4; CoOp:trainers/zsclip.py `ZeroshotCLIP` (one template) and
+    `ZeroshotCLIP2` (several).
+
+    Args:
+        clip: a frozen `CLIP`.
+        class_names: [K] names; "_" counts as a space.
+        templates: at least one text with "{}" where the name goes.
+    """
+
+    def __init__(
+        self, clip: CLIP, class_names: Sequence[str], templates: Sequence[str] = ("a photo of a {}.",)
+    ) -> None:
+        super().__init__(clip, class_names)
+        self.templates = [templates] if isinstance(templates, str) else list(templates)
+        for template in self.templates or [""]:
+            if "{}" not in template:
+                raise InputError(
+                    f"templates: expected texts with {{}} where the class name goes, such as 'a photo of a {{}}.'; "
+                    f"got {template!r}."
+                )
+        self._write_prompts()
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The keyword arguments that build this method again."""
+        return {"templates": self.templates}
+
+    def _write_prompts(self) -> None:
+        names = [prompt_name(name) for name in self.class_names]
+        features = [
+            self.clip.encode_texts([template.replace("{}", name) for name in names])
+            for template in self.templates
+        ]
+        self._text_features = F.normalize(torch.stack(features).mean(dim=0), dim=-1)[None]
+
+    def text_features(self, image_features: Tensor) -> Tensor:
+        """The same [1, K, E] for all images."""
+        return self._text_features

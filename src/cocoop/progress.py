@@ -1,0 +1,14 @@
+"""Progress bars: on stderr, for anything that takes over two seconds, and silent where nobody watches."""
+
+from collections.abc import Iterable
+from typing import TypeVar
+
+from tqdm import tqdm
+
+T = TypeVar("T")
+
+
+def progress(items: Iterable[T], what: str, total: int | None = None) -> Iterable[T]:
+    """Pass `items` through and show how far they got. `what` names the work, `total` their number if unsized."""
+    # disable=None: silent unless stderr is a terminal.
+    return tqdm(items, desc=what, total=total, disable=None, delay=2, leave=False, dynamic_ncols=True)

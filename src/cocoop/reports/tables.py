@@ -1,0 +1,48 @@
+"""Plain-text tables that are Markdown at the same time."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from cocoop.results import harmonic_mean, mean_std
+
+
+def text_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Aligned Markdown: the first column to the left, all others to the right."""
+    widths = [max(len(row[column]) for row in (header, *rows)) for column in range(len(header))]
+
+    def line(cells: Sequence[str]) -> str:
+        first, *others = zip(cells, widths, strict=True)
+        return (
+            "| "
+            + " | ".join([first[0].ljust(first[1]), *(cell.rjust(width) for cell, width in others)])
+            + " |"
+        )
+
+    rule = "|" + "|".join(["-" * (widths[0] + 2), *("-" * (width + 1) + ":" for width in widths[1:])]) + "|"
+    return "\n".join([line(header), rule, *map(line, rows)])
+
+
+def base_to_new_rows(records: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[dict[str, Any]]:
+    """Summarise the seeds of each method.
+
+    Args:
+        records: method -> one `record.json` per seed, with "base" and "new" accuracies under "results".
+
+    Returns:
+        Per method "method", "base" and "new" as (mean, population std) in percent, "harmonic_mean" of the two mean
+        accuracies (as the paper computes H), "seconds" of one run on average, "trainable_parameters".
+    """
+    rows = []
+    for method, runs in records.items():
+        base, new = (mean_std([run["results"][half] for run in runs]) for half in ("base", "new"))
+        rows.append(
+            {
+                "method": method,
+                "base": base,
+                "new": new,
+                "harmonic_mean": harmonic_mean(base[0], new[0]),
+                "seconds": mean_std([run["seconds"] for run in runs])[0],
+                "trainable_parameters": runs[0]["trainable_parameters"],
+            }
+        )
+    return rows

@@ -1,0 +1,144 @@
+"""JSON files that are whole or absent, never half."""
+
+import json
+import math
+import os
+from collections.abc import Iterable, Mapping
+from os import PathLike
+from pathlib import Path
+from typing import Any, BinaryIO, NoReturn
+from uuid import uuid4
+
+from cocoop.errors import InputError, RunError
+
+
+def write_json(path: str | PathLike[str], content: Any) -> None:
+    """Write `content` to `path` as indented JSON, at once: a reader meets the old file or the new one.
+
+    Floats are written unrounded (they read back equal). The folder is made where missing. A crash or an
+    exception on the way leaves the old file as it was.
+
+    `RunError` where a number is not finite (the place is named) or the disk refuses; `TypeError` for what
+    JSON has no word for (paths, arrays).
+    """
+    _write_atomically(Path(path), _dumps(content, indent=2) + "\n")
+
+
+def write_jsonl(path: str | PathLike[str], records: Iterable[Mapping[str, Any]]) -> None:
+    """Write `records`, one JSON object per line, to `path` at once. Floats and errors as in `write_json`."""
+    _write_atomically(Path(path), "".join(_dumps(record) + "\n" for record in records))
+
+
+def append_jsonl(path: str | PathLike[str], record: Mapping[str, Any]) -> None:
+    """Add `record` as one line to `path` and put it on the disk. Floats and errors as in `write_json`.
+
+    Only a crash inside this call can leave part of a line, one without a newline at its end: `read_jsonl`
+    leaves that part out, and the next call here cuts it off.
+    """
+    line = _dumps(record) + "\n"
+    try:
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        with open(path, "a+b") as file:
+            _cut_unfinished_line(file)
+            file.write(line.encode("utf-8"))
+            _flush_to_disk(file)
+    except OSError as error:
+        raise _disk_error(path, error) from error
+
+
+def read_json(path: str | PathLike[str]) -> Any:
+    """Return what the JSON file `path` holds. `InputError` where it is missing or not JSON."""
+    return _loads(_read_text(path), str(path))
+
+
+def read_jsonl(path: str | PathLike[str]) -> list[dict[str, Any]]:
+    """Return the records of `path`, one JSON object per line; a last line cut by a crash is left out.
+
+    `InputError` where the file is missing or any finished line is not a JSON object, with its number.
+    """
+    *lines, _unfinished = _read_text(path).split("\n")
+    records = [_loads(line, f"{path}, line {number}") for number, line in enumerate(lines, start=1)]
+    for number, record in enumerate(records, start=1):
+        if not isinstance(record, dict):
+            raise InputError(f"{path}, line {number}: expected a JSON object; got {record!r}.")
+    return records
+
+
+def _dumps(content: Any, indent: int | None = None) -> str:
+    try:
+        return json.dumps(content, indent=indent, allow_nan=False)
+    except ValueError as error:
+        place = _first_not_finite(content, "")
+        if place is None:  # a circular reference
+            raise
+        raise RunError(
+            f"record: expected finite numbers; got {place}. Look for where the run diverged."
+        ) from error
+
+
+def _first_not_finite(content: Any, place: str) -> str | None:
+    if isinstance(content, float):
+        return None if math.isfinite(content) else f"{place or 'the value'} = {content}"
+    children: Iterable[tuple[Any, Any]] = ()
+    if isinstance(content, Mapping):
+        children = content.items()
+    elif isinstance(content, list | tuple):
+        children = enumerate(content)
+    found = (_first_not_finite(child, f"{place}[{key!r}]") for key, child in children)
+    return next(filter(None, found), None)
+
+
+def _loads(text: str, where: str) -> Any:
+    def refuse(constant: str) -> NoReturn:
+        raise ValueError(f"{constant}, which is not JSON")
+
+    try:
+        return json.loads(text, parse_constant=refuse)
+    except ValueError as error:
+        raise InputError(f"{where}: expected JSON; got {error}. Write the file again.") from error
+
+
+def _read_text(path: str | PathLike[str]) -> str:
+    try:
+        return Path(path).read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: expected a file; there is none. Check the path.") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: expected a readable UTF-8 file; got {error}.") from error
+
+
+def _cut_unfinished_line(file: BinaryIO) -> None:
+    if file.seek(0, os.SEEK_END) == 0:
+        return
+    file.seek(-1, os.SEEK_END)
+    if file.read(1) != b"\n":  # rare, so only then the whole file is read
+        file.seek(0)
+        file.truncate(file.read().rfind(b"\n") + 1)
+
+
+def _write_atomically(path: Path, text: str) -> None:
+    # In the same folder, because a rename is atomic only within one file system. Opened by `open`, not
+    # `tempfile`, whose files nobody but the owner may read.
+    temporary = path.with_name(f".{path.name}.{uuid4().hex}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with open(temporary, "x", encoding="utf-8", newline="\n") as file:
+                file.write(text)
+                _flush_to_disk(file)
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except OSError as error:
+        raise _disk_error(path, error) from error
+
+
+def _flush_to_disk(file: Any) -> None:
+    file.flush()
+    os.fsync(file.fileno())
+
+
+def _disk_error(path: str | PathLike[str], error: OSError) -> RunError:
+    return RunError(
+        f"{path}: expected to write a file; got {error}. Check the folder's rights and free space."
+    )

@@ -1,0 +1,114 @@
+"""The folder a run leaves: config, learned tensors, training history, record and model card. No pickles."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from os import PathLike
+from pathlib import Path
+from typing import Any, NamedTuple
+from uuid import uuid4
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+
+from cocoop.errors import InputError, RunError
+from cocoop.results.files import read_json, write_json, write_jsonl
+
+FORMAT = 1
+"""Version of the folder's layout, stored in `config.json`."""
+
+_CONFIG, _TENSORS, _HISTORY, _RECORD, _CARD = (
+    "config.json",
+    "prompt.safetensors",
+    "metrics.jsonl",
+    "record.json",
+    "README.md",
+)
+
+
+class Run(NamedTuple):
+    """What a run folder holds.
+
+    config: how to build the method again. tensors: what it learned, by state-dict name.
+    history: one dict per epoch. record: final figures, unrounded, and where they were made.
+    """
+
+    config: dict[str, Any]
+    tensors: dict[str, NDArray[Any]]
+    history: Sequence[Mapping[str, Any]]
+    record: dict[str, Any]
+
+
+def check_new(folder: str | PathLike[str]) -> None:
+    """Raise `InputError` unless `folder` can be made: it must not be there yet, or be empty."""
+    path = Path(folder)
+    if path.is_file() or (path.is_dir() and any(path.iterdir())):
+        raise InputError(
+            f"{path}: expected a new or empty folder for the run; it exists. Choose another name."
+        )
+
+
+def write_run(folder: str | PathLike[str], run: Run, card: str) -> Path:
+    """Write a run folder all at once: it appears complete, `record.json` included, or not at all.
+
+    Args:
+        folder: must not exist yet, or be empty.
+        run: what to write.
+        card: text of the folder's README.md.
+
+    Raises:
+        InputError: the folder is taken. RunError: the disk refuses, or a figure is not finite.
+    """
+    check_new(folder)
+    path = Path(folder)
+    temporary = path.with_name(f".{path.name}.{uuid4().hex}.tmp")
+    try:
+        temporary.mkdir(parents=True)
+        write_json(temporary / _CONFIG, {"format": FORMAT, **run.config})
+        save_file(
+            {name: np.ascontiguousarray(tensor) for name, tensor in run.tensors.items()}, temporary / _TENSORS
+        )
+        write_jsonl(temporary / _HISTORY, run.history)
+        (temporary / _CARD).write_text(card, encoding="utf-8")
+        write_json(temporary / _RECORD, run.record)
+        os.replace(temporary, path)
+    except OSError as error:
+        raise RunError(
+            f"{path}: expected to write a run folder; got {error}. Check rights and free space."
+        ) from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return path
+
+
+def read_run(folder: str | PathLike[str]) -> Run:
+    """Read a run folder back, without its history.
+
+    Raises:
+        InputError: no such folder, a file is missing or damaged, or the format is from a later version.
+    """
+    path = Path(folder)
+    if not path.is_dir():
+        raise InputError(f"{path}: expected a run folder, as `cocoop train --out` leaves; there is none.")
+    missing = [name for name in (_CONFIG, _TENSORS, _RECORD) if not (path / name).is_file()]
+    if missing:
+        raise InputError(
+            f"{path}: expected a finished run folder; {', '.join(missing)} is missing. Train again, or give the "
+            "folder that `cocoop train --out` wrote."
+        )
+    config = read_json(path / _CONFIG)
+    if not isinstance(config, dict) or config.get("format") != FORMAT:
+        raise InputError(
+            f"{path / _CONFIG}: expected a run of format {FORMAT}. Use the cocoop version that wrote it."
+        )
+    try:
+        tensors = load_file(path / _TENSORS)
+    except (OSError, SafetensorError) as error:
+        raise InputError(
+            f"{path / _TENSORS}: expected a safetensors file; got {error}. Train again."
+        ) from error
+    return Run(config, tensors, [], read_json(path / _RECORD))

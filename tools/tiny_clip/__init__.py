@@ -1,0 +1,11 @@
+"""How the bundled small CLIP is made: its pictures, its tokenizer, its training and its measurement.
+
+Run from the repository's root, in this order (each prints what it does):
+
+    python -m tools.tiny_clip.render  --work tiny-clip-work     # pictures, once, cached
+    python -m tools.tiny_clip.train   --work tiny-clip-work --out src/cocoop/clip/tiny
+    python -m tools.tiny_clip.measure --model src/cocoop/clip/tiny
+
+File map: `strokes`, `glyphs`, `shapes` draw masks; `distort` warps and spoils them; `pictures` puts the two together
+and is the one entry point; `captions` and `bpe` are the text side.
+"""
