@@ -106,11 +106,7 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         started = time.perf_counter()
         settings = self._method_settings()
         classes, targets = _classes_of(images, labels)
-        picked = (
-            list(range(len(targets)))
-            if self.shots is None
-            else few_shot_indices(targets, self.shots, self.seed)
-        )
+        picked = list(range(len(targets))) if self.shots is None else few_shot_indices(targets, self.shots, self.seed)
         names = [str(name) for name in classes]
         check_class_names(names)
         self.clip_ = self._load_clip()
@@ -121,9 +117,7 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         pictures, targets = [images[i] for i in picked], [targets[i] for i in picked]
         # Encoding the plain images first also finds an image that does not decode before any training.
         features = encode_pictures(self.clip_, pictures)
-        source = (
-            AugmentedFeatures(self.clip_, pictures, self.seed) if self.augment else FixedFeatures(features)
-        )
+        source = AugmentedFeatures(self.clip_, pictures, self.seed) if self.augment else FixedFeatures(features)
         self.history_ = train(
             self.model_,
             source,
@@ -136,9 +130,7 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.classes_ = classes
         self.picked_ = picked
         self.seconds_ = time.perf_counter() - started
-        self._trained_on = [
-            fingerprint(picture) for picture in pictures if not isinstance(picture, Image.Image)
-        ]
+        self._trained_on = [fingerprint(picture) for picture in pictures if not isinstance(picture, Image.Image)]
         return self
 
     def predict_proba(self, images: Sequence[Picture]) -> NDArray[np.float64]:
@@ -214,9 +206,7 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return write_run(folder, run, model_card(config, record))
 
     @classmethod
-    def load(
-        cls, folder: str | PathLike[str], clip: Any = None, device: str = "auto", dtype: str = "auto"
-    ) -> Self:
+    def load(cls, folder: str | PathLike[str], clip: Any = None, device: str = "auto", dtype: str = "auto") -> Self:
         """Read a run folder back.
 
         Args:
@@ -235,9 +225,7 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             names = run.config["class_names"]
             self.clip_ = self._load_clip()
             self.model_ = METHODS[self.method](self.clip_, names, **run.config["settings"])
-            self.model_.load_state_dict(
-                {name: torch.from_numpy(array) for name, array in run.tensors.items()}
-            )
+            self.model_.load_state_dict({name: torch.from_numpy(array) for name, array in run.tensors.items()})
         except (KeyError, TypeError, RuntimeError) as error:
             reason = " ".join(str(error).split())
             raise InputError(
@@ -251,19 +239,12 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return self
 
     def _load_clip(self) -> CLIP:
-        return (
-            self.clip
-            if isinstance(self.clip, CLIP)
-            else CLIP.load(self.clip, device=self.device, dtype=self.dtype)
-        )
+        return self.clip if isinstance(self.clip, CLIP) else CLIP.load(self.clip, device=self.device, dtype=self.dtype)
 
     def _method_settings(self) -> dict[str, Any]:
         """Those of the parameters that belong to the chosen method. Setting another method's is an error."""
         expect_choice("method", self.method, METHODS)
-        takes = {
-            name: set(signature(method).parameters) & set(self.get_params())
-            for name, method in METHODS.items()
-        }
+        takes = {name: set(signature(method).parameters) & set(self.get_params()) for name, method in METHODS.items()}
         defaults = signature(PromptClassifier).parameters
         for name in set.union(*takes.values()) - takes[self.method] - {"clip"}:
             if getattr(self, name) != defaults[name].default:
@@ -275,17 +256,13 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     def _check_fitted(self) -> None:
         if not hasattr(self, "model_"):
-            raise InputError(
-                "PromptClassifier: expected a fitted classifier. Call fit(images, labels) first."
-            )
+            raise InputError("PromptClassifier: expected a fitted classifier. Call fit(images, labels) first.")
 
 
 def _classes_of(images: Sequence[Picture], labels: Sequence[Any]) -> tuple[NDArray[Any], list[int]]:
     """The distinct labels, sorted, and each image's number among them."""
     if len(images) != len(labels):
-        raise InputError(
-            f"labels: expected one per image; got {len(images)} images and {len(labels)} labels."
-        )
+        raise InputError(f"labels: expected one per image; got {len(images)} images and {len(labels)} labels.")
     classes, numbers = np.unique(np.asarray(labels), return_inverse=True)
     if len(classes) < 2:
         raise InputError(

@@ -7,37 +7,44 @@ from typing import Any
 
 _SHOWN_CLASSES = 20
 
+_CARD = """\
+# Prompt of the method {method}
+
+Classifies images into {count} classes ({names}) with the CLIP `{clip}`.
+
+| | |
+|---|---|
+{rows}
+
+Figures in percent, rounded here; `record.json` has them unrounded, with the software and the machine.
+
+```python
+import cocoop
+
+classifier = cocoop.PromptClassifier.load("this-folder")
+classifier.predict(["image.jpg"])
+```
+"""
+
 
 def model_card(config: Mapping[str, Any], record: Mapping[str, Any]) -> str:
     """Markdown for a run with this `config.json` and `record.json`."""
     names = config["class_names"]
-    shown = ", ".join(names[:_SHOWN_CLASSES]) + (", ..." if len(names) > _SHOWN_CLASSES else "")
     figures = {name: value for name, value in record["results"].items() if isinstance(value, int | float)}
-    return "\n".join(
-        [
-            f"# Prompt learned with {record['method']}",
-            "",
-            f"Classifies images into {len(names)} classes ({shown}), on top of the CLIP `{record['clip']}`. Other class "
-            "lists can be given at any time."
-            if record["method"] != "zero-shot"
-            else f"Zero-shot prompts for {len(names)} classes ({shown}) on the CLIP `{record['clip']}`.",
-            "",
-            "| | |",
-            "|---|---|",
-            f"| training images | {record['training_images']} |",
-            f"| seed | {record['seed']} |",
-            f"| trainable parameters | {record['trainable_parameters']:,} |",
-            f"| seconds | {record['seconds']:.1f} |",
-            *(f"| {name.replace('_', ' ')} | {value:.2f} |" for name, value in figures.items()),
-            "",
-            "Percent, rounded here; `record.json` has the unrounded figures, the software and the machine.",
-            "",
-            "```python",
-            "import cocoop",
-            "",
-            'classifier = cocoop.PromptClassifier.load("this-folder")',
-            'classifier.predict(["image.jpg"])',
-            "```",
-            "",
-        ]
+    facts = {
+        "training images": f"{record['training_images']:,}",
+        "seed": str(record["seed"]),
+        "trainable parameters": f"{record['trainable_parameters']:,}",
+        "seconds": f"{record['seconds']:.1f}",
+    }
+    facts |= {
+        name.replace("_", " "): f"{value:.2f}" if isinstance(value, float) else f"{value:,}"
+        for name, value in figures.items()
+    }
+    return _CARD.format(
+        method=record["method"],
+        count=len(names),
+        names=", ".join(names[:_SHOWN_CLASSES]) + (", ..." if len(names) > _SHOWN_CLASSES else ""),
+        clip=record["clip"],
+        rows="\n".join(f"| {name} | {value} |" for name, value in facts.items()),
     )

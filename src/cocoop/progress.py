@@ -11,4 +11,5 @@ T = TypeVar("T")
 def progress(items: Iterable[T], what: str, total: int | None = None) -> Iterable[T]:
     """Pass `items` through and show how far they got. `what` names the work, `total` their number if unsized."""
     # disable=None: silent unless stderr is a terminal.
-    return tqdm(items, desc=what, total=total, disable=None, delay=2, leave=False, dynamic_ncols=True)
+    bar: Iterable[T] = tqdm(items, desc=what, total=total, disable=None, delay=2, leave=False, dynamic_ncols=True)
+    return bar

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from cocoop.class_names import check_class_names, prompt_name
+from cocoop.class_names import check_class_names, check_spelling, prompt_name
 from cocoop.data import Example, by_label, class_names
 from cocoop.errors import InputError
 
@@ -59,6 +59,16 @@ def test_prompt_name_turns_underscores_to_spaces_and_keeps_the_case(name, spelle
 def test_check_class_names_refuses(names, message):
     with pytest.raises(InputError, match=message):
         check_class_names(names)
+
+
+@pytest.mark.parametrize("names", [[], ["cat", ""], ["cat", "_ _"]])
+def test_check_spelling_refuses_no_names_and_empty_ones(names):
+    with pytest.raises(InputError, match="class names: expected"):
+        check_spelling(names)
+
+
+def test_check_spelling_accepts_a_name_twice_as_imagenet_has_it():
+    check_spelling(["sunglasses", "cat", "sunglasses"])
 
 
 def test_check_class_names_accepts_one_class_and_near_misses():

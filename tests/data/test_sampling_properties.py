@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cocoop.data import Example, base_to_new, random_split, sample_few_shot
+from cocoop.data import Example, base_to_new, few_shot_indices, random_split, sample_few_shot
 from cocoop.errors import InputError
 
 LABELS = st.lists(st.integers(0, 9), max_size=60)
@@ -55,6 +55,13 @@ def test_few_shot_counts(train_labels, val_labels, shots, seed):
         assert len(set(picked)) == len(picked) and set(picked) <= set(given_)
         have = Counter(e.label for e in given_)
         assert Counter(e.label for e in picked) == {label: min(n, count) for label, n in have.items()}
+
+
+@given(LABELS, st.integers(1, 20), SEEDS)
+def test_indices_are_the_training_picks(labels, shots, seed):
+    train = labelled(labels)
+    picked, _ = sample_few_shot(train, train, shots, seed)
+    assert [train[i] for i in few_shot_indices(labels, shots, seed)] == picked
 
 
 def test_seed_0_is_a_seed():

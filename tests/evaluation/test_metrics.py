@@ -66,9 +66,7 @@ def test_mean_per_class_accuracy_is_macro_recall(case):
 
 
 def test_a_case_worked_by_hand():
-    probabilities = np.array(
-        [[0.9, 0.1, 0.0], [0.6, 0.4, 0.0], [0.3, 0.7, 0.0], [0.2, 0.3, 0.5]], dtype=np.float64
-    )
+    probabilities = np.array([[0.9, 0.1, 0.0], [0.6, 0.4, 0.0], [0.3, 0.7, 0.0], [0.2, 0.3, 0.5]], dtype=np.float64)
     metrics = measure(probabilities, np.array([0, 1, 1, 1]), ["a", "b", "c"])
     assert (metrics.n, metrics.correct, metrics.accuracy) == (4, 2, 50.0)
     # a: TP 1, FP 1, FN 0 -> 2/3. b: TP 1, FP 0, FN 2 -> 1/2. c is in no label.

@@ -52,9 +52,7 @@ def shapes() -> dict[str, tuple[int, ...]]:
 
 def seeded(name: str, shape: tuple[int, ...], seed: int = 0) -> np.ndarray:
     """Standard normal float32 array that depends only on (name, shape, seed)."""
-    return (
-        np.random.RandomState(zlib.crc32(f"{seed}:{name}".encode())).standard_normal(shape).astype(np.float32)
-    )
+    return np.random.RandomState(zlib.crc32(f"{seed}:{name}".encode())).standard_normal(shape).astype(np.float32)
 
 
 def state_dict(seed: int = 0) -> dict[str, np.ndarray]:

@@ -16,9 +16,7 @@ JSON = st.recursive(
 )
 RECORDS = st.lists(st.dictionaries(st.text(max_size=5), JSON, max_size=3), max_size=5)
 # Every example overwrites the same file, so one folder serves them all. Syncing to disk has no deadline.
-one_folder = settings(
-    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+one_folder = settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @one_folder

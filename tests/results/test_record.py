@@ -31,9 +31,7 @@ PEAK = "from cocoop.results import peak_memory_mb; x = b'1' * {bytes}; print(pea
 
 
 def child_peak(held: int) -> float:
-    result = subprocess.run(
-        [sys.executable, "-c", PEAK.format(bytes=held)], capture_output=True, text=True, check=True
-    )
+    result = subprocess.run([sys.executable, "-c", PEAK.format(bytes=held)], capture_output=True, text=True, check=True)
     return float(result.stdout)
 
 

@@ -110,7 +110,7 @@ def optimizer_for(net: model.CLIPModel) -> torch.optim.Optimizer:
     for name, parameter in net.named_parameters():
         (decayed if parameter.ndim >= 2 and "embedding" not in name else free).append(parameter)
     groups = [{"params": decayed, "weight_decay": WEIGHT_DECAY}, {"params": free, "weight_decay": 0.0}]
-    return torch.optim.AdamW(groups, lr=PEAK_RATE, betas=(0.9, 0.98))
+    return torch.optim.AdamW(groups, lr=PEAK_RATE, betas=(0.9, 0.98), fused=True)
 
 
 class Run:

@@ -19,16 +19,14 @@ OtherClip = Annotated[
     str | None,
     typer.Option("--clip", help="The CLIP, if it lies elsewhere now than when the prompt was learned."),
 ]
-Classes = Annotated[
-    str | None, typer.Option(help='Other class names, comma-separated: --classes "cat,dog,red panda".')
-]
+Classes = Annotated[str | None, typer.Option(help='Other class names, comma-separated: --classes "cat,dog,red panda".')]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps, ...")]
 Dtype = Annotated[str, typer.Option(help="auto, float32, float16, bfloat16 or float64.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 
 
 def split_names(classes: str) -> list[str]:
-    """ "cat, dog" -> ["cat", "dog"]."""
+    """One text of comma-separated names -> the names, without blanks around them."""
     return [name.strip() for name in classes.split(",")]
 
 

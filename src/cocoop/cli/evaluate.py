@@ -63,9 +63,7 @@ def evaluate(
         )
     if len(scored) < len(examples):
         note(f"note: left out {len(examples) - len(scored)} images that {run} was trained on")
-    metrics = classifier.evaluate(
-        [example.path for example in scored], [example.class_name for example in scored]
-    )
+    metrics = classifier.evaluate([example.path for example in scored], [example.class_name for example in scored])
     if as_json:
         print_json(metrics.as_dict())
         return

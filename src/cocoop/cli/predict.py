@@ -34,9 +34,7 @@ def predict(
     found = []
     for path, row in zip(images, probabilities, strict=True):
         best = (-row).argsort(kind="stable")[:top]
-        found += [
-            {"image": str(path), "class": str(classifier.classes_[k]), "probability": row[k]} for k in best
-        ]
+        found += [{"image": str(path), "class": str(classifier.classes_[k]), "probability": row[k]} for k in best]
     if as_json:
         print_json(found)
         return

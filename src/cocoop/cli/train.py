@@ -15,12 +15,8 @@ def train(
     clip: Clip = "tiny",
     shots: Annotated[int, typer.Option(help="Training images per class, picked by the seed.")] = 16,
     seed: Annotated[int, typer.Option(help="Any integer; the same seed gives the same run.")] = 1,
-    epochs: Annotated[
-        int | None, typer.Option(help="Default: the paper's, 10 for cocoop, 200 for coop.")
-    ] = None,
-    batch_size: Annotated[
-        int | None, typer.Option(help="Default: the paper's, 1 for cocoop, 32 for coop.")
-    ] = None,
+    epochs: Annotated[int | None, typer.Option(help="Default: the paper's, 10 for cocoop, 200 for coop.")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Default: the paper's, 1 for cocoop, 32 for coop.")] = None,
     lr: Annotated[float, typer.Option(help="Learning rate at the top of the schedule.")] = 0.002,
     context: Annotated[str, typer.Option(help="Words the learned context starts from.")] = "a photo of a",
     random_context: Annotated[
@@ -34,9 +30,7 @@ def train(
         list[str] | None,
         typer.Option(help="zero-shot only: a text with {} for the name; give several to average."),
     ] = None,
-    no_augment: Annotated[
-        bool, typer.Option("--no-augment", help="No random crops and flips; faster.")
-    ] = False,
+    no_augment: Annotated[bool, typer.Option("--no-augment", help="No random crops and flips; faster.")] = False,
     device: Device = "auto",
     dtype: Dtype = "auto",
     as_json: AsJson = False,
@@ -58,9 +52,7 @@ def train(
     check_new(out)
     examples = read_folder(images)
     if clip == "tiny":
-        note(
-            "note: the bundled CLIP 'tiny' is for trials; for photographs add --clip openai/clip-vit-base-patch16"
-        )
+        note("note: the bundled CLIP 'tiny' is for trials; for photographs add --clip openai/clip-vit-base-patch16")
     classifier = PromptClassifier(
         method=method,
         clip=clip,

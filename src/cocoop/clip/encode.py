@@ -31,7 +31,7 @@ def encode_plain(tower: TextTower, prefix: Tensor, suffix: Tensor, packing: Pack
     for k, tokens in enumerate(suffix.split(list(packing.lengths))):
         prompts[:, k, prefix_length : prefix_length + len(tokens)] = tokens
     x = (prompts + tower.positions).flatten(0, 1)  # [G * K, 77, D]
-    for block in tower.blocks:
+    for block in tower.layers:
         query, key, value = block.qkv_heads(x)
         x = block.finish(x, _join(scaled_dot_product_attention(query, key, value, is_causal=True)))
     x = x.unflatten(0, (groups, -1))
@@ -49,31 +49,33 @@ def encode_packed(tower: TextTower, prefix: Tensor, suffix: Tensor, packing: Pac
     x_prefix = prefix + tower.positions[: packing.prefix_length]  # [G, P, D]
     # [1, R, C, D]: until the first attention no suffix token depends on the image, so that part runs once.
     x_suffix = (suffix[packing.source] + tower.positions[packing.position])[None]
-    *inner, last = tower.blocks
+    *inner, last = tower.layers
     for block in inner:
-        heads = block.qkv_heads(x_prefix)
-        attended = _attend_packed(heads, block.qkv_heads(x_suffix), packing)
-        x_prefix = block.finish(x_prefix, _join(scaled_dot_product_attention(*heads, is_causal=True)))
+        query, key, value = block.qkv_heads(x_prefix)
+        attended = _attend_packed(key, value, block.qkv_heads(x_suffix), packing)
+        x_prefix = block.finish(x_prefix, _join(scaled_dot_product_attention(query, key, value, is_causal=True)))
         x_suffix = block.finish(x_suffix, attended)
-    attended = _attend_packed(last.qkv_heads(x_prefix), last.qkv_heads(x_suffix), packing)
+    _, key, value = last.qkv_heads(x_prefix)
+    attended = _attend_packed(key, value, last.qkv_heads(x_suffix), packing)
     # After the last attention only the EOT states are read.
     return tower.pool(last.finish(_at_eot(x_suffix, packing), _at_eot(attended, packing)))
 
 
-def _attend_packed(prefix: tuple[Tensor, ...], suffix: tuple[Tensor, ...], packing: Packing) -> Tensor:
+def _attend_packed(
+    prefix_key: Tensor, prefix_value: Tensor, suffix: tuple[Tensor, Tensor, Tensor], packing: Packing
+) -> Tensor:
     """Every suffix token attends to its group's prefix and to its own suffix so far.
 
-    prefix: query, key, value [G, H, P, D/H]. suffix: the same as [G or 1, R, H, C, D/H]. Returns [G, R, C, D].
+    prefix_key, prefix_value: [G, H, P, D/H]. suffix: query, key, value [G or 1, R, H, C, D/H]. Returns [G, R, C, D].
     """
-    groups, rows = len(prefix[0]), len(packing.source)
-    query, *own = (t.expand(groups, -1, -1, -1, -1) for t in suffix)
-    key, value = (
-        torch.cat([shared[:, None].expand(-1, rows, -1, -1, -1), mine], dim=3).flatten(0, 1)
-        for shared, mine in zip(prefix[1:], own, strict=True)
-    )
+    groups, rows = len(prefix_key), len(packing.source)
+    query, key, value = (part.expand(groups, -1, -1, -1, -1) for part in suffix)
+    key = torch.cat([prefix_key[:, None].expand(-1, rows, -1, -1, -1), key], dim=3)
+    value = torch.cat([prefix_value[:, None].expand(-1, rows, -1, -1, -1), value], dim=3)
     mask = packing.mask.repeat(groups, 1, 1, 1)
-    attended = scaled_dot_product_attention(query.flatten(0, 1), key, value, attn_mask=mask)
-    return _join(attended).unflatten(0, (groups, rows))
+    query, key, value = (part.flatten(0, 1) for part in (query, key, value))
+    attended = _join(scaled_dot_product_attention(query, key, value, attn_mask=mask))
+    return attended.reshape(groups, rows, *attended.shape[1:])
 
 
 def _join(heads: Tensor) -> Tensor:

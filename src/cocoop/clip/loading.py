@@ -107,8 +107,8 @@ def _parts(
         tokenizer=_tokenizer(tokenizer) if isinstance(tokenizer, str | os.PathLike) else tokenizer,
         preprocess=Preprocess(
             config.vision_config.image_size,
-            tuple(preprocessing.get("image_mean", OPENAI_MEAN)),
-            tuple(preprocessing.get("image_std", OPENAI_STD)),
+            preprocessing.get("image_mean", OPENAI_MEAN),
+            preprocessing.get("image_std", OPENAI_STD),
         ),
     )
 
@@ -122,9 +122,7 @@ def _model_from_openai(state: Mapping[str, Tensor]) -> CLIPModel:
         model.load_state_dict(renamed)
     except RuntimeError as error:
         reason = " ".join(str(error).split()[:60])
-        raise InputError(
-            f"state dict: expected all tensors of one CLIP, in matching shapes; got: {reason}"
-        ) from error
+        raise InputError(f"state dict: expected all tensors of one CLIP, in matching shapes; got: {reason}") from error
     return model
 
 

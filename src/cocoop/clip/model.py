@@ -83,9 +83,7 @@ class CLIP:
     @torch.no_grad()
     def encode_images(self, pixels: Tensor) -> Tensor:
         """Pixels [B, 3, N, N] -> image features [B, E], unit norm, at least float32."""
-        expect_shape(
-            "pixels", pixels, B=None, channels=3, height=self.preprocess.size, width=self.preprocess.size
-        )
+        expect_shape("pixels", pixels, B=None, channels=3, height=self.preprocess.size, width=self.preprocess.size)
         features = self.image_tower(pixels.to(self.device, self.dtype))
         return F.normalize(features.to(torch.promote_types(features.dtype, torch.float32)), dim=-1)
 
@@ -128,7 +126,8 @@ def _device(device: str | torch.device) -> torch.device:
         return torch.empty(0, device=device).device
     except (RuntimeError, AssertionError) as error:
         raise InputError(
-            f"device: expected auto, cpu or a device of this machine; got {str(device)!r} ({str(error).splitlines()[0]})."
+            f"device: expected auto, cpu or a device of this machine; got {str(device)!r} "
+            f"({str(error).splitlines()[0]})."
         ) from error
 
 

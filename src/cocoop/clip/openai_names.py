@@ -105,14 +105,11 @@ def _block_names(name: str, tensor: Tensor) -> dict[str, Tensor]:
     """One tensor of a residual block; the stacked attention input matrix becomes three."""
     found = _BLOCK.fullmatch(name.replace("in_proj_", "in_proj."))
     if found is None or (found[3] != "attn.in_proj" and found[3] not in _IN_BLOCK):
-        raise InputError(
-            f"state dict: expected CLIP tensors in OpenAI's names only; got {name!r}. Remove it."
-        )
+        raise InputError(f"state dict: expected CLIP tensors in OpenAI's names only; got {name!r}. Remove it.")
     tower = "vision_model" if found[1] else "text_model"
     block, part, kind = f"{tower}.encoder.layers.{found[2]}", found[3], found[4]
     if part in _IN_BLOCK:
         return {f"{block}.{_IN_BLOCK[part]}.{kind}": tensor}
     return {
-        f"{block}.self_attn.{letter}_proj.{kind}": third
-        for letter, third in zip("qkv", tensor.chunk(3), strict=True)
+        f"{block}.self_attn.{letter}_proj.{kind}": third for letter, third in zip("qkv", tensor.chunk(3), strict=True)
     }

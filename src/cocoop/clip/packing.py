@@ -66,9 +66,7 @@ def pack(lengths: Sequence[int], prefix_length: int, device: torch.device | str 
     same_class = owner[:, :, None] == owner[:, None, :]
     earlier = torch.ones(width, width, dtype=torch.bool).tril()
     # Padding slots (owner -1) see the prefix and each other: harmless, and their softmax is never empty.
-    mask = torch.cat(
-        [torch.ones(len(rows), width, prefix_length, dtype=torch.bool), same_class & earlier], dim=2
-    )
+    mask = torch.cat([torch.ones(len(rows), width, prefix_length, dtype=torch.bool), same_class & earlier], dim=2)
     return Packing(
         lengths=tuple(lengths),
         prefix_length=prefix_length,

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import torch
 from torch import Tensor, nn
@@ -47,7 +47,8 @@ class Block(nn.Module):
     def finish(self, x: Tensor, attended: Tensor) -> Tensor:
         """Add the attention result and the MLP to the residual stream. x, attended: [..., D]."""
         x = x + self.out(attended)
-        return x + self.proj(self.activation(self.fc(self.ln_2(x))))
+        x = x + self.proj(self.activation(self.fc(self.ln_2(x))))
+        return x
 
 
 class TextTower(nn.Module):
@@ -79,6 +80,11 @@ class TextTower(nn.Module):
         )
         self.ln_final = nn.LayerNorm(width, config.layer_norm_eps)
         self.projection = nn.Linear(width, joint_width, bias=False)
+
+    @property
+    def layers(self) -> list[Block]:
+        """The L residual layers, first to last."""
+        return cast("list[Block]", list(self.blocks))
 
     @property
     def width(self) -> int:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,16 +28,16 @@ _CROP_TRIES = 10
 class Preprocess:
     """OpenAI's test transform: shorter side to `size` (bicubic), centre crop, scale to 0..1, normalise.
 
-    Calling it on a Pillow image of any mode returns [3, size, size] float32 (openai/CLIP clip.py `_transform`).
-    The image becomes RGB first, as in the CoOp code (Dassl data_manager.py); OpenAI's own code converts after the
-    crop, which differs only for images with a palette or with transparency.
+    Source: openai/CLIP clip.py `_transform`. The image becomes RGB first, as in the CoOp code (Dassl:dassl/data/
+    data_manager.py); OpenAI's code converts after the crop, which differs only for palettes and transparency.
     """
 
     size: int
-    mean: tuple[float, float, float] = OPENAI_MEAN
-    std: tuple[float, float, float] = OPENAI_STD
+    mean: Sequence[float] = OPENAI_MEAN
+    std: Sequence[float] = OPENAI_STD
 
     def __call__(self, image: Image.Image) -> Tensor:
+        """A Pillow image of any mode and size -> pixels [3, size, size] float32."""
         width, height = image.size
         if width <= height:
             width, height = self.size, int(self.size * height / width)

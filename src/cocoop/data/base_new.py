@@ -6,7 +6,7 @@ from typing import Literal
 from cocoop.data.examples import Example
 from cocoop.errors import InputError, expect_choice
 
-HALVES = ("base", "new")
+HALVES: tuple[Literal["base"], Literal["new"]] = ("base", "new")
 """The two halves: base classes are trained on, new ones only tested on."""
 
 
@@ -31,10 +31,6 @@ def base_to_new(*splits: Sequence[Example], half: Literal["base", "new"]) -> tup
     selected = labels[:middle] if half == "base" else labels[middle:]
     renumbered = {label: number for number, label in enumerate(selected)}
     return tuple(
-        [
-            example._replace(label=renumbered[example.label])
-            for example in split
-            if example.label in renumbered
-        ]
+        [example._replace(label=renumbered[example.label]) for example in split if example.label in renumbered]
         for split in splits
     )

@@ -55,9 +55,7 @@ def read_digits(root: str | PathLike[str]) -> list[Example]:
     would give, so that base is 0-4 and new 5-9 under `base_to_new`. Other files are left alone.
     """
     root = Path(root)
-    examples = [
-        Example(path, label, name) for label, name in enumerate(DIGIT_COUNTS) for path in _files(root, name)
-    ]
+    examples = [Example(path, label, name) for label, name in enumerate(DIGIT_COUNTS) for path in _files(root, name)]
     if not all(example.path.is_file() for example in examples):
         write_digits(root)
     return examples

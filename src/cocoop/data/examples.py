@@ -49,7 +49,7 @@ def by_label(examples: Iterable[Example]) -> dict[int, list[Example]]:
     """Group `examples` by label, groups in order of first appearance, items in their given order.
 
     Source: Dassl:dassl/data/datasets/base_dataset.py @ c61a1b57, `split_dataset_by_label`. The order of the
-    groups matters: the few-shot sampler draws from one random stream, group after group.
+    groups matters where one random stream serves them one after another.
     """
     groups: dict[int, list[Example]] = {}
     for example in examples:

@@ -42,9 +42,7 @@ def few_shot_indices(labels: Sequence[int], shots: int, seed: int) -> list[int]:
 
 def _pick(labels: Sequence[int], count: int, stream: Random) -> list[int]:
     if count < 1:
-        raise InputError(
-            f"shots: expected 1 or more images per class (the papers use 1, 2, 4, 8, 16); got {count}."
-        )
+        raise InputError(f"shots: expected 1 or more images per class (the papers use 1, 2, 4, 8, 16); got {count}.")
     groups: dict[int, list[int]] = {}
     for position, label in enumerate(labels):
         groups.setdefault(label, []).append(position)

@@ -28,9 +28,7 @@ def read_folder(root: str | PathLike[str]) -> list[Example]:
     if not root.exists():
         raise InputError(f"{root}: expected a folder of images; there is no such folder. Check the path.")
     if not root.is_dir():
-        raise InputError(
-            f"{root}: expected a folder of images; got a file. Give {_LAYOUT.format(root='FOLDER')}."
-        )
+        raise InputError(f"{root}: expected a folder of images; got a file. Give {_LAYOUT.format(root='FOLDER')}.")
     folders = sorted((f for f in root.iterdir() if f.is_dir() and not _hidden(f.name)), key=lambda f: f.name)
     images = {folder.name: _images(folder) for folder in folders}
     _check_layout(root, images)
@@ -55,9 +53,7 @@ def _check_layout(root: Path, images: dict[str, list[Path]]) -> None:
     layout = _LAYOUT.format(root=root)
     if not any(images.values()):
         endings = " ".join(sorted(IMAGE_SUFFIXES))
-        raise InputError(
-            f"{root}: expected {layout}; got no image in any sub-folder (endings read: {endings})."
-        )
+        raise InputError(f"{root}: expected {layout}; got no image in any sub-folder (endings read: {endings}).")
     empty = [name for name, paths in images.items() if not paths]
     if empty:
         raise InputError(
@@ -66,8 +62,7 @@ def _check_layout(root: Path, images: dict[str, list[Path]]) -> None:
         )
     if len(images) == 1:
         raise InputError(
-            f"{root}: expected at least two classes; got only {next(iter(images))!r}. "
-            f"Expected layout: {layout}."
+            f"{root}: expected at least two classes; got only {next(iter(images))!r}. Expected layout: {layout}."
         )
     if _SPLIT_NAMES.issuperset(name.lower() for name in images):
         raise InputError(

@@ -25,9 +25,7 @@ def open_image(path: str | PathLike[str]) -> Image.Image:
     try:
         with Image.open(path) as image:
             return image.convert("RGB")
-    except (
-        Exception
-    ) as error:  # Pillow's decoders raise nearly anything on damaged bytes: struct.error, KeyError..
+    except Exception as error:  # Pillow's decoders raise nearly anything on damaged bytes: struct.error, KeyError..
         raise InputError(
             f"{path}: expected an image that Pillow can decode; got {_reason(error)}. "
             "Replace, re-save or remove the file."

@@ -33,9 +33,7 @@ def random_split(
     Source: CoOp:datasets/dtd.py @ ff61507c, `read_and_split_data`.
     """
     if min(fractions) <= 0 or abs(sum(fractions) - 1) > 1e-9:
-        raise InputError(
-            f"fractions: expected three positive numbers (train, val, test) with sum 1; got {fractions}."
-        )
+        raise InputError(f"fractions: expected three positive numbers (train, val, test) with sum 1; got {fractions}.")
     stream = Random(seed)
     train: list[Example] = []
     val: list[Example] = []
@@ -69,10 +67,7 @@ def read_split_json(path: str | PathLike[str], image_root: str | PathLike[str]) 
         got = f"keys {sorted(content)}" if isinstance(content, dict) else type(content).__name__
         raise InputError(f"{path}: expected {_SCHEMA}; got {got}.")
     train, val, test = (
-        [
-            _example(entry, Path(image_root), f"{path}: {part}[{index}]")
-            for index, entry in enumerate(content[part])
-        ]
+        [_example(entry, Path(image_root), f"{path}: {part}[{index}]") for index, entry in enumerate(content[part])]
         for part in _PARTS
     )
     return train, val, test
@@ -97,9 +92,7 @@ def _load_json(path: Path) -> Any:
 
 def _example(entry: object, image_root: Path, where: str) -> Example:
     match entry:
-        case [str(relative), int(label), str(name)] if (
-            relative and label >= 0 and not isinstance(label, bool)
-        ):
+        case [str(relative), int(label), str(name)] if relative and label >= 0 and not isinstance(label, bool):
             return Example(image_root / relative, label, name)
     raise InputError(f'{where}: expected ["relative/path.jpg", label from 0, "class name"]; got {entry!r}.')
 
@@ -108,6 +101,4 @@ def _relative(path: Path, root: Path) -> str:
     try:
         return path.relative_to(root).as_posix()
     except ValueError as error:
-        raise InputError(
-            f"{path}: expected an image below {root}. Give the folder that holds all images."
-        ) from error
+        raise InputError(f"{path}: expected an image below {root}. Give the folder that holds all images.") from error

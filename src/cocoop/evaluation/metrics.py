@@ -104,9 +104,7 @@ def _check(probabilities: NDArray[Any], labels: NDArray[Any], n_classes: int) ->
             f"and {n_classes} class names; got {list(probabilities.shape)}."
         )
     if not np.issubdtype(labels.dtype, np.integer):
-        raise InputError(
-            f"labels: expected integers 0..{n_classes - 1}; got dtype {labels.dtype}. Give class numbers."
-        )
+        raise InputError(f"labels: expected integers 0..{n_classes - 1}; got dtype {labels.dtype}. Give class numbers.")
     if labels.min() < 0 or labels.max() >= n_classes:
         raise InputError(
             f"labels: expected 0..{n_classes - 1} for {n_classes} class names; got {labels.min()}.."

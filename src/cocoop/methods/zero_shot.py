@@ -48,8 +48,7 @@ class ZeroShot(PromptMethod):
     def _write_prompts(self) -> None:
         names = [prompt_name(name) for name in self.class_names]
         features = [
-            self.clip.encode_texts([template.replace("{}", name) for name in names])
-            for template in self.templates
+            self.clip.encode_texts([template.replace("{}", name) for name in names]) for template in self.templates
         ]
         self._text_features = F.normalize(torch.stack(features).mean(dim=0), dim=-1)[None]
 

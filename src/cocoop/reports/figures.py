@@ -2,14 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from os import PathLike
-from typing import Any
+from typing import Any, Literal
 
 from cocoop.data import Example, open_image
 
+Halves = Mapping[Literal["base", "new"], Sequence[Example]]
 
-def base_to_new_figure(
-    path: str | PathLike[str], rows: Sequence[Mapping[str, Any]], halves: Mapping[str, Sequence[Example]]
-) -> None:
+
+def base_to_new_figure(path: str | PathLike[str], rows: Sequence[Mapping[str, Any]], halves: Halves) -> None:
     """Write a PNG: one image of every class, and each method's base, new and harmonic mean as bars.
 
     Args:
@@ -22,9 +22,9 @@ def base_to_new_figure(
 
     figure = Figure(figsize=(9, 5), layout="constrained", dpi=150)
     FigureCanvasAgg(figure)
-    top, bottom = figure.subfigures(2, 1, height_ratios=[1, 3])
-    _class_strip(top, halves)
-    axes = bottom.subplots()
+    parts = figure.subfigures(2, 1, height_ratios=[1, 3], squeeze=False)[:, 0]
+    _class_strip(parts[0], halves)
+    axes = parts[1].subplots()
     names = {"base": "base classes", "new": "new classes, never trained on", "harmonic_mean": "harmonic mean"}
     width = 0.8 / len(names)
     for i, (key, label) in enumerate(names.items()):
@@ -32,9 +32,7 @@ def base_to_new_figure(
         errors = [row[key][1] if isinstance(row[key], tuple) else 0.0 for row in rows]
         places = [x + (i - 1) * width for x in range(len(rows))]
         color = ("#4C72B0", "#DD8452", "#8C8C8C")[i]
-        bars = axes.bar(
-            places, values, width * 0.94, yerr=errors if any(errors) else None, label=label, color=color
-        )
+        bars = axes.bar(places, values, width * 0.94, yerr=errors if any(errors) else None, label=label, color=color)
         axes.bar_label(bars, fmt="%.1f", padding=2, fontsize=9)
     axes.set_xticks(range(len(rows)), [row["method"] for row in rows])
     axes.set_ylabel("accuracy, %")
@@ -45,7 +43,7 @@ def base_to_new_figure(
     figure.savefig(path)
 
 
-def _class_strip(figure: Any, halves: Mapping[str, Sequence[Example]]) -> None:
+def _class_strip(figure: Any, halves: Halves) -> None:
     """One picture per class, base first, with the names that stand in the prompts."""
     shown = {(half, example.class_name): example for half, examples in halves.items() for example in examples}
     for axes, ((half, name), example) in zip(figure.subplots(1, len(shown)), shown.items(), strict=True):

@@ -71,9 +71,7 @@ def _dumps(content: Any, indent: int | None = None) -> str:
         place = _first_not_finite(content, "")
         if place is None:  # a circular reference
             raise
-        raise RunError(
-            f"record: expected finite numbers; got {place}. Look for where the run diverged."
-        ) from error
+        raise RunError(f"record: expected finite numbers; got {place}. Look for where the run diverged.") from error
 
 
 def _first_not_finite(content: Any, place: str) -> str | None:
@@ -139,6 +137,4 @@ def _flush_to_disk(file: Any) -> None:
 
 
 def _disk_error(path: str | PathLike[str], error: OSError) -> RunError:
-    return RunError(
-        f"{path}: expected to write a file; got {error}. Check the folder's rights and free space."
-    )
+    return RunError(f"{path}: expected to write a file; got {error}. Check the folder's rights and free space.")

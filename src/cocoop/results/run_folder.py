@@ -47,9 +47,7 @@ def check_new(folder: str | PathLike[str]) -> None:
     """Raise `InputError` unless `folder` can be made: it must not be there yet, or be empty."""
     path = Path(folder)
     if path.is_file() or (path.is_dir() and any(path.iterdir())):
-        raise InputError(
-            f"{path}: expected a new or empty folder for the run; it exists. Choose another name."
-        )
+        raise InputError(f"{path}: expected a new or empty folder for the run; it exists. Choose another name.")
 
 
 def write_run(folder: str | PathLike[str], run: Run, card: str) -> Path:
@@ -69,17 +67,13 @@ def write_run(folder: str | PathLike[str], run: Run, card: str) -> Path:
     try:
         temporary.mkdir(parents=True)
         write_json(temporary / _CONFIG, {"format": FORMAT, **run.config})
-        save_file(
-            {name: np.ascontiguousarray(tensor) for name, tensor in run.tensors.items()}, temporary / _TENSORS
-        )
+        save_file({name: np.ascontiguousarray(tensor) for name, tensor in run.tensors.items()}, temporary / _TENSORS)
         write_jsonl(temporary / _HISTORY, run.history)
         (temporary / _CARD).write_text(card, encoding="utf-8")
         write_json(temporary / _RECORD, run.record)
         os.replace(temporary, path)
     except OSError as error:
-        raise RunError(
-            f"{path}: expected to write a run folder; got {error}. Check rights and free space."
-        ) from error
+        raise RunError(f"{path}: expected to write a run folder; got {error}. Check rights and free space.") from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return path
@@ -102,13 +96,9 @@ def read_run(folder: str | PathLike[str]) -> Run:
         )
     config = read_json(path / _CONFIG)
     if not isinstance(config, dict) or config.get("format") != FORMAT:
-        raise InputError(
-            f"{path / _CONFIG}: expected a run of format {FORMAT}. Use the cocoop version that wrote it."
-        )
+        raise InputError(f"{path / _CONFIG}: expected a run of format {FORMAT}. Use the cocoop version that wrote it.")
     try:
         tensors = load_file(path / _TENSORS)
     except (OSError, SafetensorError) as error:
-        raise InputError(
-            f"{path / _TENSORS}: expected a safetensors file; got {error}. Train again."
-        ) from error
+        raise InputError(f"{path / _TENSORS}: expected a safetensors file; got {error}. Train again.") from error
     return Run(config, tensors, [], read_json(path / _RECORD))

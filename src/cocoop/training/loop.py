@@ -64,9 +64,7 @@ def train(
         RunError: the loss is not finite.
     """
     if min(epochs, batch_size) < 1:
-        raise InputError(
-            f"training: expected epochs and batch_size of 1 or more; got {epochs} and {batch_size}."
-        )
+        raise InputError(f"training: expected epochs and batch_size of 1 or more; got {epochs} and {batch_size}.")
     parameters = list(model.parameters())
     if not parameters:
         return []
@@ -89,9 +87,7 @@ def train(
     return history
 
 
-def step(
-    model: PromptMethod, optimizer: Optimizer, features: Tensor, targets: Tensor
-) -> tuple[float, Tensor]:
+def step(model: PromptMethod, optimizer: Optimizer, features: Tensor, targets: Tensor) -> tuple[float, Tensor]:
     """One step on image features [B, E] and classes [B]: the loss before the step, and the logits [B, K]."""
     logits = model(features)
     loss = cross_entropy(logits, targets)

@@ -1,0 +1,92 @@
+"""OpenAI's test transform and the training transform, against their definitions."""
+
+import random
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from cocoop.clip import Preprocess, augment
+from cocoop.clip.transforms import OPENAI_MEAN, OPENAI_STD, _random_box
+
+PLAIN = Preprocess(8, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
+
+
+def columns(width, height):
+    """An image whose red channel is the column number, green the row number."""
+    x, y = np.meshgrid(np.arange(width), np.arange(height))
+    return Image.fromarray(np.stack([x, y, np.zeros_like(x)], axis=2).astype(np.uint8))
+
+
+# The shorter side is 8 already, so the picture is only cropped. The margin is halved with Python's round, half to
+# even: 1 -> 0, 3 -> 2, 5 -> 2, 7 -> 4. (torchvision's CenterCrop, which OpenAI's transform uses, does this.)
+@pytest.mark.parametrize(("margin", "first"), [(0, 0), (1, 0), (2, 1), (3, 2), (4, 2), (5, 2), (6, 3), (7, 4)])
+def test_centre_crop_offsets(margin, first):
+    wide = (PLAIN(columns(8 + margin, 8)) * 255).round()
+    assert wide[0, 0].tolist() == list(range(first, first + 8))
+    tall = (PLAIN(columns(8, 8 + margin)) * 255).round()
+    assert tall[1, :, 0].tolist() == list(range(first, first + 8))
+
+
+def test_shorter_side_becomes_the_size_and_the_longer_is_cut_off_below():
+    # 300 x 200 -> int(8 * 300 / 200) = 12 wide; cropped to the middle 8.
+    image = columns(300, 200).convert("RGB")
+    expected = image.resize((12, 8), Image.Resampling.BICUBIC).crop((2, 0, 10, 8))
+    assert np.array_equal((PLAIN(image) * 255).round().permute(1, 2, 0).numpy(), np.array(expected))
+
+
+def test_normalisation_by_hand():
+    pixels = Preprocess(4)(Image.new("RGB", (9, 4), (255, 0, 51)))
+    assert pixels.shape == (3, 4, 4)
+    assert pixels.dtype == torch.float32
+    for channel, value in enumerate((1.0, 0.0, 0.2)):
+        expected = (value - OPENAI_MEAN[channel]) / OPENAI_STD[channel]
+        assert pixels[channel].numpy() == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "P", "RGBA", "CMYK", "I;16", "LA"])
+def test_every_mode_becomes_three_channels(mode):
+    assert Preprocess(16)(Image.new(mode, (20, 30))).shape == (3, 16, 16)
+
+
+@settings(deadline=None, max_examples=200)
+@given(width=st.integers(1, 300), height=st.integers(1, 300), seed=st.integers(0, 2**32))
+def test_random_boxes_lie_inside_with_allowed_area_and_aspect(width, height, seed):
+    left, top, right, bottom = _random_box(width, height, random.Random(seed))
+    assert 0 <= left < right <= width
+    assert 0 <= top < bottom <= height
+    if min(width, height) >= 100:  # below, rounding to whole pixels moves both figures
+        assert 0.075 <= (right - left) * (bottom - top) / (width * height) <= 1
+        assert 0.72 <= (right - left) / (bottom - top) <= 1.38
+
+
+def test_random_area_is_uniform():
+    generator = random.Random(0)
+    boxes = [_random_box(1000, 1000, generator) for _ in range(4000)]
+    areas = np.array([(r - x) * (b - t) / 1e6 for x, t, r, b in boxes])
+    # In a square picture, area A fits for a share min(1, -ln A / ln(4/3)) of the aspects and is drawn again otherwise:
+    # the density is flat up to 3/4, its integral 0.67 + 0.119, its quartiles 0.277 and 0.474. Standard error 0.006.
+    assert np.quantile(areas, [0.25, 0.5]) == pytest.approx([0.277, 0.474], abs=0.02)
+
+
+def test_augmented_view_depends_on_the_generator_alone_and_flips_half_of_the_time():
+    image = columns(64, 48)
+    views = [augment(image, PLAIN, random.Random(seed)) for seed in range(400)]
+    assert all(torch.equal(augment(image, PLAIN, random.Random(seed)), views[seed]) for seed in (0, 7))
+    assert views[0].shape == (3, 8, 8)
+    flipped = sum(bool(view[0, 0, 0] > view[0, 0, -1]) for view in views)
+    assert 160 < flipped < 240  # 200 +- 4 standard deviations of 10
+
+
+def test_crop_first_then_resize():
+    """Interpolation must not see pixels outside the crop: a crop of one colour stays one colour."""
+    image = Image.new("RGB", (40, 40), (0, 0, 0))
+    image.paste((200, 100, 50), (0, 0, 20, 40))
+    for seed in range(200):
+        _, _, right, _ = _random_box(40, 40, random.Random(seed))
+        if right <= 20:
+            pixels = (augment(image, PLAIN, random.Random(seed)) * 255).round()
+            assert pixels.flatten(1).unique(dim=1).squeeze().tolist() == [200, 100, 50]

@@ -1,0 +1,27 @@
+import golden_clip
+import pytest
+import torch
+
+from cocoop import CLIP
+
+torch.set_num_threads(2)
+
+
+@pytest.fixture(scope="session")
+def golden() -> CLIP:
+    """The golden CLIP with the stand-in tokenizer, packed path. Tests that switch the path switch it back."""
+    return golden_clip.load()
+
+
+@pytest.fixture(scope="session")
+def tiny() -> CLIP:
+    """The bundled CLIP."""
+    return CLIP.load("tiny", device="cpu")
+
+
+@pytest.fixture(params=["packed", "plain"])
+def both_paths(request: pytest.FixtureRequest, golden: CLIP):
+    """The golden CLIP, once on each text path."""
+    golden.text.plain = request.param == "plain"
+    yield golden
+    golden.text.plain = False

@@ -1,0 +1,150 @@
+"""The loop, its schedule and its features."""
+
+import math
+import random
+
+import numpy as np
+import pytest
+import torch
+from golden_clip import FACTS, VALUES
+from PIL import Image
+
+from cocoop import CoCoOp, CoOp, InputError, RunError, ZeroShot
+from cocoop.training import AugmentedFeatures, FixedFeatures, encode_pictures, learning_rate, step, train
+from cocoop.training.loop import _batches
+
+NAMES = FACTS["class_names"]
+FEATURES = VALUES["image_features"]
+LABELS = FACTS["labels"]
+
+
+def test_learning_rates_of_the_original():
+    """reference/original_protocol.md 1.2, ten epochs at lr 0.002, to the digits given there."""
+    given = [1e-5, 0.002, 1.951e-3, 1.809e-3, 1.588e-3, 1.309e-3, 1e-3, 6.91e-4, 4.12e-4, 1.91e-4]
+    assert [learning_rate(epoch, 10, 0.002) for epoch in range(10)] == pytest.approx(given, rel=2e-3)
+
+
+def test_learning_rate_equals_torchs_cosine_after_the_warm_up():
+    parameter = torch.nn.Parameter(torch.zeros(1))
+    optimizer = torch.optim.SGD([parameter], lr=0.002)
+    cosine = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=50)
+    for epoch in range(1, 50):
+        assert learning_rate(epoch, 50, 0.002) == pytest.approx(optimizer.param_groups[0]["lr"], rel=1e-9)
+        optimizer.step()
+        cosine.step()
+
+
+def fitted(golden, seed=1, epochs=3, batch_size=2):
+    torch.manual_seed(0)
+    model = CoCoOp(golden, NAMES)
+    history = train(model, FixedFeatures(FEATURES), LABELS, epochs=epochs, batch_size=batch_size, seed=seed)
+    return model, history
+
+
+def test_the_loop_is_the_original_step_by_step(golden):
+    """Against torch's own SGD and a hand-written epoch loop."""
+    model, history = fitted(golden)
+    torch.manual_seed(0)
+    slow = CoCoOp(golden, NAMES)
+    optimizer = torch.optim.SGD(slow.parameters(), lr=0.002, momentum=0.9, weight_decay=5e-4)
+    for epoch, rate in enumerate([1e-5, 0.002, 0.001 * (1 + math.cos(math.pi / 3))]):
+        optimizer.param_groups[0]["lr"] = rate
+        order = list(range(6))
+        random.Random(f"1:{epoch}").shuffle(order)
+        losses = []
+        for pair in (order[:2], order[2:4], order[4:]):
+            losses.append(step(slow, optimizer, FEATURES[pair], torch.tensor(LABELS)[pair])[0])
+        assert history[epoch].loss == pytest.approx(sum(losses) / 3, rel=1e-12)
+        assert history[epoch].learning_rate == pytest.approx(rate, rel=1e-12)
+    assert all(torch.equal(a, b) for a, b in zip(model.parameters(), slow.parameters(), strict=True))
+
+
+def test_same_seed_same_bits_and_seed_zero_is_a_seed(golden):
+    tensors = {seed: list(fitted(golden, seed)[0].state_dict().values()) for seed in (0, 1, 2)}
+    again = list(fitted(golden, 0)[0].state_dict().values())
+    assert all(torch.equal(a, b) for a, b in zip(tensors[0], again, strict=True))
+    assert not torch.equal(tensors[0][0], tensors[1][0])
+    assert not torch.equal(tensors[1][0], tensors[2][0])
+
+
+def test_the_loss_falls(golden):
+    torch.manual_seed(0)
+    model = CoOp(golden, NAMES)
+    history = train(model, FixedFeatures(FEATURES), LABELS, epochs=20, batch_size=6, seed=1)
+    assert history[-1].loss < history[0].loss
+    assert [epoch.epoch for epoch in history] == list(range(20))
+
+
+def test_only_what_is_learned_changes(golden):
+    before = [parameter.clone() for parameter in golden.text.parameters()]
+    fitted(golden, epochs=2)
+    assert all(torch.equal(a, b) for a, b in zip(golden.text.parameters(), before, strict=True))
+
+
+def test_a_method_without_parameters_has_nothing_to_learn(golden):
+    assert train(ZeroShot(golden, NAMES), FixedFeatures(FEATURES), LABELS, epochs=1, batch_size=1, seed=1) == []
+
+
+@pytest.mark.parametrize(
+    ("images", "batch_size", "sizes"), [(6, 4, [4]), (6, 3, [3, 3]), (6, 7, [6]), (6, 6, [6]), (1, 32, [1])]
+)
+def test_a_last_smaller_batch_is_dropped_unless_it_is_the_only_one(images, batch_size, sizes):
+    features = torch.arange(images)[:, None].float()
+    batches = list(_batches(FixedFeatures(features), images, 0, batch_size, seed=1))
+    assert [len(numbers) for _, numbers in batches] == sizes
+    for found, numbers in batches:
+        assert found[:, 0].tolist() == numbers
+    seen = [number for _, numbers in batches for number in numbers]
+    assert len(set(seen)) == len(seen)
+
+
+def test_every_epoch_has_an_order_of_its_own():
+    features = torch.arange(20)[:, None].float()
+    orders = {(s, e): tuple(n for _, b in _batches(FixedFeatures(features), 20, e, 5, s) for n in b) for s in (0, 1)
+              for e in range(3)}  # fmt: skip
+    assert len(set(orders.values())) == 6
+    assert all(sorted(order) == list(range(20)) for order in orders.values())
+
+
+@pytest.mark.parametrize("bad", [{"epochs": 0}, {"batch_size": 0}])
+def test_counts_below_one(golden, bad):
+    with pytest.raises(InputError, match="1 or more"):
+        train(CoOp(golden, NAMES), FixedFeatures(FEATURES), LABELS, **({"epochs": 1, "batch_size": 1, "seed": 1} | bad))
+
+
+def test_a_loss_that_is_not_finite_stops_the_run(golden):
+    model = CoOp(golden, NAMES)
+    with pytest.raises(RunError, match="finite loss; got nan"):
+        train(model, FixedFeatures(FEATURES * math.nan), LABELS, epochs=1, batch_size=2, seed=1)
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory):
+    """Seven noise pictures, some as files and some open."""
+    folder = tmp_path_factory.mktemp("pictures")
+    generator = np.random.default_rng(0)
+    images = [Image.fromarray(generator.integers(0, 256, (40, 50, 3), dtype=np.uint8)) for _ in range(7)]
+    for number, image in enumerate(images[:4]):
+        image.save(folder / f"{number}.png")
+    return [*(folder / f"{number}.png" for number in range(4)), *images[4:]]
+
+
+def test_plain_features_are_those_of_the_test_transform(golden, pictures):
+    opened = [Image.open(picture) if not isinstance(picture, Image.Image) else picture for picture in pictures]
+    expected = golden.encode_images(torch.stack([golden.preprocess(image) for image in opened]))
+    torch.testing.assert_close(encode_pictures(golden, pictures), expected, rtol=0, atol=1e-6)
+
+
+def test_a_view_depends_on_seed_epoch_and_image_only(golden, pictures, monkeypatch):
+    def views(seed, epoch, order, batch_size):
+        batches = list(AugmentedFeatures(golden, pictures, seed).batches(epoch, order, batch_size))
+        assert [len(batch) for batch in batches[:-1]] == [batch_size] * (len(batches) - 1)
+        return dict(zip(order, torch.cat(batches), strict=True))
+
+    one = views(1, 0, [0, 1, 2, 3, 4, 5, 6], 1)
+    monkeypatch.setattr("cocoop.training.features._AT_ONCE", 2)
+    other = views(1, 0, [6, 2, 0, 5], 3)
+    for number, feature in other.items():
+        torch.testing.assert_close(feature, one[number], rtol=0, atol=1e-6)
+    for seed, epoch in ((2, 0), (1, 1)):
+        assert not torch.allclose(views(seed, epoch, [3], 1)[3], one[3], atol=1e-3)
