@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
+import operator
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from inspect import signature
 from os import PathLike
@@ -19,13 +21,16 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 
 from cocoop.class_names import check_class_names
 from cocoop.clip import CLIP
+from cocoop.clip.loading import BUNDLED
 from cocoop.data import few_shot_indices, fingerprint
 from cocoop.errors import InputError, expect_choice
 from cocoop.evaluation import Metrics, evaluate, predict_probabilities
-from cocoop.methods import METHODS
+from cocoop.methods import METHODS, PromptMethod
 from cocoop.model_card import model_card
 from cocoop.results import Run, environment, peak_memory_mb, read_run, write_run
-from cocoop.training import AugmentedFeatures, FixedFeatures, Picture, encode_pictures, train
+from cocoop.training import AugmentedFeatures, Epoch, FixedFeatures, Picture, encode_pictures, train
+
+_PICTURES = (str, os.PathLike, Image.Image)
 
 
 class PromptClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
@@ -105,43 +110,47 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         """
         started = time.perf_counter()
         settings = self._method_settings()
-        classes, targets = _classes_of(images, labels)
-        picked = list(range(len(targets))) if self.shots is None else few_shot_indices(targets, self.shots, self.seed)
-        names = [str(name) for name in classes]
+        seed = self._checked_numbers()
+        _check_pictures(images, labels)
+        classes, targets = _classes_of(labels)
+        names = [str(name) for name in classes.tolist()]
         check_class_names(names)
-        self.clip_ = self._load_clip()
+        picked = list(range(len(targets))) if self.shots is None else few_shot_indices(targets, self.shots, seed)
+        pictures, targets = [images[i] for i in picked], [targets[i] for i in picked]
+        clip = self._load_clip()
         # The random start comes from `seed`; the global random state is left as it was.
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(self.seed)
-            self.model_ = METHODS[self.method](self.clip_, names, **settings)
-        pictures, targets = [images[i] for i in picked], [targets[i] for i in picked]
+            torch.manual_seed(seed)
+            model = METHODS[self.method](clip, names, **settings)
         # Encoding the plain images first also finds an image that does not decode before any training.
-        features = encode_pictures(self.clip_, pictures)
-        source = AugmentedFeatures(self.clip_, pictures, self.seed) if self.augment else FixedFeatures(features)
-        self.history_ = train(
-            self.model_,
-            source,
+        features = encode_pictures(clip, pictures)
+        trained_on = [fingerprint(picture) for picture in pictures if not isinstance(picture, Image.Image)]
+        history = train(
+            model,
+            AugmentedFeatures(clip, pictures, seed) if self.augment else FixedFeatures(features),
             targets,
-            epochs=self.model_.paper_epochs if self.epochs is None else self.epochs,
-            batch_size=self.model_.paper_batch_size if self.batch_size is None else self.batch_size,
-            seed=self.seed,
+            epochs=model.paper_epochs if self.epochs is None else self.epochs,
+            batch_size=model.paper_batch_size if self.batch_size is None else self.batch_size,
+            seed=seed,
             lr=self.lr,
         )
-        self.classes_ = classes
-        self.picked_ = picked
+        # All at once and last, so that a fit that fails leaves an earlier one whole.
+        self.clip_, self.model_, self.history_ = clip, model, history
+        self.classes_, self.picked_, self._trained_on = classes, picked, trained_on
         self.seconds_ = time.perf_counter() - started
-        self._trained_on = [fingerprint(picture) for picture in pictures if not isinstance(picture, Image.Image)]
         return self
 
     def predict_proba(self, images: Sequence[Picture]) -> NDArray[np.float64]:
         """Class probabilities [N, K] float64 of image files or Pillow images; columns as in `classes_`."""
         self._check_fitted()
-        features = encode_pictures(self.clip_, _nonempty(images))
+        _check_pictures(images)
+        features = encode_pictures(self.clip_, images)
         return predict_probabilities(self.model_, features).cpu().double().numpy()
 
     def predict(self, images: Sequence[Picture]) -> NDArray[Any]:
         """[N] the most probable class of each image, as in `classes_`."""
-        found: NDArray[Any] = self.classes_[self.predict_proba(images).argmax(axis=1)]
+        best = self.predict_proba(images).argmax(axis=1)
+        found: NDArray[Any] = self.classes_[best]
         return found
 
     def evaluate(self, images: Sequence[Picture], labels: Sequence[Any]) -> Metrics:
@@ -151,28 +160,34 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             InputError: a label that is not among `classes_`; `set_classes` first for other classes.
         """
         self._check_fitted()
+        _check_pictures(images, labels)
         numbers = {name: number for number, name in enumerate(self.classes_.tolist())}
         unknown = sorted({str(label) for label in labels if label not in numbers})
         if unknown:
             raise InputError(
-                f"labels: expected classes of this model ({', '.join(self.model_.class_names)}); got "
-                f"{', '.join(unknown)}. Set the class list first to score other classes."
+                f"labels: expected classes of this model ({_shortened(self.model_.class_names)}); got "
+                f"{_shortened(unknown)}. Set the class list first to score other classes (set_classes in Python, "
+                "--folder-classes on the command line)."
             )
-        features = encode_pictures(self.clip_, _nonempty(images))
+        features = encode_pictures(self.clip_, images)
         return evaluate(self.model_, features, [numbers[label] for label in labels])
 
     def set_classes(self, class_names: Sequence[str]) -> Self:
         """Classify into these classes from now on, with what was learned on the old ones."""
         self._check_fitted()
-        check_class_names(class_names)
-        self.model_.set_classes(class_names)
-        self.classes_ = np.array(class_names)
+        if isinstance(class_names, str):
+            raise InputError(f"class names: expected a list of names; got the text {class_names!r}.")
+        classes = np.asarray(class_names)
+        names = [str(name) for name in classes.tolist()]
+        check_class_names(names)
+        self.model_.set_classes(names)
+        self.classes_ = classes
         return self
 
     def was_trained_on(self, path: str | PathLike[str]) -> bool:
-        """Whether this very image (by its bytes) was among the training images."""
-        sizes = {size for size, _ in self._trained_on}
-        return os.path.getsize(path) in sizes and fingerprint(path) in self._trained_on
+        """Whether this very image file (by its bytes, not its name) was among the training images."""
+        self._check_fitted()
+        return fingerprint(path) in self._trained_on
 
     def save(self, folder: str | PathLike[str], results: dict[str, Any] | None = None) -> Path:
         """Write a run folder, which must be new; `results` are figures to keep in its record.
@@ -181,24 +196,26 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             InputError: not fitted, or the folder is taken. RunError: the disk refuses.
         """
         self._check_fitted()
-        parameters = self.get_params()
-        parameters["clip"] = self.clip_.name
+        # Where it runs is this machine's matter: `load` asks again.
+        parameters = {name: value for name, value in self.get_params().items() if name not in ("device", "dtype")}
         config = {
             "class_names": self.model_.class_names,
+            "classes": self.classes_.tolist(),
             "settings": self.model_.settings,
-            "parameters": parameters,
+            "parameters": parameters | {"clip": _findable(self.clip_.name), "seed": operator.index(self.seed)},
         }
         tensors = {name: tensor.detach().cpu().numpy() for name, tensor in self.model_.state_dict().items()}
         record = {
             "method": self.method,
             "clip": self.clip_.name,
-            "seed": self.seed,
+            "seed": operator.index(self.seed),
             "classes": len(self.classes_),
             "training_images": len(self.picked_),
             "trainable_parameters": self.model_.trainable_parameters,
             "results": results or {},
             "seconds": self.seconds_,
             "peak_memory_mb": peak_memory_mb(),
+            "picked": self.picked_,
             "trained_on": self._trained_on,
             "environment": environment(),
         }
@@ -220,26 +237,48 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         """
         run = read_run(folder)
         try:
-            parameters = run.config["parameters"] | {"device": device, "dtype": dtype}
-            self = cls(**(parameters if clip is None else parameters | {"clip": clip}))
-            names = run.config["class_names"]
-            self.clip_ = self._load_clip()
-            self.model_ = METHODS[self.method](self.clip_, names, **run.config["settings"])
-            self.model_.load_state_dict({name: torch.from_numpy(array) for name, array in run.tensors.items()})
-        except (KeyError, TypeError, RuntimeError) as error:
-            reason = " ".join(str(error).split())
+            parameters = {name: _tuple(value) for name, value in run.config["parameters"].items()}
+            self = cls(**parameters | {"device": device, "dtype": dtype} | ({} if clip is None else {"clip": clip}))
+            self.classes_ = np.array(run.config["classes"])
+            self.picked_, self.seconds_ = run.record["picked"], run.record["seconds"]
+            self._trained_on = run.record["trained_on"]
+            self.history_ = [Epoch(**epoch) for epoch in run.history]
+            names, settings, method = run.config["class_names"], run.config["settings"], METHODS[self.method]
+        except (KeyError, TypeError, AttributeError) as error:
             raise InputError(
-                f"{folder}: expected a run that fits its CLIP ({parameters['clip']}); got {reason}. Give the CLIP it "
-                "was trained on."
+                f"{folder}: expected a run folder as cocoop wrote it; got one whose files were changed "
+                f"({type(error).__name__}: {error}). Train again."
             ) from error
-        self.classes_ = np.array(names)
-        self.history_, self.picked_ = [], list(range(run.record["training_images"]))
-        self.seconds_ = run.record["seconds"]
-        self._trained_on = [(size, digest) for size, digest in run.record["trained_on"]]
+        try:
+            self.clip_ = self._load_clip()
+        except InputError as error:
+            if clip is not None:
+                raise
+            raise InputError(
+                f"{error} {folder} was trained on it: if it lies elsewhere now, say where (--clip; clip=... in Python)."
+            ) from error
+        self.model_ = method(self.clip_, names, **settings)
+        _load_tensors(self.model_, run.tensors, f"{folder}: expected a prompt for this CLIP ({self.clip_.name})")
         return self
+
+    def __sklearn_clone__(self) -> Self:
+        """An unfitted copy on the same CLIP: scikit-learn's own way would copy the frozen weights."""
+        return type(self)(**self.get_params(deep=False))
 
     def _load_clip(self) -> CLIP:
         return self.clip if isinstance(self.clip, CLIP) else CLIP.load(self.clip, device=self.device, dtype=self.dtype)
+
+    def _checked_numbers(self) -> int:
+        """The seed as a plain integer, once all numbers are ones that can work."""
+        counts = {"shots": self.shots, "epochs": self.epochs, "batch_size": self.batch_size}
+        for name, count in counts.items():
+            if count is not None and (not hasattr(count, "__index__") or count < 1):
+                raise InputError(f"{name}: expected an integer of 1 or more; got {count!r}.")
+        if not 0 < self.lr < math.inf:
+            raise InputError(f"lr: expected a learning rate above 0, such as the papers' 0.002; got {self.lr!r}.")
+        if not hasattr(self.seed, "__index__") or not -(2**63) <= self.seed < 2**63:
+            raise InputError(f"seed: expected an integer of 64 bits, 0 too; got {self.seed!r}.")
+        return operator.index(self.seed)
 
     def _method_settings(self) -> dict[str, Any]:
         """Those of the parameters that belong to the chosen method. Setting another method's is an error."""
@@ -247,10 +286,11 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         takes = {name: set(signature(method).parameters) & set(self.get_params()) for name, method in METHODS.items()}
         defaults = signature(PromptClassifier).parameters
         for name in set.union(*takes.values()) - takes[self.method] - {"clip"}:
-            if getattr(self, name) != defaults[name].default:
-                owners = ", ".join(method for method in METHODS if name in takes[method])
+            if _tuple(getattr(self, name)) != defaults[name].default:
+                owners = " and ".join(method for method in METHODS if name in takes[method])
                 raise InputError(
-                    f"{name}: expected nothing, because {self.method} has no such setting; it is {owners}'s."
+                    f"{name}: expected nothing, because the method {self.method} has no such setting; got "
+                    f"{getattr(self, name)!r}. Leave it out, or choose {owners}."
                 )
         return {name: getattr(self, name) for name in takes[self.method] - {"clip"}}
 
@@ -259,19 +299,50 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             raise InputError("PromptClassifier: expected a fitted classifier. Call fit(images, labels) first.")
 
 
-def _classes_of(images: Sequence[Picture], labels: Sequence[Any]) -> tuple[NDArray[Any], list[int]]:
+def _classes_of(labels: Sequence[Any]) -> tuple[NDArray[Any], list[int]]:
     """The distinct labels, sorted, and each image's number among them."""
-    if len(images) != len(labels):
-        raise InputError(f"labels: expected one per image; got {len(images)} images and {len(labels)} labels.")
     classes, numbers = np.unique(np.asarray(labels), return_inverse=True)
     if len(classes) < 2:
-        raise InputError(
-            f"labels: expected at least two classes; got {', '.join(map(repr, classes.tolist())) or 'none'}."
-        )
+        raise InputError(f"labels: expected at least two classes; got only {classes.tolist()[0]!r}.")
     return classes, numbers.tolist()
 
 
-def _nonempty(images: Sequence[Picture]) -> Sequence[Picture]:
-    if isinstance(images, str | os.PathLike | Image.Image) or not len(images):
+def _check_pictures(images: Sequence[Picture], labels: Sequence[Any] | None = None) -> None:
+    """Raise `InputError` unless `images` is a list of pictures, with one label each if there are labels."""
+    if isinstance(images, _PICTURES) or not len(images):
         raise InputError(f"images: expected a list of at least one image or image file; got {images!r}.")
-    return images
+    for image in images:
+        if not isinstance(image, _PICTURES):
+            raise InputError(
+                f"images: expected image files or Pillow images; got {type(image).__name__}. Make arrays images with "
+                "PIL.Image.fromarray."
+            )
+    if labels is not None and len(images) != len(labels):
+        raise InputError(f"labels: expected one per image; got {len(images)} images and {len(labels)} labels.")
+
+
+def _load_tensors(model: PromptMethod, tensors: Mapping[str, NDArray[Any]], expected: str) -> None:
+    """Put learned tensors into a method of the same shapes, in place."""
+    wanted = {name: list(tensor.shape) for name, tensor in model.state_dict().items()}
+    got = {name: list(array.shape) for name, array in tensors.items()}
+    for name in sorted(wanted.keys() | got.keys()):
+        if wanted.get(name) != got.get(name):
+            raise InputError(
+                f"{expected}, with {name} of shape {wanted.get(name)}; got {got.get(name)}. Give the CLIP it was "
+                "trained on."
+            )
+    model.load_state_dict({name: torch.from_numpy(array) for name, array in tensors.items()})
+
+
+def _findable(clip_name: str) -> str:
+    """A CLIP's name that still finds it from another working directory."""
+    return os.path.abspath(clip_name) if clip_name not in BUNDLED and os.path.isdir(clip_name) else clip_name
+
+
+def _tuple(value: Any) -> Any:
+    """Lists, which is how JSON reads tuples back, as tuples."""
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _shortened(names: Sequence[str], shown: int = 10) -> str:
+    return ", ".join(names[:shown]) + (f", ... {len(names):,} in all" if len(names) > shown else "")

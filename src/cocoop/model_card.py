@@ -7,8 +7,15 @@ from typing import Any
 
 _SHOWN_CLASSES = 20
 
+_SPELLING = {
+    "held_out_images": "held-out images",
+    "macro_f1": "macro-F1",
+    "mean_per_class_accuracy": "mean per-class accuracy",
+    "zero_shot_accuracy": "zero-shot accuracy",
+}
+
 _CARD = """\
-# Prompt of the method {method}
+# A prompt of the method {method}
 
 Classifies images into {count} classes ({names}) with the CLIP `{clip}`.
 
@@ -16,7 +23,11 @@ Classifies images into {count} classes ({names}) with the CLIP `{clip}`.
 |---|---|
 {rows}
 
-Figures in percent, rounded here; `record.json` has them unrounded, with the software and the machine.
+Rates in percent, rounded here; `record.json` has them unrounded, with the software and the machine.
+
+```sh
+cocoop predict this-folder image.jpg
+```
 
 ```python
 import cocoop
@@ -38,7 +49,7 @@ def model_card(config: Mapping[str, Any], record: Mapping[str, Any]) -> str:
         "seconds": f"{record['seconds']:.1f}",
     }
     facts |= {
-        name.replace("_", " "): f"{value:.2f}" if isinstance(value, float) else f"{value:,}"
+        _SPELLING.get(name, name.replace("_", " ")): f"{value:.2f}" if isinstance(value, float) else f"{value:,}"
         for name, value in figures.items()
     }
     return _CARD.format(

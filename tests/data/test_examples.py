@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from cocoop.class_names import check_class_names, check_spelling, prompt_name
-from cocoop.data import Example, by_label, class_names
+from cocoop.data import Example, class_names, positions_by_label
 from cocoop.errors import InputError
 
 
@@ -30,11 +30,10 @@ def test_class_names_refuses_labels_that_do_not_number_the_classes(examples, mes
         class_names(examples)
 
 
-def test_by_label_keeps_first_appearance_and_order():
-    items = [example(2, path="a"), example(0, path="b"), example(2, path="c")]
-    groups = by_label(items)
+def test_positions_by_label_keeps_first_appearance_and_order():
+    groups = positions_by_label([2, 0, 2])
     assert list(groups) == [2, 0]
-    assert groups == {2: [items[0], items[2]], 0: [items[1]]}
+    assert groups == {2: [0, 2], 0: [1]}
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cocoop.errors import InputError, RunError
-from cocoop.results import append_jsonl, files, read_json, read_jsonl, write_json, write_jsonl
+from cocoop.results import files, read_json, read_jsonl, write_json, write_jsonl
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -28,14 +28,12 @@ def test_json_reads_back_equal(tmp_path, content):
 
 
 @one_folder
-@given(RECORDS, RECORDS)
-def test_jsonl_reads_back_equal_written_and_appended(tmp_path, written, appended):
+@given(RECORDS)
+def test_jsonl_reads_back_equal(tmp_path, written):
     path = tmp_path / "x.jsonl"
     write_jsonl(path, written)
-    for record in appended:
-        append_jsonl(path, record)
-    assert read_jsonl(path) == written + appended
-    assert path.read_bytes().count(b"\n") == len(written + appended)
+    assert read_jsonl(path) == written
+    assert path.read_bytes().count(b"\n") == len(written)
 
 
 def test_floats_are_not_rounded(tmp_path):
@@ -45,7 +43,7 @@ def test_floats_are_not_rounded(tmp_path):
 
 def test_folders_are_made(tmp_path):
     write_json(tmp_path / "a/b/x.json", 1)
-    append_jsonl(tmp_path / "c/d/x.jsonl", {})
+    write_jsonl(tmp_path / "c/d/x.jsonl", [{}])
     assert (read_json(tmp_path / "a/b/x.json"), read_jsonl(tmp_path / "c/d/x.jsonl")) == (1, [{}])
 
 
@@ -102,9 +100,8 @@ def test_the_new_file_is_whole_on_disk_before_it_takes_the_name(tmp_path, monkey
 def test_numbers_that_are_not_finite_are_refused_with_their_place(tmp_path, content, place):
     with pytest.raises(RunError, match=place):
         write_json(tmp_path / "x.json", content)
-    for write in (append_jsonl, lambda path, record: write_jsonl(path, [record])):
-        with pytest.raises(RunError, match=place):
-            write(tmp_path / "x.jsonl", content)
+    with pytest.raises(RunError, match=place):
+        write_jsonl(tmp_path / "x.jsonl", [content])
     assert list(tmp_path.iterdir()) == []
 
 
@@ -119,25 +116,14 @@ def test_a_place_that_cannot_be_written_is_a_run_error(tmp_path):
     with pytest.raises(RunError, match=r"x\.json: expected to write"):
         write_json(tmp_path / "file/x.json", 1)
     with pytest.raises(RunError, match=r"x\.jsonl: expected to write"):
-        append_jsonl(tmp_path / "file/x.jsonl", {})
+        write_jsonl(tmp_path / "file/x.jsonl", [{}])
 
 
 @pytest.mark.parametrize("cut", range(1, 12))
-def test_a_cut_last_line_is_left_out_and_then_written_over(tmp_path, cut):
+def test_a_cut_last_line_is_left_out(tmp_path, cut):
     path = tmp_path / "x.jsonl"
-    append_jsonl(path, {"epoch": 1})
-    append_jsonl(path, {"epoch": 2})
+    write_jsonl(path, [{"epoch": 1}, {"epoch": 2}])
     path.write_bytes(path.read_bytes()[:-cut])
-    assert read_jsonl(path) == [{"epoch": 1}]
-    append_jsonl(path, {"epoch": 3})
-    assert read_jsonl(path) == [{"epoch": 1}, {"epoch": 3}]
-
-
-def test_a_cut_first_line_leaves_nothing(tmp_path):
-    path = tmp_path / "x.jsonl"
-    path.write_text('{"epo')
-    assert read_jsonl(path) == []
-    append_jsonl(path, {"epoch": 1})
     assert read_jsonl(path) == [{"epoch": 1}]
 
 

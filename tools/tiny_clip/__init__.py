@@ -9,3 +9,7 @@ Run from the repository's root, in this order (each prints what it does):
 File map: `strokes`, `glyphs`, `shapes` draw masks; `distort` warps and spoils them; `pictures` puts the two together
 and is the one entry point; `captions` and `bpe` are the text side.
 """
+
+import sys
+
+sys.modules["torchvision"] = None  # type: ignore[assignment]  # never needed; a broken one stops transformers

@@ -33,7 +33,7 @@ def _bare(model: models.BPE) -> Tokenizer:
 def _corpus() -> list[str]:
     """Captions of every class and of some thousands of shapes, and the plain words (each several times)."""
     rng = np.random.default_rng(0)
-    names = [(name,) for family in FAMILIES for name in class_names(family)]
+    names: list[tuple[str, ...]] = [(name,) for family in FAMILIES for name in class_names(family)]
     names += [render(family, "tokenizer", 0, i).names for family in FAMILIES for i in range(1500)]
     return [caption(choose_name(some, rng), rng) for some in names] + [*TEMPLATES, *WORDS] * 3
 
@@ -60,6 +60,14 @@ def build(size: int = 3000) -> Tokenizer:
         (END, vocab[END]), (START, vocab[START]), trim_offsets=False, add_prefix_space=False
     )
     return tokenizer
+
+
+def build_once(work: Path) -> Tokenizer:
+    """The tokenizer of this work folder: the library breaks ties between merges at random, so it must be kept."""
+    file = work / "tokenizer.json"
+    if not file.exists():
+        build().save(str(file))
+    return Tokenizer.from_file(str(file))
 
 
 def save(tokenizer: Tokenizer, folder: Path) -> None:

@@ -1,5 +1,7 @@
 """What happens between a clean mask and the final picture: warping, colouring, and the spoiling of a bad camera."""
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageFilter
@@ -44,7 +46,7 @@ def thicken(mask: Image.Image, rng: np.random.Generator) -> Image.Image:
 
 def shrink(mask: Image.Image) -> Floats:
     """A mask of `CANVAS` pixels as [SIZE, SIZE] coverage in 0..1."""
-    return np.asarray(mask.reduce(CANVAS // SIZE), dtype=np.float32) / 255
+    return np.asarray(np.asarray(mask.reduce(CANVAS // SIZE), dtype=np.float32) / 255, dtype=np.float32)
 
 
 def colour_near(name: str, rng: np.random.Generator) -> Floats:
@@ -82,7 +84,9 @@ def background(colour: Floats, rng: np.random.Generator) -> Floats:
     return np.asarray(colour + light[..., None], dtype=np.float32)
 
 
-def spoil(picture: Floats, rng: np.random.Generator, low_resolution: float) -> npt.NDArray[np.uint8]:
+def spoil(
+    picture: npt.NDArray[np.floating[Any]], rng: np.random.Generator, low_resolution: float
+) -> npt.NDArray[np.uint8]:
     """Occlusion, low resolution (with that probability), blur, noise: [SIZE, SIZE, 3] floats become bytes."""
     if rng.random() < 0.12:
         x, y, width, height = rng.integers(0, SIZE), rng.integers(0, SIZE), *rng.integers(3, 11, 2)
@@ -90,9 +94,7 @@ def spoil(picture: Floats, rng: np.random.Generator, low_resolution: float) -> n
     image = Image.fromarray((np.clip(picture, 0, 1) * 255).astype(np.uint8))
     if rng.random() < low_resolution:
         side = int(rng.integers(8, 17))
-        image = image.resize((side, side), Image.Resampling.BOX).resize(
-            (SIZE, SIZE), Image.Resampling.BICUBIC
-        )
+        image = image.resize((side, side), Image.Resampling.BOX).resize((SIZE, SIZE), Image.Resampling.BICUBIC)
     elif rng.random() < 0.25:
         image = image.filter(ImageFilter.GaussianBlur(rng.uniform(0.4, 1.3)))
     pixels = np.asarray(image)

@@ -17,12 +17,12 @@ from PIL import Image
 from sklearn.datasets import load_digits
 from sklearn.linear_model import LogisticRegression
 from torch import Tensor
+from transformers import AutoTokenizer, CLIPModel
 
 from . import model
+from .distort import SIZE
 from .pictures import DIGIT_NAMES, FAMILIES, class_names, render
 from .shapes import is_held_out
-
-from transformers import AutoTokenizer  # isort: skip  # after .model, which keeps torchvision out
 
 PROMPT = "a photo of a {}."
 TEST_SEED = 2
@@ -35,23 +35,19 @@ class Encoder:
     """The model and tokenizer of a folder."""
 
     def __init__(self, folder: Path) -> None:
-        self.net = model.CLIPModel.from_pretrained(folder, dtype=torch.float32).eval()
+        self.net = CLIPModel.from_pretrained(folder, dtype=torch.float32).eval()
         self.tokenizer = AutoTokenizer.from_pretrained(folder)
 
     @torch.no_grad()
     def images(self, pixels: npt.NDArray[np.uint8]) -> Tensor:
         """Bytes [N, 32, 32, 3] -> unit features [N, E]."""
-        return torch.cat(
-            [model.image_features(self.net, part) for part in torch.from_numpy(pixels).split(500)]
-        )
+        return torch.cat([model.image_features(self.net, part) for part in torch.from_numpy(pixels).split(500)])
 
     @torch.no_grad()
     def texts(self, names: list[str]) -> Tensor:
         """The unit features of "a photo of a {name}.", [K, E]."""
         prompts = [PROMPT.format(name) for name in names]
-        return model.text_features(
-            self.net, self.tokenizer(prompts, padding=True, return_tensors="pt").input_ids
-        )
+        return model.text_features(self.net, self.tokenizer(prompts, padding=True, return_tensors="pt").input_ids)
 
     def accuracy(self, images: Tensor, labels: npt.NDArray[np.int64], names: list[str]) -> float:
         """Share of images [N, E] whose nearest prompt is that of their label."""
@@ -62,9 +58,7 @@ def real_digits() -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
     """scikit-learn's digits: 8 x 8 values 0..16 -> bytes, enlarged to 32 x 32 (bicubic), three equal channels."""
     digits = load_digits()
     small = np.round(digits.images * 255 / 16).astype(np.uint8)
-    resized = [
-        Image.fromarray(image).resize((model.SIZE, model.SIZE), Image.Resampling.BICUBIC) for image in small
-    ]
+    resized = [Image.fromarray(image).resize((SIZE, SIZE), Image.Resampling.BICUBIC) for image in small]
     return np.stack([np.asarray(image.convert("RGB")) for image in resized]), digits.target.astype(np.int64)
 
 
@@ -128,13 +122,15 @@ def _combination_is_held_out(usual_name: str) -> bool:
     return is_held_out(texture, colour, " ".join(words[2 if textured else 1 :]))
 
 
-if __name__ == "__main__":
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--model", type=Path, default=Path("src/cocoop/clip/tiny"))
-    loaded = Encoder(parser.parse_args().model)
-    print("| pictures | classes | right |\n|---|---:|---:|")
+def results(encoder: Encoder) -> Iterator[Result]:
+    """Everything that is measured, one after the other."""
     for part in (measure_digits, measure_renderings, measure_held_out):
-        for what, classes, share in part(loaded):
-            print(f"| {what} | {classes} | {share:.1%} |", flush=True)
+        yield from part(encoder)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", type=Path, default=Path("src/cocoop/clip/tiny"))
+    print("| pictures | classes | right |\n|---|---:|---:|")
+    for what, classes, share in results(Encoder(parser.parse_args().model)):
+        print(f"| {what} | {classes} | {share:.1%} |", flush=True)

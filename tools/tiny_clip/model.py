@@ -2,20 +2,26 @@
 
 import json
 import os
-import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import torch
 from torch import Tensor
-
-sys.modules["torchvision"] = None  # type: ignore[assignment]  # not needed, and a broken one stops transformers
 from transformers import CLIPConfig, CLIPModel
+
+from .distort import SIZE
 
 MEAN = (0.48145466, 0.4578275, 0.40821073)
 STD = (0.26862954, 0.26130258, 0.27577711)
-SIZE = 32
 TRAINED_POSITIONS = 32  # captions are shorter than this; later positions stay zero, which does no harm
+
+
+class FusedQuickGELU(torch.nn.Module):
+    """CLIP's activation x sigmoid(1.702 x), written as silu(1.702 x) / 1.702: one kernel, twice as fast a step."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Any shape, element by element."""
+        return torch.nn.functional.silu(1.702 * x) / 1.702
 
 
 def build(vocabulary: int, start: int, end: int) -> CLIPModel:
@@ -45,6 +51,9 @@ def build(vocabulary: int, start: int, end: int) -> CLIPModel:
         },
     )
     model = CLIPModel(config)
+    for tower in (model.vision_model, model.text_model):
+        for layer in tower.encoder.layers:
+            layer.mlp.activation_fn = FusedQuickGELU()
     with torch.no_grad():
         model.text_model.embeddings.position_embedding.weight[TRAINED_POSITIONS:] = 0
     return model
@@ -89,6 +98,8 @@ def save(model: CLIPModel, folder: Path) -> None:
     half.load_state_dict(model.state_dict())
     with TemporaryDirectory(dir=folder.parent) as scratch:
         half.half().save_pretrained(scratch)
+        config = Path(scratch) / "config.json"  # stored in half the space, meant to be computed with in float32
+        config.write_text(config.read_text().replace('"dtype": "float16"', '"dtype": "float32"'))
         (Path(scratch) / "preprocessor_config.json").write_text(json.dumps(transform, indent=2) + "\n")
         for file in Path(scratch).iterdir():
             os.chmod(file, 0o644)

@@ -82,9 +82,7 @@ def _sign(mask: Image.Image, rng: np.random.Generator, turn: float) -> npt.NDArr
     plain = rng.random() < 0.35
     cover = distort.shrink(distort.warp(mask, rng, (0.95, 1.12) if plain else (0.95, 1.6), turn))
     ink, paper = distort.two_greys(rng) if plain or rng.random() < 0.4 else distort.two_colours(rng)
-    behind = (
-        np.broadcast_to(paper, (distort.SIZE, distort.SIZE, 3)) if plain else distort.background(paper, rng)
-    )
+    behind = np.broadcast_to(paper, (distort.SIZE, distort.SIZE, 3)) if plain else distort.background(paper, rng)
     picture = behind + cover[..., None] * (ink - behind)
     return distort.spoil(picture, rng, low_resolution=0.6 if plain else 0.25)
 
@@ -117,11 +115,7 @@ def _shape_names(shape: str, texture: str, colour: str, size: str, paper: str) -
     textures = ("",) if texture == "plain" else (texture, "")
     sizes = (size, "") if size else ("",)
     words = [
-        (s, t, c, shape, end)
-        for s in sizes
-        for t in textures
-        for c in (colour, "")
-        for end in ("", f"on {paper}")
+        (s, t, c, shape, end) for s in sizes for t in textures for c in (colour, "") for end in ("", f"on {paper}")
     ]
     names = [" ".join(word for word in parts if word) for parts in words]
     usual = " ".join(word for word in (textures[0], colour, shape) if word)

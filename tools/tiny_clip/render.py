@@ -27,9 +27,7 @@ Job = tuple[str, str, int, int]  # family, split, first index, end index
 def _render_chunk(job: Job) -> tuple[npt.NDArray[np.uint8], list[str]]:
     family, split, first, end = job
     pictures = [render(family, split, SEED, index) for index in range(first, end)]
-    return np.stack([picture.pixels for picture in pictures]), [
-        "|".join(picture.names) for picture in pictures
-    ]
+    return np.stack([picture.pixels for picture in pictures]), ["|".join(picture.names) for picture in pictures]
 
 
 def files(work: Path, family: str) -> tuple[Path, Path]:

@@ -29,9 +29,7 @@ COLOURS: dict[str, tuple[int, int, int]] = {
 TEXTURES = ("plain", "striped", "dotted", "checkered", "hollow")
 
 
-def _regular(
-    corners: int, turn: float = 0.0, x: float = 0, y: float = 0, r: float = 1, flat: float = 1
-) -> Polygon:
+def _regular(corners: int, turn: float = 0.0, x: float = 0, y: float = 0, r: float = 1, flat: float = 1) -> Polygon:
     """A regular polygon around (x, y), the first corner up; `flat` squeezes its height."""
     angles = [2 * np.pi * (i + turn) / corners for i in range(corners)]
     return [(x + r * float(np.sin(a)), y - r * flat * float(np.cos(a))) for a in angles]
@@ -48,6 +46,10 @@ def _disc(x: float = 0, y: float = 0, r: float = 1, flat: float = 1) -> Polygon:
 
 def _box(left: float, top: float, right: float, bottom: float) -> Polygon:
     return [(left, top), (right, top), (right, bottom), (left, bottom)]
+
+
+def _petals() -> list[tuple[int, Polygon]]:
+    return [(1, _disc(x, y, 0.45)) for x, y in _regular(6, r=0.55)]
 
 
 def _heart() -> Polygon:
@@ -78,12 +80,19 @@ SHAPES: dict[str, list[tuple[int, Polygon]]] = {
     "crescent": [(1, _disc()), (0, _disc(x=0.5, y=-0.15, r=0.85))],
     "arrow": [(1, _box(-1, -0.25, 0.2, 0.25)), (1, [(0.1, -0.8), (1, 0), (0.1, 0.8)])],
     "drop": [(1, _disc(y=0.35, r=0.65)), (1, [(0, -1), (0.58, 0.06), (-0.58, 0.06)])],
-    "flower": [(1, _disc(x, y, 0.45)) for x, y in _regular(6, r=0.55)] + [(0, _disc(r=0.22))],
-    "cloud": [(1, _disc(-0.5, 0.2, 0.45)), (1, _disc(0.05, -0.1, 0.55)), (1, _disc(0.55, 0.25, 0.4))]
-    + [(1, _box(-0.5, 0.2, 0.55, 0.65))],
+    "flower": [*_petals(), (0, _disc(r=0.22))],
+    "cloud": [
+        (1, _disc(-0.5, 0.2, 0.45)),
+        (1, _disc(0.05, -0.1, 0.55)),
+        (1, _disc(0.55, 0.25, 0.4)),
+        (1, _box(-0.5, 0.2, 0.55, 0.65)),
+    ],
     "lightning bolt": [(1, [(0.2, -1), (-0.6, 0.15), (-0.05, 0.15), (-0.3, 1), (0.6, -0.25), (0.05, -0.25)])],
-    "house": [(1, [(0, -1), (1, -0.1), (-1, -0.1)]), (1, _box(-0.75, -0.1, 0.75, 0.9))]
-    + [(0, _box(-0.2, 0.3, 0.2, 0.95))],
+    "house": [
+        (1, [(0, -1), (1, -0.1), (-1, -0.1)]),
+        (1, _box(-0.75, -0.1, 0.75, 0.9)),
+        (0, _box(-0.2, 0.3, 0.2, 0.95)),
+    ],
     "tree": [(1, [(0, -1), (0.75, 0.5), (-0.75, 0.5)]), (1, _box(-0.17, 0.5, 0.17, 1))],
     "fish": [
         (1, _disc(x=-0.2, r=0.78, flat=0.6)),

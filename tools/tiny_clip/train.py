@@ -17,13 +17,15 @@ import numpy.typing as npt
 import torch
 from tokenizers import Tokenizer
 from torch import Tensor
+from transformers import CLIPModel
 
 from . import bpe, model
 from .captions import caption, choose_name
+from .distort import SIZE
 from .pictures import FAMILIES, class_names, render
 from .render import SEED, files
 
-BATCH, PEAK_RATE, WEIGHT_DECAY, WARM_UP = 256, 1e-3, 0.1, 0.03
+BATCH, PEAK_RATE, WEIGHT_DECAY, WARM_UP = 128, 1e-3, 0.1, 0.03
 SAVE_EVERY = 240.0  # seconds
 
 
@@ -49,13 +51,9 @@ class Pictures:
 
     def _shaken(self, pixels: npt.NDArray[np.uint8]) -> Tensor:
         """Shifts every picture by up to 2 pixels (repeating its edge) and changes contrast and brightness."""
-        side = np.arange(model.SIZE)
-        rows, columns = (
-            np.clip(side + self.rng.integers(-2, 3, (len(pixels), 1)), 0, model.SIZE - 1) for _ in range(2)
-        )
-        shifted = torch.from_numpy(
-            pixels[np.arange(len(pixels))[:, None, None], rows[:, :, None], columns[:, None]]
-        )
+        side = np.arange(SIZE)
+        rows, columns = (np.clip(side + self.rng.integers(-2, 3, (len(pixels), 1)), 0, SIZE - 1) for _ in range(2))
+        shifted = torch.from_numpy(pixels[np.arange(len(pixels))[:, None, None], rows[:, :, None], columns[:, None]])
         gain = torch.from_numpy(self.rng.uniform(0.8, 1.2, (len(pixels), 1, 1, 1))).float()
         lift = torch.from_numpy(self.rng.uniform(-20, 20, (len(pixels), 1, 1, 1))).float()
         return (gain * shifted + lift).clamp(0, 255)
@@ -67,9 +65,7 @@ def encode(tokenizer: Tokenizer, captions: list[str]) -> tuple[Tensor, list[int]
     place = {text: i for i, text in enumerate(distinct)}
     rows = [encoding.ids for encoding in tokenizer.encode_batch(distinct)]
     longest = max(map(len, rows))
-    return torch.tensor([row + row[-1:] * (longest - len(row)) for row in rows]), [
-        place[text] for text in captions
-    ]
+    return torch.tensor([row + row[-1:] * (longest - len(row)) for row in rows]), [place[text] for text in captions]
 
 
 def loss_of(logits: Tensor, right: Tensor) -> Tensor:
@@ -81,9 +77,7 @@ def loss_of(logits: Tensor, right: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def zero_shot(
-    net: model.CLIPModel, tokenizer: Tokenizer, pixels: Tensor, labels: Tensor, names: list[str]
-) -> float:
+def zero_shot(net: CLIPModel, tokenizer: Tokenizer, pixels: Tensor, labels: Tensor, names: list[str]) -> float:
     """Share of pictures [N, 32, 32, 3] whose nearest "a photo of a {name}." is the right one."""
     texts = model.text_features(net, encode(tokenizer, [f"a photo of a {name}." for name in names])[0])
     found = torch.cat([(model.image_features(net, part) @ texts.T).argmax(1) for part in pixels.split(500)])
@@ -104,11 +98,11 @@ def rate_at(progress: float) -> float:
     return PEAK_RATE * 0.5 * (1 + math.cos(math.pi * min(1.0, (progress - WARM_UP) / (1 - WARM_UP))))
 
 
-def optimizer_for(net: model.CLIPModel) -> torch.optim.Optimizer:
+def optimizer_for(net: CLIPModel) -> torch.optim.Optimizer:
     """AdamW that decays matrices only, not embeddings, norms, biases or the temperature."""
-    decayed, free = [], []
-    for name, parameter in net.named_parameters():
-        (decayed if parameter.ndim >= 2 and "embedding" not in name else free).append(parameter)
+    named = list(net.named_parameters())
+    decayed = [p for name, p in named if p.ndim >= 2 and "embedding" not in name]
+    free = [p for name, p in named if p.ndim < 2 or "embedding" in name]
     groups = [{"params": decayed, "weight_decay": WEIGHT_DECAY}, {"params": free, "weight_decay": 0.0}]
     return torch.optim.AdamW(groups, lr=PEAK_RATE, betas=(0.9, 0.98), fused=True)
 
@@ -120,10 +114,10 @@ class Run:
         torch.manual_seed(SEED)
         out.mkdir(parents=True, exist_ok=True)
         self.out, self.checkpoint, self.seconds = out, work / "checkpoint.pt", 60 * minutes
-        self.tokenizer = bpe.build()
+        self.tokenizer = bpe.build_once(work)
         bpe.save(self.tokenizer, out)
-        start, end = (self.tokenizer.token_to_id(token) for token in (bpe.START, bpe.END))
-        self.net = model.build(self.tokenizer.get_vocab_size(), start, end)
+        vocab = self.tokenizer.get_vocab()
+        self.net = model.build(len(vocab), vocab[bpe.START], vocab[bpe.END])
         self.optimizer = optimizer_for(self.net)
         self.step, self.spent = 0, 0.0
         if self.checkpoint.exists():
@@ -174,15 +168,11 @@ class Run:
         new.replace(self.checkpoint)
         model.save(self.net, self.out)
         marks = {family: zero_shot(self.net, self.tokenizer, *check) for family, check in self.checks.items()}
-        print(
-            "validation: " + ", ".join(f"{family} {mark:.1%}" for family, mark in marks.items()), flush=True
-        )
+        print("validation: " + ", ".join(f"{family} {mark:.1%}" for family, mark in marks.items()), flush=True)
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", type=Path, default=Path("tiny-clip-work"))
     parser.add_argument("--out", type=Path, default=Path("src/cocoop/clip/tiny"))
     parser.add_argument("--minutes", type=float, default=70)

@@ -17,7 +17,7 @@ Clip = Annotated[
 ]
 OtherClip = Annotated[
     str | None,
-    typer.Option("--clip", help="The CLIP, if it lies elsewhere now than when the prompt was learned."),
+    typer.Option("--clip", help="The CLIP, if it lies elsewhere now than at training."),
 ]
 Classes = Annotated[str | None, typer.Option(help='Other class names, comma-separated: --classes "cat,dog,red panda".')]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps, ...")]

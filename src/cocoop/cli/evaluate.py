@@ -40,19 +40,20 @@ def evaluate(
 
     Examples:
       cocoop evaluate my-run photos/
-
       cocoop evaluate my-run other-photos/ --folder-classes
     """
     from cocoop.classifier import PromptClassifier
-    from cocoop.data import read_folder
+    from cocoop.data import class_names, read_folder
     from cocoop.errors import InputError
     from cocoop.protocols import not_trained_on
     from cocoop.reports import text_table
 
+    if classes is not None and folder_classes:
+        raise InputError("--classes: expected nothing beside --folder-classes, which takes the folder's. Give one.")
     examples = read_folder(images)
     classifier = PromptClassifier.load(run, clip, device, dtype)
     if folder_classes:
-        classifier.set_classes(list(dict.fromkeys(example.class_name for example in examples)))
+        classifier.set_classes(class_names(examples))
     elif classes is not None:
         classifier.set_classes(split_names(classes))
     scored = examples if include_training else not_trained_on(classifier, examples)
@@ -61,9 +62,9 @@ def evaluate(
             f"{images}: expected images that {run} was not trained on; all {len(examples)} were. "
             "Give other images, or add --include-training."
         )
-    if len(scored) < len(examples):
-        note(f"note: left out {len(examples) - len(scored)} images that {run} was trained on")
     metrics = classifier.evaluate([example.path for example in scored], [example.class_name for example in scored])
+    if len(scored) < len(examples):
+        note(f"note: left out {len(examples) - len(scored):,} images that {run} was trained on")
     if as_json:
         print_json(metrics.as_dict())
         return

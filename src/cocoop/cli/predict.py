@@ -22,7 +22,6 @@ def predict(
 
     Examples:
       cocoop predict my-run *.jpg
-
       cocoop predict my-run photo.jpg --classes "cat,dog,red panda" --top 3
     """
     from cocoop.classifier import PromptClassifier

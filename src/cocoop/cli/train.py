@@ -18,7 +18,9 @@ def train(
     epochs: Annotated[int | None, typer.Option(help="Default: the paper's, 10 for cocoop, 200 for coop.")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Default: the paper's, 1 for cocoop, 32 for coop.")] = None,
     lr: Annotated[float, typer.Option(help="Learning rate at the top of the schedule.")] = 0.002,
-    context: Annotated[str, typer.Option(help="Words the learned context starts from.")] = "a photo of a",
+    context: Annotated[
+        str | None, typer.Option(help='Words the learned context starts from. Default: "a photo of a".')
+    ] = None,
     random_context: Annotated[
         int | None, typer.Option(metavar="M", help="Start from M random vectors instead of words.")
     ] = None,
@@ -39,20 +41,19 @@ def train(
 
     Examples:
       cocoop train photos/ --out my-run
-
       cocoop train photos/ --out my-run --clip openai/clip-vit-base-patch16 --shots 8
-
       cocoop train photos/ --out my-run --method coop --random-context 16
     """
     from cocoop.classifier import PromptClassifier
     from cocoop.data import read_folder
+    from cocoop.errors import InputError
     from cocoop.protocols import fit_and_score
     from cocoop.results import check_new
 
+    if context is not None and random_context is not None:
+        raise InputError("--context: expected nothing beside --random-context, which starts from no words. Give one.")
     check_new(out)
     examples = read_folder(images)
-    if clip == "tiny":
-        note("note: the bundled CLIP 'tiny' is for trials; for photographs add --clip openai/clip-vit-base-patch16")
     classifier = PromptClassifier(
         method=method,
         clip=clip,
@@ -61,7 +62,7 @@ def train(
         epochs=epochs,
         batch_size=batch_size,
         lr=lr,
-        context=None if random_context is not None else context,
+        context="a photo of a" if context is None and random_context is None else context,
         context_length=random_context,
         class_specific=class_specific,
         class_position=class_position,
@@ -72,13 +73,16 @@ def train(
     )
     results = fit_and_score(classifier, examples)
     folder = classifier.save(out, results)
+    if clip == "tiny":
+        note("note: the bundled CLIP 'tiny' is for trials; for photographs add --clip openai/clip-vit-base-patch16")
     if as_json:
         print_json({"run": str(folder), "training_images": len(classifier.picked_), **results})
         return
-    print(f"learned from {len(classifier.picked_)} images of {len(classifier.classes_)} classes: {folder}")
-    if results["held_out_images"]:
-        print(f"on the {results['held_out_images']:,} other images, accuracy in percent:")
-        print(f"  zero-shot  {results['zero_shot_accuracy']:6.2f}")
-        print(f"  {method:<9}  {results['accuracy']:6.2f}")
-    else:
-        print("no images are left to score it on; use fewer shots or evaluate it on other images")
+    learned = f"learned from {len(classifier.picked_):,} images" if method != "zero-shot" else "nothing to learn"
+    print(f"{learned}, {len(classifier.classes_):,} classes: {folder}")
+    if not results["held_out_images"]:
+        print("no other images to score it on: use fewer shots, or `cocoop evaluate` on another folder")
+        return
+    print(f"accuracy on the {results['held_out_images']:,} other images, in percent:")
+    print(f"  {results['accuracy']:6.2f}  {method}")
+    print(f"  {results['zero_shot_accuracy']:6.2f}  zero-shot, 'a photo of a {{}}.'")

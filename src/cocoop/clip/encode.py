@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from cocoop.clip.packing import Packing
     from cocoop.clip.text import TextTower
 
-# Without gradients, images go through in groups of about this many suffix tokens: memory stays bounded for any
-# number of images, and larger groups are no faster.
+# Without gradients, images go through in groups of about this many suffix tokens, so that memory stays bounded for
+# any number of images: at a width of 512 the widest activation, the MLP's, is then 134 MB in float32.
 _TOKENS_AT_ONCE = 16_384
 
 

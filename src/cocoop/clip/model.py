@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
-from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -86,10 +85,6 @@ class CLIP:
         expect_shape("pixels", pixels, B=None, channels=3, height=self.preprocess.size, width=self.preprocess.size)
         features = self.image_tower(pixels.to(self.device, self.dtype))
         return F.normalize(features.to(torch.promote_types(features.dtype, torch.float32)), dim=-1)
-
-    def encode_pictures(self, images: Iterable[Image.Image]) -> Tensor:
-        """Pillow images -> image features [B, E]: `preprocess`, then `encode_images`."""
-        return self.encode_images(torch.stack([self.preprocess(image) for image in images]))
 
     @torch.no_grad()
     def encode_texts(self, texts: Sequence[str]) -> Tensor:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-_WIDEST_ROW = 64  # wider rows save less padding than their attention costs
+_WIDEST_ROW = 64  # by then padding is below 1 %, and attention still costs little beside the linear layers
 
 
 @dataclass(frozen=True, eq=False)

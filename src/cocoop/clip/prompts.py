@@ -55,7 +55,10 @@ class Prompts:
             [G, K, E], unit norm.
         """
         if len(context) > 1 and self._suffix.has_slots:
-            raise ValueError("context slots behind a class's own tokens cannot differ from image to image")
+            raise InputError(
+                f"context: expected one value for all images, because slots stand behind a class's own tokens; got "
+                f"{len(context)}. Put the slots at the beginning of every prompt."
+            )
         prefix, suffix = self._prefix(context), self._suffix(context[:1])[0]
         features: Tensor = self._tower(prefix, suffix, self._packing)
         return features

@@ -45,13 +45,13 @@ def class_names(examples: Sequence[Example]) -> list[str]:
     return [names[label] for label in labels]
 
 
-def by_label(examples: Iterable[Example]) -> dict[int, list[Example]]:
-    """Group `examples` by label, groups in order of first appearance, items in their given order.
+def positions_by_label(labels: Iterable[int]) -> dict[int, list[int]]:
+    """Label -> its positions in `labels`; labels in order of first appearance, positions ascending.
 
     Source: Dassl:dassl/data/datasets/base_dataset.py @ c61a1b57, `split_dataset_by_label`. The order of the
-    groups matters where one random stream serves them one after another.
+    groups matters: the few-shot sampler draws from one random stream, group after group.
     """
-    groups: dict[int, list[Example]] = {}
-    for example in examples:
-        groups.setdefault(example.label, []).append(example)
+    groups: dict[int, list[int]] = {}
+    for position, label in enumerate(labels):
+        groups.setdefault(label, []).append(position)
     return groups

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from random import Random
 
-from cocoop.data.examples import Example
+from cocoop.data.examples import Example, positions_by_label
 from cocoop.errors import InputError
 
 MAX_VAL_SHOTS = 4
@@ -43,10 +43,7 @@ def few_shot_indices(labels: Sequence[int], shots: int, seed: int) -> list[int]:
 def _pick(labels: Sequence[int], count: int, stream: Random) -> list[int]:
     if count < 1:
         raise InputError(f"shots: expected 1 or more images per class (the papers use 1, 2, 4, 8, 16); got {count}.")
-    groups: dict[int, list[int]] = {}
-    for position, label in enumerate(labels):
-        groups.setdefault(label, []).append(position)
     picked: list[int] = []
-    for items in groups.values():
+    for items in positions_by_label(labels).values():
         picked += stream.sample(items, count) if len(items) >= count else items
     return picked

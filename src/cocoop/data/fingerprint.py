@@ -4,11 +4,7 @@ import hashlib
 from os import PathLike
 from pathlib import Path
 
-Fingerprint = tuple[int, str]
-"""Size in bytes (cheap to compare first) and SHA-256 in hex."""
 
-
-def fingerprint(path: str | PathLike[str]) -> Fingerprint:
-    """The size and SHA-256 of a file's bytes."""
-    content = Path(path).read_bytes()
-    return len(content), hashlib.sha256(content).hexdigest()
+def fingerprint(path: str | PathLike[str]) -> str:
+    """The SHA-256 of a file's bytes, 64 hex digits."""
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()

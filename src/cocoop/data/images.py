@@ -55,4 +55,6 @@ def check_images(paths: Sequence[Path], progress: Callable[[Iterable[Path]], Ite
 def _reason(error: BaseException | None) -> str:
     if isinstance(error, FileNotFoundError):
         return "no such file"
+    if isinstance(error, IsADirectoryError):
+        return "a folder, not a file"
     return f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no details'}"

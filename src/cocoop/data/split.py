@@ -8,7 +8,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from cocoop.data.examples import Example, by_label
+from cocoop.data.examples import Example, positions_by_label
 from cocoop.errors import InputError
 
 Splits = tuple[list[Example], list[Example], list[Example]]
@@ -38,14 +38,15 @@ def random_split(
     train: list[Example] = []
     val: list[Example] = []
     test: list[Example] = []
-    for items in by_label(examples).values():
+    for positions in positions_by_label(example.label for example in examples).values():
+        items = [examples[i] for i in positions]
         n_train, n_val = round(len(items) * fractions[0]), round(len(items) * fractions[1])
         if min(n_train, n_val, len(items) - n_train - n_val) < 1:
             raise InputError(
                 f"class {items[0].class_name!r}: expected enough images for train, val and test by the "
                 f"fractions {fractions}; got {len(items)}. Add images or remove the class."
             )
-        stream.shuffle(items)  # `by_label` made this list; the caller's stays as it is
+        stream.shuffle(items)
         train += items[:n_train]
         val += items[n_train : n_train + n_val]
         test += items[n_train + n_val :]

@@ -8,9 +8,16 @@ from cocoop.data import Example, open_image
 
 Halves = Mapping[Literal["base", "new"], Sequence[Example]]
 
+_BARS = {
+    "base": ("base classes", "#4C72B0"),
+    "new": ("new classes, never trained on", "#DD8452"),
+    "harmonic_mean": ("harmonic mean", "#8C8C8C"),
+}
+_SHOWN = 5  # classes of each half with a picture
+
 
 def base_to_new_figure(path: str | PathLike[str], rows: Sequence[Mapping[str, Any]], halves: Halves) -> None:
-    """Write a PNG: one image of every class, and each method's base, new and harmonic mean as bars.
+    """Write a PNG: pictures of base and new classes, and each method's base, new and harmonic mean as bars.
 
     Args:
         path: the file to write.
@@ -20,35 +27,50 @@ def base_to_new_figure(path: str | PathLike[str], rows: Sequence[Mapping[str, An
     from matplotlib.backends.backend_agg import FigureCanvasAgg  # no window system, no global state
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(9, 5), layout="constrained", dpi=150)
+    figure = Figure(figsize=(9, 5.2), layout="constrained", dpi=150)
     FigureCanvasAgg(figure)
-    parts = figure.subfigures(2, 1, height_ratios=[1, 3], squeeze=False)[:, 0]
-    _class_strip(parts[0], halves)
-    axes = parts[1].subplots()
-    names = {"base": "base classes", "new": "new classes, never trained on", "harmonic_mean": "harmonic mean"}
-    width = 0.8 / len(names)
-    for i, (key, label) in enumerate(names.items()):
-        values = [row[key][0] if isinstance(row[key], tuple) else row[key] for row in rows]
-        errors = [row[key][1] if isinstance(row[key], tuple) else 0.0 for row in rows]
+    pictures, bars = figure.subfigures(2, 1, height_ratios=[1, 3.2], squeeze=False)[:, 0]
+    _class_strip(pictures, halves)
+    _bars(bars, rows)
+    figure.savefig(path, format="png")
+
+
+def _bars(figure: Any, rows: Sequence[Mapping[str, Any]]) -> None:
+    axes = figure.subplots()
+    width = 0.8 / len(_BARS)
+    for i, (key, (label, color)) in enumerate(_BARS.items()):
+        # The harmonic mean is that of the means, so it has no spread.
+        means, spreads = zip(
+            *(row[key] if isinstance(row[key], tuple) else (row[key], 0.0) for row in rows), strict=True
+        )
         places = [x + (i - 1) * width for x in range(len(rows))]
-        color = ("#4C72B0", "#DD8452", "#8C8C8C")[i]
-        bars = axes.bar(places, values, width * 0.94, yerr=errors if any(errors) else None, label=label, color=color)
-        axes.bar_label(bars, fmt="%.1f", padding=2, fontsize=9)
-    axes.set_xticks(range(len(rows)), [row["method"] for row in rows])
-    axes.set_ylabel("accuracy, %")
-    axes.set_ylim(0, 115)
+        bars = axes.bar(places, means, width * 0.94, label=label, color=color, zorder=2)
+        for place, mean, spread in zip(places, means, spreads, strict=True):
+            if spread:
+                axes.errorbar(place, mean, spread, color="black", capsize=3, linewidth=1.2)
+        axes.bar_label(bars, fmt="%.1f", label_type="center", color="white", fontsize=10)
+    axes.set_xticks(range(len(rows)), [row["method"] for row in rows], fontsize=11)
+    axes.tick_params(axis="x", length=0)
+    axes.set_ylabel("accuracy, % (mean, std over seeds)")
+    axes.set_ylim(0, 105)
     axes.set_yticks(range(0, 101, 20))
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(ncols=3, loc="upper center", frameon=False)
-    figure.savefig(path)
+    axes.grid(axis="y", color="#DDDDDD", zorder=0)
+    axes.spines[["top", "right", "left"]].set_visible(False)
+    figure.legend(ncols=len(_BARS), loc="outside upper center", frameon=False, fontsize=10)
 
 
 def _class_strip(figure: Any, halves: Halves) -> None:
-    """One picture per class, base first, with the names that stand in the prompts."""
-    shown = {(half, example.class_name): example for half, examples in halves.items() for example in examples}
-    for axes, ((half, name), example) in zip(figure.subplots(1, len(shown)), shown.items(), strict=True):
+    """A picture of the first classes of each half, framed in the half's colour, with the name as prompts have it."""
+    shown = []
+    for half, examples in halves.items():
+        by_class = {example.class_name: example for example in reversed(examples)}
+        shown += [(half, by_class[name]) for name in sorted(by_class, key=lambda name: by_class[name].label)[:_SHOWN]]
+    grid = figure.subplots(1, len(shown), squeeze=False)[0]
+    for axes, (half, example) in zip(grid, shown, strict=True):
+        color = _BARS[half][1]
         axes.imshow(open_image(example.path))
-        axes.set_title(name, fontsize=9)
-        axes.set_xlabel(half, fontsize=8)
+        axes.set_title(example.class_name.replace("_", " "), fontsize=10, color=color)
         axes.set_xticks([])
         axes.set_yticks([])
+        for spine in axes.spines.values():
+            spine.set(color=color, linewidth=3)

@@ -7,7 +7,8 @@ from cocoop.results import harmonic_mean, mean_std
 
 
 def text_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Aligned Markdown: the first column to the left, all others to the right."""
+    """Aligned Markdown: the first column to the left, all others to the right. A bar in a cell is escaped."""
+    header, *rows = [[cell.replace("|", r"\|") for cell in row] for row in (header, *rows)]
     widths = [max(len(row[column]) for row in (header, *rows)) for column in range(len(header))]
 
     def line(cells: Sequence[str]) -> str:

@@ -1,6 +1,6 @@
 """Facts on disk: atomic JSON, the environment of a run, and summaries over seeds. Imports no torch."""
 
-from cocoop.results.files import append_jsonl, read_json, read_jsonl, write_json, write_jsonl
+from cocoop.results.files import read_json, read_jsonl, write_json, write_jsonl
 from cocoop.results.record import PACKAGES, environment, peak_memory_mb
 from cocoop.results.run_folder import Run, check_new, read_run, write_run
 from cocoop.results.summary import harmonic_mean, mean_std
@@ -8,7 +8,6 @@ from cocoop.results.summary import harmonic_mean, mean_std
 __all__ = [
     "PACKAGES",
     "Run",
-    "append_jsonl",
     "check_new",
     "environment",
     "harmonic_mean",

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable, Mapping
 from os import PathLike
 from pathlib import Path
-from typing import Any, BinaryIO, NoReturn
+from typing import Any, NoReturn
 from uuid import uuid4
 
 from cocoop.errors import InputError, RunError
@@ -27,23 +27,6 @@ def write_json(path: str | PathLike[str], content: Any) -> None:
 def write_jsonl(path: str | PathLike[str], records: Iterable[Mapping[str, Any]]) -> None:
     """Write `records`, one JSON object per line, to `path` at once. Floats and errors as in `write_json`."""
     _write_atomically(Path(path), "".join(_dumps(record) + "\n" for record in records))
-
-
-def append_jsonl(path: str | PathLike[str], record: Mapping[str, Any]) -> None:
-    """Add `record` as one line to `path` and put it on the disk. Floats and errors as in `write_json`.
-
-    Only a crash inside this call can leave part of a line, one without a newline at its end: `read_jsonl`
-    leaves that part out, and the next call here cuts it off.
-    """
-    line = _dumps(record) + "\n"
-    try:
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
-        with open(path, "a+b") as file:
-            _cut_unfinished_line(file)
-            file.write(line.encode("utf-8"))
-            _flush_to_disk(file)
-    except OSError as error:
-        raise _disk_error(path, error) from error
 
 
 def read_json(path: str | PathLike[str]) -> Any:
@@ -103,15 +86,6 @@ def _read_text(path: str | PathLike[str]) -> str:
         raise InputError(f"{path}: expected a file; there is none. Check the path.") from error
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: expected a readable UTF-8 file; got {error}.") from error
-
-
-def _cut_unfinished_line(file: BinaryIO) -> None:
-    if file.seek(0, os.SEEK_END) == 0:
-        return
-    file.seek(-1, os.SEEK_END)
-    if file.read(1) != b"\n":  # rare, so only then the whole file is read
-        file.seek(0)
-        file.truncate(file.read().rfind(b"\n") + 1)
 
 
 def _write_atomically(path: Path, text: str) -> None:

@@ -13,10 +13,10 @@ from uuid import uuid4
 import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file, save
 
 from cocoop.errors import InputError, RunError
-from cocoop.results.files import read_json, write_json, write_jsonl
+from cocoop.results.files import read_json, read_jsonl, write_json, write_jsonl
 
 FORMAT = 1
 """Version of the folder's layout, stored in `config.json`."""
@@ -44,10 +44,17 @@ class Run(NamedTuple):
 
 
 def check_new(folder: str | PathLike[str]) -> None:
-    """Raise `InputError` unless `folder` can be made: it must not be there yet, or be empty."""
-    path = Path(folder)
+    """Raise `InputError` unless `folder` can be made: it must not be there yet, or be empty.
+
+    Looks only, so that a name that cannot work is known before hours of training.
+    """
+    path = Path(folder).absolute()
     if path.is_file() or (path.is_dir() and any(path.iterdir())):
-        raise InputError(f"{path}: expected a new or empty folder for the run; it exists. Choose another name.")
+        raise InputError(f"{folder}: expected a new or empty folder for the run; it exists. Choose another name.")
+    above = next(parent for parent in path.parents if parent.exists())
+    if not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):
+        reason = "a folder without the right to write" if above.is_dir() else "a file"
+        raise InputError(f"{folder}: expected a place to write the run folder; {above} is {reason}. Choose another.")
 
 
 def write_run(folder: str | PathLike[str], run: Run, card: str) -> Path:
@@ -67,7 +74,9 @@ def write_run(folder: str | PathLike[str], run: Run, card: str) -> Path:
     try:
         temporary.mkdir(parents=True)
         write_json(temporary / _CONFIG, {"format": FORMAT, **run.config})
-        save_file({name: np.ascontiguousarray(tensor) for name, tensor in run.tensors.items()}, temporary / _TENSORS)
+        # Not `save_file`, whose file nobody but the owner may read.
+        tensors = save({name: np.ascontiguousarray(tensor) for name, tensor in run.tensors.items()})
+        (temporary / _TENSORS).write_bytes(tensors)
         write_jsonl(temporary / _HISTORY, run.history)
         (temporary / _CARD).write_text(card, encoding="utf-8")
         write_json(temporary / _RECORD, run.record)
@@ -80,25 +89,36 @@ def write_run(folder: str | PathLike[str], run: Run, card: str) -> Path:
 
 
 def read_run(folder: str | PathLike[str]) -> Run:
-    """Read a run folder back, without its history.
+    """Read a run folder back.
 
     Raises:
-        InputError: no such folder, a file is missing or damaged, or the format is from a later version.
+        InputError: no such folder, a file is missing or damaged, or the format is from another version.
     """
     path = Path(folder)
     if not path.is_dir():
-        raise InputError(f"{path}: expected a run folder, as `cocoop train --out` leaves; there is none.")
-    missing = [name for name in (_CONFIG, _TENSORS, _RECORD) if not (path / name).is_file()]
+        found = "a file" if path.exists() else "no such folder"
+        raise InputError(f"{path}: expected a run folder, as `cocoop train --out` leaves it; got {found}.")
+    missing = [name for name in (_CONFIG, _TENSORS, _HISTORY, _RECORD) if not (path / name).is_file()]
     if missing:
         raise InputError(
-            f"{path}: expected a finished run folder; {', '.join(missing)} is missing. Train again, or give the "
-            "folder that `cocoop train --out` wrote."
+            f"{path}: expected a finished run folder, as `cocoop train --out` leaves it; {', '.join(missing)} "
+            f"{'is' if len(missing) == 1 else 'are'} missing. Give another folder, or train again."
         )
-    config = read_json(path / _CONFIG)
-    if not isinstance(config, dict) or config.get("format") != FORMAT:
-        raise InputError(f"{path / _CONFIG}: expected a run of format {FORMAT}. Use the cocoop version that wrote it.")
+    config = _read_object(path / _CONFIG)
+    if config.get("format") != FORMAT:
+        raise InputError(
+            f"{path / _CONFIG}: expected a run of format {FORMAT}; got {config.get('format')!r}. Use the cocoop "
+            "version that wrote it."
+        )
     try:
         tensors = load_file(path / _TENSORS)
     except (OSError, SafetensorError) as error:
         raise InputError(f"{path / _TENSORS}: expected a safetensors file; got {error}. Train again.") from error
-    return Run(config, tensors, [], read_json(path / _RECORD))
+    return Run(config, tensors, read_jsonl(path / _HISTORY), _read_object(path / _RECORD))
+
+
+def _read_object(path: Path) -> dict[str, Any]:
+    content = read_json(path)
+    if not isinstance(content, dict):
+        raise InputError(f"{path}: expected a JSON object; got {type(content).__name__}. Train again.")
+    return content

@@ -1,8 +1,8 @@
 """Image features for training and scoring: the frozen image tower runs ahead of the loop, in large batches.
 
 The original encodes each training image inside its step, one at a time at batch size 1. The image tower is frozen,
-so its outputs do not depend on the steps before: encoding many views at once gives the same features (up to
-rounding) for a fraction of the time.
+so its outputs do not depend on the steps before: many views can be encoded at once, with the same features (up to
+rounding), in batches of a size that suits the machine rather than the optimiser.
 """
 
 from __future__ import annotations
@@ -99,4 +99,5 @@ class _Views(Dataset[Tensor]):
 def _loader(views: _Views, batch_size: int, clip: CLIP) -> DataLoader[Tensor]:
     # On a GPU, decoding is the bottleneck and the cores are idle; on a CPU the image tower needs them itself.
     workers = min(8, os.cpu_count() or 1) if clip.device.type == "cuda" else 0
-    return DataLoader(views, batch_size=batch_size, num_workers=workers)
+    # A generator of its own, because the loader draws from the global one even where nothing is shuffled.
+    return DataLoader(views, batch_size=batch_size, num_workers=workers, generator=torch.Generator())

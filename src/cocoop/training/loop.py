@@ -63,11 +63,11 @@ def train(
         InputError: `epochs` or `batch_size` below 1.
         RunError: the loss is not finite.
     """
-    if min(epochs, batch_size) < 1:
-        raise InputError(f"training: expected epochs and batch_size of 1 or more; got {epochs} and {batch_size}.")
     parameters = list(model.parameters())
     if not parameters:
         return []
+    if min(epochs, batch_size) < 1:
+        raise InputError(f"training: expected epochs and batch_size of 1 or more; got {epochs} and {batch_size}.")
     optimizer = SGD(parameters, lr=lr, momentum=momentum, weight_decay=weight_decay)
     targets = torch.tensor(labels, device=model.clip.device)
     history = []

@@ -1,0 +1,160 @@
+"""train, evaluate and predict on a small folder of images, checked against each other and against Python."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+from own_photos import CLASSES, digit_images, write_photos
+
+from cocoop import PromptClassifier
+from cocoop.results import read_run
+
+
+def test_train_prints_and_records_the_same(cocoop, photos):
+    ran = cocoop("train", "photos", "--out", "run", "--shots", 4, "--epochs", 2, "--method", "coop")
+    results = read_run("run").record["results"]
+    assert ran.code == 0
+    assert ran.out.splitlines() == [
+        "learned from 12 images, 3 classes: run",
+        "accuracy on the 6 other images, in percent:",
+        f"  {results['accuracy']:6.2f}  coop",
+        f"  {results['zero_shot_accuracy']:6.2f}  zero-shot, 'a photo of a {{}}.'",
+    ]
+    assert ran.err.count("\n") == 1 and "'tiny' is for trials" in ran.err
+
+
+def test_train_without_images_to_score(cocoop, photos):
+    ran = cocoop("train", "photos", "--out", "run", "--method", "zero-shot")
+    assert ran.code == 0
+    assert ran.out.startswith("nothing to learn, 3 classes: run\nno other images to score it on")
+
+
+def test_every_option_of_train_reaches_the_classifier(cocoop, photos):
+    options = {
+        "method": "coop",
+        "shots": 2,
+        "seed": 0,
+        "epochs": 3,
+        "batch_size": 5,
+        "lr": 0.25,
+        "class_position": "middle",
+        "device": "cpu",
+        "dtype": "bfloat16",
+    }
+    flags = [part for name, value in options.items() for part in (f"--{name.replace('_', '-')}", value)]
+    others = ["--random-context", 3, "--class-specific", "--no-augment"]
+    assert cocoop("train", "photos", "--out", "run", *flags, *others).code == 0
+    by_hand = PromptClassifier(**options, context=None, context_length=3, class_specific=True, augment=False)
+    paths = [photos / name / f"{number}.png" for name in CLASSES for number in range(6)]
+    by_hand.fit(paths, [path.parent.name for path in paths])
+    tensors = read_run("run").tensors
+    assert list(tensors) == ["ctx"] and tensors["ctx"].shape[:2] == (3, 3)
+    assert np.array_equal(tensors["ctx"], by_hand.model_.ctx.detach().numpy())
+
+
+def test_words_and_templates(cocoop, photos):
+    train = ("train", "photos", "--shots", 1, "--epochs", 1)
+    assert cocoop(*train, "--out", "words", "--context", "a digit").code == 0
+    assert read_run("words").config["settings"]["context"] == "a digit"
+    templates = ["a {}.", "the {}."]
+    zero_shot = ("--method", "zero-shot", "--template", templates[0], "--template", templates[1])
+    assert cocoop(*train, "--out", "zero", *zero_shot).code == 0
+    assert read_run("zero").config["settings"]["templates"] == templates
+
+
+def test_train_evaluate_predict_agree(cocoop, trained):
+    training = json.loads((trained.parent / "out.json").read_text())
+    assert training["run"] == "run" and training["training_images"] == 9 and training["held_out_images"] == 9
+
+    ran = cocoop("evaluate", "run", "photos", "--json")
+    assert ran.code == 0 and ran.err == "note: left out 9 images that run was trained on\n"
+    metrics = json.loads(ran.out)
+    assert metrics["n"] == 9
+    for figure in ("accuracy", "macro_f1", "expected_calibration_error", "per_class_accuracy"):
+        assert metrics[figure] == pytest.approx(training[figure])
+
+    classifier = PromptClassifier.load("run", device="cpu")
+    paths = sorted((trained.parent / "photos").rglob("*.png"))
+    held_out = [path for path in paths if not classifier.was_trained_on(path)]
+    ran = cocoop("predict", "run", *held_out, "--json")
+    assert (ran.code, ran.err) == (0, "")
+    found = json.loads(ran.out)
+    assert [entry["image"] for entry in found] == [str(path) for path in held_out]
+    hits = sum(entry["class"] == path.parent.name for entry, path in zip(found, held_out, strict=True))
+    assert metrics["correct"] == hits
+    probabilities = classifier.predict_proba(held_out)
+    assert [entry["class"] for entry in found] == classifier.classes_[probabilities.argmax(axis=1)].tolist()
+    assert [entry["probability"] for entry in found] == pytest.approx(probabilities.max(axis=1).tolist(), abs=1e-5)
+
+
+def test_evaluate_prints_two_markdown_tables(cocoop, trained):
+    metrics = json.loads(cocoop("evaluate", "run", "photos", "--json").out)
+    lines = cocoop("evaluate", "run", "photos").out.splitlines()
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line]
+    assert [row for row in cells if not row[0].startswith("-")] == [
+        ["figure", "value"],
+        ["images", "9"],
+        ["accuracy, %", f"{metrics['accuracy']:.2f}"],
+        ["macro-F1, %", f"{metrics['macro_f1']:.2f}"],
+        ["mean per-class accuracy, %", f"{metrics['mean_per_class_accuracy']:.2f}"],
+        ["expected calibration error, %", f"{metrics['expected_calibration_error']:.2f}"],
+        ["class", "accuracy, %"],
+        *([name, f"{metrics['per_class_accuracy'][name]:.2f}"] for name in CLASSES),
+    ]
+
+
+def test_training_images_are_left_out_wherever_they_lie(cocoop, trained, tmp_path):
+    for name in CLASSES:
+        (tmp_path / "moved" / name).mkdir(parents=True)
+        for image in (tmp_path / "photos" / name).iterdir():
+            shutil.copyfile(image, tmp_path / "moved" / name / f"renamed-{image.name}")
+    assert json.loads(cocoop("evaluate", "run", "moved", "--json").out)["n"] == 9
+    ran = cocoop("evaluate", "run", "moved", "--json", "--include-training")
+    assert ran.err == "" and json.loads(ran.out)["n"] == 18
+
+
+def test_nothing_but_training_images_is_an_error(cocoop, photos):
+    assert cocoop("train", "photos", "--out", "run", "--method", "zero-shot").code == 0
+    ran = cocoop("evaluate", "run", "photos")
+    assert (ran.code, ran.out) == (2, "")
+    assert "all 18 were. Give other images, or add --include-training." in ran.err
+
+
+def test_other_classes(cocoop, trained, tmp_path):
+    write_photos(tmp_path / "others", 4, ["four", "one"])
+    by_folder = json.loads(cocoop("evaluate", "run", "others", "--folder-classes", "--json").out)
+    by_name = json.loads(cocoop("evaluate", "run", "others", "--classes", "four, one", "--json").out)
+    assert by_folder == by_name
+    # Images of "one" that were trained on are left out here, too.
+    assert by_folder["n"] < 8 and list(by_folder["per_class_accuracy"]) == ["four", "one"]
+
+    classifier = PromptClassifier.load("run", device="cpu").set_classes(["four", "red panda"])
+    paths = [tmp_path / "others" / "four" / f"{number}.png" for number in range(4)]
+    ran = cocoop("predict", "run", *paths, "--classes", "four, red panda", "--top", 2, "--json")
+    found = json.loads(ran.out)
+    assert len(found) == 8
+    for path, first, second in zip(paths, found[::2], found[1::2], strict=True):
+        four, panda = classifier.predict_proba([path])[0]
+        expected = sorted([("four", four), ("red panda", panda)], key=lambda pair: -pair[1])
+        assert first["image"] == second["image"] == str(path)
+        assert [first["class"], second["class"]] == [name for name, _ in expected]
+        assert [first["probability"], second["probability"]] == pytest.approx([p for _, p in expected], abs=1e-5)
+
+
+def test_predict_prints_tabs(cocoop, trained, tmp_path):
+    digit_images("seven", 1)[0].save(tmp_path / "a b.png")
+    ran = cocoop("predict", "run", "a b.png", "--top", 9)
+    assert (ran.code, ran.err) == (0, "")
+    rows = [line.split("\t") for line in ran.out.splitlines()]
+    assert [row[0] for row in rows] == ["a b.png"] * 3  # there are three classes
+    assert sorted(row[1] for row in rows) == CLASSES
+    percents = [float(row[2]) for row in rows]
+    assert percents == sorted(percents, reverse=True) and sum(percents) == pytest.approx(100, abs=0.2)
+
+
+def test_the_same_command_twice_gives_the_same_tensors(cocoop, trained):
+    again = ("train", "photos", "--out", "again", "--shots", 3, "--epochs", 2, "--lr", 0.1, "--device", "cpu")
+    assert cocoop(*again).code == 0
+    first, second = read_run("run").tensors, read_run("again").tensors
+    assert first.keys() == second.keys() and all(np.array_equal(first[name], second[name]) for name in first)

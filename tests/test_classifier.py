@@ -1,0 +1,431 @@
+"""`PromptClassifier` from the outside: scikit-learn's manners, seeds, saving and loading, and what it refuses."""
+
+import json
+import random
+import stat
+
+import numpy as np
+import pytest
+import torch
+from own_photos import CLASSES, digit_images, labelled, listing, write_photos
+from PIL import Image
+from safetensors.torch import load_file
+from sklearn.base import clone, is_classifier
+from sklearn.model_selection import GridSearchCV
+
+from cocoop import CLIP, InputError, PromptClassifier, RunError
+
+IMAGES, LABELS = labelled(6)
+OTHERS = digit_images("four", 3)
+
+VARIANTS = {
+    "zero-shot": {"method": "zero-shot", "templates": ["a photo of a {}.", "the digit {}."]},
+    "coop": {"method": "coop"},
+    "coop, other words": {"method": "coop", "context": "handwritten digit"},
+    "coop, class-specific": {"method": "coop", "class_specific": True},
+    "coop, class-specific random": {
+        "method": "coop",
+        "class_specific": True,
+        "context": None,
+        "context_length": 2,
+    },
+    "coop, middle": {"method": "coop", "class_position": "middle"},
+    "coop, front": {"method": "coop", "class_position": "front"},
+    "cocoop": {"method": "cocoop"},
+    "cocoop, random": {"method": "cocoop", "context": None, "context_length": 3},
+}
+
+
+def make(clip, **parameters) -> PromptClassifier:
+    # A large rate, so that two epochs move the prompt far enough for a mistake to show.
+    return PromptClassifier(**{"clip": clip, "shots": 3, "epochs": 2, "batch_size": 4, "lr": 0.1} | parameters)
+
+
+@pytest.fixture(scope="module")
+def fitted(tiny) -> PromptClassifier:
+    """Tests leave it as it is."""
+    return make(tiny).fit(IMAGES, LABELS)
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory):
+    return write_photos(tmp_path_factory.mktemp("photos"))
+
+
+def learned(classifier: PromptClassifier) -> dict[str, torch.Tensor]:
+    return {name: tensor.clone() for name, tensor in classifier.model_.state_dict().items()}
+
+
+def assert_same_bits(one: PromptClassifier, other: PromptClassifier) -> None:
+    assert learned(one).keys() == learned(other).keys()
+    assert all(torch.equal(learned(one)[name], learned(other)[name]) for name in learned(one))
+    assert one.history_[-1].loss == other.history_[-1].loss
+    assert np.array_equal(one.predict_proba(IMAGES), other.predict_proba(IMAGES))
+
+
+# scikit-learn's manners
+
+
+def test_parameters_are_stored_untouched_and_cloned_on_the_same_clip(tiny):
+    templates = ["a {}."]
+    classifier = PromptClassifier("zero-shot", tiny, shots=2, templates=templates)
+    assert classifier.get_params()["templates"] is templates
+    assert classifier.set_params(shots=5, seed=0) is classifier
+    copy = clone(classifier)
+    assert copy is not classifier and copy.get_params() == classifier.get_params()
+    assert copy.clip is tiny  # scikit-learn's own way would copy the weights
+    assert is_classifier(copy) and not hasattr(copy, "classes_")
+
+
+def test_the_features_of_every_probability(fitted, tiny):
+    probabilities = fitted.predict_proba(IMAGES)
+    assert probabilities.dtype == np.float64 and probabilities.shape == (len(IMAGES), 3)
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-6)
+    assert fitted.classes_.tolist() == CLASSES
+    # One image at a time, by the model and the CLIP themselves.
+    for image, row in zip(IMAGES[::5], probabilities[::5], strict=True):
+        alone = fitted.model_.probabilities(tiny.encode_images(tiny.preprocess(image)[None]))[0]
+        np.testing.assert_allclose(row, alone.numpy(), atol=1e-5)
+
+
+def test_predictions_score_and_evaluation_agree_with_counting(fitted):
+    probabilities = fitted.predict_proba(IMAGES)
+    best = [CLASSES[max(range(3), key=lambda k, row=row: row[k])] for row in probabilities]
+    assert fitted.predict(IMAGES).tolist() == best
+    # Labels of which every third is wrong, whatever the bundled CLIP is worth.
+    others = {"one": "seven", "seven": "three", "three": "one"}
+    labels = [others[found] if number % 3 == 0 else found for number, found in enumerate(best)]
+    assert fitted.score(IMAGES, labels) == pytest.approx(12 / 18)
+    metrics = fitted.evaluate(IMAGES, labels)
+    assert (metrics.n, metrics.correct) == (18, 12)
+    for name, accuracy in metrics.per_class_accuracy.items():
+        right = [found == label for found, label in zip(best, labels, strict=True) if label == name]
+        assert accuracy == pytest.approx(100 * sum(right) / len(right))
+
+
+def test_columns_follow_sorted_labels_whatever_the_order_of_the_images(tiny):
+    order = list(range(len(LABELS)))[::-1]
+    classifier = make(tiny, method="zero-shot").fit([IMAGES[i] for i in order], [LABELS[i] for i in order])
+    assert classifier.classes_.tolist() == CLASSES == classifier.model_.class_names
+    expected = make(tiny, method="zero-shot").fit(IMAGES, LABELS).predict_proba(IMAGES)
+    np.testing.assert_allclose(classifier.predict_proba(IMAGES), expected, atol=1e-6)
+
+
+def test_a_grid_search_picks_the_better_template(tiny):
+    zero_shot = PromptClassifier("zero-shot", tiny, shots=1)
+    templates = [("{}.",), ("a photo of the number {}.",), ("not {}.",)]
+    search = GridSearchCV(zero_shot, {"templates": templates}, cv=3, refit=False).fit(IMAGES, LABELS)
+    # Zero-shot learns nothing, so the mean over equal folds is the accuracy on all images.
+    by_hand = [zero_shot.set_params(templates=t).fit(IMAGES, LABELS).score(IMAGES, LABELS) for t in templates]
+    np.testing.assert_allclose(search.cv_results_["mean_test_score"], by_hand)
+
+
+def test_files_names_and_open_images_are_the_same(fitted, photos):
+    paths = [photos / name / f"{number}.png" for name in CLASSES for number in range(6)]
+    expected = fitted.predict_proba(IMAGES)
+    assert np.array_equal(fitted.predict_proba(paths), expected)
+    assert np.array_equal(fitted.predict_proba([str(path) for path in paths]), expected)
+    assert np.array_equal(fitted.predict_proba(np.array([str(path) for path in paths])), expected)
+    assert_same_bits(fitted, make(fitted.clip).fit(paths, LABELS))
+
+
+def test_integer_labels_stay_integers(tiny, tmp_path):
+    numbers = [{"one": 1, "seven": 7, "three": 3}[label] for label in LABELS]
+    classifier = make(tiny, method="zero-shot").fit(IMAGES, numbers)
+    assert classifier.classes_.tolist() == [1, 3, 7] and classifier.model_.class_names == ["1", "3", "7"]
+    found = classifier.predict(IMAGES)
+    assert found.dtype.kind == "i"
+    score = classifier.score(IMAGES, numbers)
+    again = PromptClassifier.load(classifier.save(tmp_path / "run"), tiny)
+    assert again.predict(IMAGES).tolist() == found.tolist()
+    assert again.score(IMAGES, numbers) == score
+    assert again.evaluate(IMAGES, numbers).accuracy == pytest.approx(100 * score)
+
+
+# What it learns from, and seeds
+
+
+def test_shots_are_picked_per_class_and_none_takes_all(tiny):
+    classifier = make(tiny, method="zero-shot", shots=2).fit(IMAGES, LABELS)
+    assert [LABELS[i] for i in classifier.picked_] == ["one"] * 2 + ["seven"] * 2 + ["three"] * 2
+    # The original's rule: one stream, one `random.sample` per class.
+    stream = random.Random(1)
+    expected = [index for k in range(3) for index in stream.sample(range(6 * k, 6 * k + 6), 2)]
+    assert classifier.picked_ == expected
+    assert make(tiny, method="zero-shot", shots=None).fit(IMAGES, LABELS).picked_ == list(range(18))
+
+
+@pytest.mark.parametrize("augment", [True, False])
+def test_same_seed_same_bits_whatever_the_global_random_state(tiny, augment):
+    classifiers = []
+    for state in (0, 123):
+        torch.manual_seed(state)
+        np.random.seed(state)
+        random.seed(state)
+        before = torch.get_rng_state(), np.random.get_state(), random.getstate()
+        classifiers.append(make(tiny, context=None, context_length=2, augment=augment).fit(IMAGES, LABELS))
+        classifiers[-1].predict(IMAGES[:2])
+        assert torch.equal(torch.get_rng_state(), before[0])
+        assert np.array_equal(np.random.get_state()[1], before[1][1])
+        assert random.getstate() == before[2]
+    assert_same_bits(*classifiers)
+
+
+def test_every_seed_counts_zero_too(tiny):
+    fits = [make(tiny, seed=seed).fit(IMAGES, LABELS) for seed in (0, 1, 2, np.int64(0))]
+    assert len({tuple(classifier.picked_) for classifier in fits[:3]}) == 3
+    assert not torch.equal(learned(fits[0])["ctx"], learned(fits[1])["ctx"])
+    assert_same_bits(fits[0], fits[3])
+
+
+def test_the_random_start_comes_from_the_seed(tiny):
+    # The same images for both, and one warm-up epoch at a rate of 1e-5: what differs is the start, N(0, 0.02).
+    parameters = {"context": None, "context_length": 3, "shots": None, "epochs": 1, "augment": False}
+    one, other = (learned(make(tiny, seed=seed, **parameters).fit(IMAGES, LABELS))["ctx"] for seed in (0, 1))
+    assert (one - other).std().item() == pytest.approx(0.02 * 2**0.5, rel=0.2)
+
+
+def test_training_lowers_the_loss_and_leaves_clip_alone(tiny):
+    before = {name: tensor.clone() for name, tensor in tiny.text.state_dict().items()}
+    classifier = make(tiny, method="coop", epochs=12, lr=0.02, augment=False).fit(IMAGES, LABELS)
+    losses = [epoch.loss for epoch in classifier.history_]
+    assert len(losses) == 12 and losses[-1] < 0.9 * losses[0]
+    assert all(torch.equal(before[name], tensor) for name, tensor in tiny.text.state_dict().items())
+
+
+def test_a_fit_that_fails_leaves_the_earlier_one_whole(tiny):
+    classifier = make(tiny, method="coop").fit(IMAGES, LABELS)
+    before, probabilities = learned(classifier), classifier.predict_proba(OTHERS)
+    broken = IMAGES[0].copy()
+    broken.load = lambda: (_ for _ in ()).throw(OSError("a disk that went away"))
+    with pytest.raises(OSError, match="went away"):
+        classifier.fit([broken, *OTHERS], ["four", "five", "five", "five"])
+    with pytest.raises(RunError, match="finite loss"):
+        classifier.set_params(lr=1e30, epochs=3).fit(IMAGES, LABELS)
+    assert classifier.classes_.tolist() == CLASSES
+    assert all(torch.equal(before[name], tensor) for name, tensor in learned(classifier).items())
+    assert np.array_equal(classifier.predict_proba(OTHERS), probabilities)
+
+
+def test_other_classes_with_the_same_prompt(tiny):
+    classifier = make(tiny, method="cocoop").fit(IMAGES, LABELS)
+    before = learned(classifier)
+    assert classifier.set_classes(["four", "a_cat"]) is classifier
+    assert classifier.classes_.tolist() == ["four", "a_cat"]
+    assert set(classifier.predict(OTHERS)) <= {"four", "a_cat"}
+    assert all(torch.equal(before[name], tensor) for name, tensor in learned(classifier).items())
+
+
+def test_it_knows_its_training_images_by_content(tiny, photos, tmp_path):
+    paths = sorted(photos.rglob("*.png"))
+    classifier = make(tiny, method="zero-shot", shots=2).fit(paths, [path.parent.name for path in paths])
+    for number, path in enumerate(paths):
+        copy = tmp_path / f"renamed-{number}.png"
+        copy.write_bytes(path.read_bytes())
+        assert classifier.was_trained_on(copy) == (number in classifier.picked_)
+    # One byte more is another file.
+    copy.write_bytes(paths[classifier.picked_[0]].read_bytes() + b"\0")
+    assert not classifier.was_trained_on(copy)
+
+
+# Run folders
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_saved_and_loaded_is_the_same(tiny, tmp_path, variant):
+    classifier = make(tiny, **VARIANTS[variant]).fit(IMAGES, LABELS)
+    folder = classifier.save(tmp_path / "run", {"accuracy": 12.5})
+    again = PromptClassifier.load(folder, tiny)
+    assert np.array_equal(again.predict_proba(IMAGES), classifier.predict_proba(IMAGES))
+    assert again.history_ == classifier.history_ and again.picked_ == classifier.picked_
+    assert again.seconds_ == classifier.seconds_
+    # It can learn again, the same from the same images.
+    assert again.method == classifier.method
+    again.fit(IMAGES, LABELS)
+    assert all(torch.equal(learned(again)[name], tensor) for name, tensor in learned(classifier).items())
+
+
+def test_what_a_run_folder_holds(tiny, photos, tmp_path):
+    paths = sorted(photos.rglob("*.png"))
+    classifier = make(tiny, seed=np.int64(7)).fit(paths, [path.parent.name for path in paths])
+    folder = classifier.save(tmp_path / "run", {"held_out_images": 9, "accuracy": 2 / 3})
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["run"]
+    files = sorted(path.name for path in folder.iterdir())
+    assert files == ["README.md", "config.json", "metrics.jsonl", "prompt.safetensors", "record.json"]
+    # Readable by all that may read the record (safetensors' own `save_file` writes for the owner only).
+    assert len({stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()}) == 1
+    tensors = load_file(folder / "prompt.safetensors")
+    # The learned tensors and nothing else: M = 4 words, D = text width, E // 16 hidden.
+    width, joint = tiny.text.width, tiny.embed_dim
+    assert {name: list(tensor.shape) for name, tensor in tensors.items()} == {
+        "ctx": [4, width],
+        "meta_net.linear1.weight": [joint // 16, joint],
+        "meta_net.linear1.bias": [joint // 16],
+        "meta_net.linear2.weight": [width, joint // 16],
+        "meta_net.linear2.bias": [width],
+    }
+    assert all(torch.equal(tensor, learned(classifier)[name]) for name, tensor in tensors.items())
+    assert sum(len(content) for content in listing(folder).values()) < 60_000
+    record = json.loads((folder / "record.json").read_text())
+    assert record["results"] == {"held_out_images": 9, "accuracy": 2 / 3}
+    assert (record["seed"], record["classes"], record["training_images"]) == (7, 3, 9)
+    assert record["trainable_parameters"] == sum(tensor.numel() for tensor in tensors.values())
+    assert record["seconds"] > 0 and record["peak_memory_mb"] > 0
+    assert len(set(record["trained_on"])) == 9
+    assert len((folder / "metrics.jsonl").read_text().splitlines()) == 2
+    card = (folder / "README.md").read_text()
+    assert "one, seven, three" in card and "| accuracy | 0.67 |" in card and "| held-out images | 9 |" in card
+    config = json.loads((folder / "config.json").read_text())
+    assert config["parameters"]["clip"] == "tiny"
+    assert not {"device", "dtype"} & set(config["parameters"])  # a matter of the machine that loads it
+
+
+def test_swapped_classes_are_saved(tiny, tmp_path):
+    classifier = make(tiny, method="coop").fit(IMAGES, LABELS).set_classes(["four", "cat"])
+    again = PromptClassifier.load(classifier.save(tmp_path / "run"), tiny)
+    assert again.classes_.tolist() == ["four", "cat"]
+    assert np.array_equal(again.predict_proba(OTHERS), classifier.predict_proba(OTHERS))
+
+
+def test_the_bundled_clip_is_found_by_its_name(fitted, tmp_path):
+    again = PromptClassifier.load(fitted.save(tmp_path / "run"), device="cpu")
+    np.testing.assert_allclose(again.predict_proba(OTHERS), fitted.predict_proba(OTHERS), atol=1e-5)
+
+
+def test_a_prompt_needs_a_clip_of_its_own_widths(fitted, golden, tmp_path):
+    folder = fitted.save(tmp_path / "run")
+    config = json.loads((folder / "config.json").read_text())
+    # The golden CLIP's stand-in tokenizer knows few texts.
+    config["class_names"] = config["classes"] = ["tench", "otter"]
+    (folder / "config.json").write_text(json.dumps(config))
+    with pytest.raises(InputError, match=r"meta_net.linear1.bias of shape \[2\]; got \[8\]. Give the CLIP"):
+        PromptClassifier.load(folder, golden)
+
+
+def test_a_taken_folder_is_left_alone(fitted, tmp_path):
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(InputError, match="new or empty folder"):
+        fitted.save(tmp_path)
+    assert listing(tmp_path) == {"notes.txt": b"mine"}
+
+
+def test_clip_given_as_a_relative_folder_is_found_from_elsewhere(tmp_path, monkeypatch):
+    from cocoop.clip.loading import BUNDLED
+
+    (tmp_path / "my-clip").symlink_to(BUNDLED["tiny"])
+    monkeypatch.chdir(tmp_path)
+    classifier = PromptClassifier("zero-shot", "my-clip", shots=1, device="cpu").fit(IMAGES, LABELS)
+    classifier.save("run")
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    again = PromptClassifier.load("../run", device="cpu")
+    assert np.array_equal(again.predict_proba(OTHERS), classifier.predict_proba(OTHERS))
+
+
+# What it refuses
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda c: c.predict(IMAGES),
+        lambda c: c.evaluate(IMAGES, LABELS),
+        lambda c: c.set_classes(["a", "b"]),
+        lambda c: c.was_trained_on(__file__),
+        lambda c: c.save("nowhere"),
+    ],
+)
+def test_unfitted(use):
+    with pytest.raises(InputError, match="expected a fitted classifier"):
+        use(PromptClassifier())
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"method": "maple"}, "expected one of zero-shot, coop, cocoop; got 'maple'"),
+        ({"shots": 0}, "shots: expected an integer of 1 or more; got 0"),
+        ({"shots": 1.5}, "shots: expected an integer of 1 or more; got 1.5"),
+        ({"epochs": 0}, "epochs: expected an integer of 1 or more; got 0"),
+        ({"batch_size": -1}, "batch_size: expected an integer"),
+        ({"lr": 0}, "lr: expected a learning rate above 0"),
+        ({"lr": -0.1}, "lr: expected a learning rate above 0"),
+        ({"lr": float("nan")}, "lr: expected a learning rate above 0"),
+        ({"seed": "one"}, "seed: expected an integer"),
+        ({"seed": 2**64}, "seed: expected an integer"),
+        ({"method": "zero-shot", "context": "the"}, "context: .* zero-shot has no such .*choose coop and cocoop"),
+        ({"method": "cocoop", "class_specific": True}, "class_specific: .*choose coop"),
+        ({"method": "coop", "templates": ["{}"]}, r"templates: .*got \['{}'\].*choose zero-shot"),
+        ({"method": "zero-shot", "templates": ["a photo"]}, "texts with {}.*got 'a photo'"),
+        ({"method": "coop", "class_position": "top"}, "expected one of end, middle, front; got 'top'"),
+        ({"context": None}, "context_length: expected a number of random"),
+        ({"context": None, "context_length": 0}, "context_length: expected a number of random"),
+        ({"context": " "}, "context: expected at least one word"),
+        ({"context": "a photo of a", "context_length": 9}, "context_length: expected 4"),
+    ],
+)
+def test_parameters_that_cannot_work(tiny, parameters, message):
+    with pytest.raises(InputError, match=message) as caught:
+        PromptClassifier(**{"clip": tiny} | parameters).fit(IMAGES, LABELS)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("images", "labels", "message"),
+    [
+        (IMAGES, LABELS[:-1], "one per image; got 18 images and 17 labels"),
+        (IMAGES[:6], LABELS[:6], "at least two classes; got only 'one'"),
+        ([], [], "at least one image"),
+        ("photos", ["one"] * 6, "a list of at least one image or image file; got 'photos'"),
+        (IMAGES[0], ["one"], "a list of at least one image"),
+        ([np.zeros((8, 8, 3))] * 2, ["one", "two"], "got ndarray. Make arrays images with PIL.Image.fromarray"),
+        (IMAGES[:2], ["one", "_"], "words in every name; got '_'"),
+        (IMAGES[:2], ["red fox", "Red_fox"], "'Red_fox' and 'red fox'"),
+        ([IMAGES[0], "no-such.png"], ["one", "two"], "no-such.png: expected an image.*no such file"),
+    ],
+)
+def test_images_and_labels_that_cannot_work(tiny, images, labels, message):
+    with pytest.raises(InputError, match=message) as caught:
+        make(tiny).fit(images, labels)
+    assert "\n" not in str(caught.value)
+
+
+def test_questions_that_a_fitted_one_cannot_answer(fitted):
+    with pytest.raises(InputError, match=r"\(one, seven, three\); got four.*set_classes.*--folder-classes"):
+        fitted.evaluate(OTHERS, ["four"] * 3)
+    with pytest.raises(InputError, match="got 3 images and 1 labels"):
+        fitted.evaluate(OTHERS, ["one"])
+    with pytest.raises(InputError, match="a list of at least one image"):
+        fitted.predict([])
+    with pytest.raises(InputError, match="a list of at least one image"):
+        fitted.predict("one.png")
+    with pytest.raises(InputError, match="expected a list of names; got the text 'cat,dog'"):
+        fitted.set_classes("cat,dog")
+    with pytest.raises(InputError, match="'cat' and 'Cat'"):
+        fitted.set_classes(["cat", "Cat"])
+    assert fitted.classes_.tolist() == fitted.model_.class_names == CLASSES
+
+
+def test_class_specific_prompts_do_not_change_classes(tiny):
+    classifier = make(tiny, method="coop", class_specific=True).fit(IMAGES, LABELS)
+    with pytest.raises(InputError, match="class_specific=False"):
+        classifier.set_classes(["four", "five", "six"])
+
+
+def test_a_long_class_name_is_named_with_its_tokens_and_the_limit(fitted):
+    name = "very " * 100 + "long"
+    with pytest.raises(InputError, match=r"expected a prompt of at most 77 tokens .*; got \d+"):
+        fitted.set_classes(["cat", name])
+    assert fitted.classes_.tolist() == CLASSES
+
+
+def test_an_image_of_any_mode_and_shape(fitted):
+    for mode in ("1", "L", "P", "RGB", "RGBA", "CMYK", "I;16"):
+        assert fitted.predict_proba([Image.new(mode, (3, 50))]).shape == (1, 3)
+
+
+def test_half_precision_learns_and_predicts():
+    clip = CLIP.load("tiny", device="cpu", dtype="bfloat16")
+    classifier = make(clip).fit(IMAGES, LABELS)
+    assert classifier.model_.ctx.dtype == torch.float32
+    np.testing.assert_allclose(classifier.predict_proba(IMAGES).sum(axis=1), 1, atol=1e-6)

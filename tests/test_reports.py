@@ -1,0 +1,87 @@
+"""Tables and pictures, from records made up by hand."""
+
+import numpy as np
+import pytest
+from own_photos import write_photos
+from PIL import Image
+
+from cocoop.data import base_to_new, read_folder
+from cocoop.reports import base_to_new_figure, base_to_new_rows, text_table
+
+
+def record(base: float, new: float, seconds: float, parameters: int = 7):
+    return {"results": {"base": base, "new": new}, "seconds": seconds, "trainable_parameters": parameters}
+
+
+def test_a_table_is_aligned_markdown():
+    table = text_table(["name", "%"], [["a", "100.00"], ["longer name", "5.00"]])
+    assert table == (
+        "| name        |      % |\n|-------------|-------:|\n| a           | 100.00 |\n| longer name |   5.00 |"
+    )
+
+
+def test_a_table_without_rows_has_a_header():
+    assert text_table(["a", "bc"], []) == "| a | bc |\n|---|---:|"
+
+
+def test_a_bar_in_a_class_name_does_not_break_the_table():
+    # GitHub's Markdown: a column ends at any "|" that is not escaped.
+    assert text_table(["class", "n"], [["a|b", "1"]]).splitlines()[2] == r"| a\|b  | 1 |"
+
+
+def test_rows_by_hand():
+    rows = base_to_new_rows(
+        {
+            "zero-shot": [record(60, 40, 0.5, 0)] * 2,
+            "cocoop": [record(80, 70, 1), record(90, 50, 3)],
+        }
+    )
+    assert rows[0] == {
+        "method": "zero-shot",
+        "base": (60, 0),
+        "new": (40, 0),
+        "harmonic_mean": pytest.approx(48),  # 2 60 40 / 100
+        "seconds": 0.5,
+        "trainable_parameters": 0,
+    }
+    assert rows[1] == {
+        "method": "cocoop",
+        "base": (85, 5),  # divided by n, not n - 1
+        "new": (60, 10),
+        # Of the means 85 and 60, as in the paper: 10200 / 145; not the mean of 74.67 and 64.29.
+        "harmonic_mean": pytest.approx(10200 / 145),
+        "seconds": 2,
+        "trainable_parameters": 7,
+    }
+
+
+def test_the_figure_is_a_png_with_bars_as_high_as_the_values(tmp_path):
+    examples = read_folder(write_photos(tmp_path / "photos", 2, ["four", "one", "seven", "three"]))
+    halves = {half: base_to_new(examples, half=half)[0] for half in ("base", "new")}
+    rows = base_to_new_rows({"zero-shot": [record(20, 80, 1)], "cocoop": [record(90, 70, 1), record(80, 70, 1)]})
+    path = tmp_path / "figure.png"
+    base_to_new_figure(path, rows, halves)
+    with Image.open(path) as image:
+        assert image.format == "PNG"
+        pixels = np.asarray(image.convert("RGB")).astype(int)
+    assert 500 < pixels.shape[0] < pixels.shape[1] < 3000
+    # Pixels of a colour, in the lower part, where the bars are: base 20 + 85, new 80 + 70.
+    lower = pixels[pixels.shape[0] * 2 // 5 :]
+    blue, orange = (
+        int((np.abs(lower - np.array(color)).sum(axis=-1) < 12).sum()) for color in ((76, 114, 176), (221, 132, 82))
+    )
+    assert blue / orange == pytest.approx(105 / 150, rel=0.06)
+
+
+def test_the_figure_shows_at_most_five_classes_of_a_half(tmp_path):
+    from cocoop.data import Example
+
+    path = tmp_path / "1.png"
+    Image.new("L", (4, 4)).save(path)
+    halves = {half: [Example(path, label, f"class_{label}") for label in range(60)] for half in ("base", "new")}
+    base_to_new_figure(tmp_path / "figure.png", base_to_new_rows({"coop": [record(1, 1, 1)]}), halves)
+    with Image.open(tmp_path / "figure.png") as image:
+        first_row_of_pictures = np.asarray(image.convert("L"))[: image.height // 4].min(axis=0)
+    # Ten black pictures between white gaps.
+    black = first_row_of_pictures < 30
+    assert int((black[1:] & ~black[:-1]).sum()) + int(black[0]) == 10

@@ -1,0 +1,137 @@
+"""Run folders: whole or absent, read back as written, and damage told in one line."""
+
+import json
+import os
+
+import numpy as np
+import pytest
+from own_photos import listing
+
+from cocoop import InputError, RunError
+from cocoop.model_card import model_card
+from cocoop.results import Run, check_new, read_run, run_folder, write_run
+
+RUN = Run(
+    config={"class_names": ["cat", "dog"], "parameters": {"lr": 0.1}},
+    tensors={"ctx": np.arange(6, dtype=np.float32).reshape(2, 3).T, "bias": np.zeros(1)},
+    history=[{"epoch": 0, "loss": 1 / 3}, {"epoch": 1, "loss": 0.25}],
+    record={"results": {"accuracy": 200 / 3}, "trained_on": ["ab"]},
+)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return write_run(tmp_path / "run", RUN, "# card\n")
+
+
+def test_reads_back_what_was_written(folder):
+    found = read_run(folder)
+    assert found.config == {"format": 1, **RUN.config}
+    assert found.record == RUN.record and found.history == RUN.history  # floats unrounded
+    assert found.tensors.keys() == RUN.tensors.keys()
+    for name, tensor in RUN.tensors.items():
+        assert found.tensors[name].dtype == tensor.dtype
+        assert np.array_equal(found.tensors[name], tensor)
+    assert (folder / "README.md").read_text() == "# card\n"
+    assert [path.name for path in folder.parent.iterdir()] == ["run"]
+
+
+def test_no_pickle(folder):
+    # A pickle of protocol 2 or later begins with 0x80, a zip archive (torch.save) with PK.
+    assert not [name for name, content in listing(folder).items() if content[:1] == b"\x80" or content[:2] == b"PK"]
+
+
+def test_the_folder_is_made_with_its_parents_or_taken_over_when_empty(tmp_path):
+    assert read_run(write_run(tmp_path / "a" / "b" / "run", RUN, "")).record == RUN.record
+    (tmp_path / "empty").mkdir()
+    assert read_run(write_run(str(tmp_path / "empty"), RUN, "")).record == RUN.record
+
+
+@pytest.mark.parametrize("writer", ["write_json", "write_jsonl", "save"])
+@pytest.mark.parametrize("error", [OSError("disk full"), KeyboardInterrupt(), ValueError("a bug")])
+def test_a_failure_on_the_way_leaves_nothing(tmp_path, monkeypatch, writer, error):
+    calls = []
+
+    def fail(*args):
+        calls.append(args)
+        raise error
+
+    monkeypatch.setattr(run_folder, writer, fail)
+    with pytest.raises(RunError if isinstance(error, OSError) else type(error)):
+        write_run(tmp_path / "run", RUN, "")
+    assert calls and listing(tmp_path) == {}
+
+
+def test_a_failure_at_the_last_file_leaves_nothing(tmp_path):
+    with pytest.raises(RunError, match=r"\['accuracy'\] = nan"):
+        write_run(tmp_path / "run", RUN._replace(record={"accuracy": float("nan")}), "")
+    assert listing(tmp_path) == {}
+
+
+def test_a_taken_folder_is_refused_and_left_alone(folder, tmp_path):
+    before = listing(tmp_path)
+    for taken in (folder, folder / "README.md"):
+        with pytest.raises(InputError, match=r"expected a new or empty folder .*; it exists\. Choose"):
+            write_run(taken, RUN, "")
+    assert listing(tmp_path) == before
+
+
+def test_a_place_that_cannot_hold_a_folder_is_known_before_the_work(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match="file is a file"):
+        check_new(tmp_path / "file" / "run")
+    check_new(tmp_path / "not" / "yet" / "there")
+    assert sorted(listing(tmp_path)) == ["file"]
+
+
+def test_a_place_without_rights_is_known_before_the_work(tmp_path):
+    (tmp_path / "locked").mkdir(mode=0o500)
+    if os.access(tmp_path / "locked", os.W_OK):
+        pytest.skip("this user may write anywhere")
+    with pytest.raises(InputError, match="without the right to write"):
+        check_new(tmp_path / "locked" / "run")
+
+
+@pytest.mark.parametrize("name", ["config.json", "prompt.safetensors", "metrics.jsonl", "record.json"])
+def test_a_missing_or_damaged_file_is_named(folder, name):
+    content = (folder / name).read_bytes()
+    for damaged in (content[: len(content) // 2] + b"\n", b"\xff\xfe\n", b"[1]\n"):
+        (folder / name).write_bytes(damaged)
+        with pytest.raises(InputError, match=name) as caught:
+            read_run(folder)
+        assert "\n" not in str(caught.value) and "expected" in str(caught.value)
+    (folder / name).unlink()
+    with pytest.raises(InputError, match=f"finished run folder.*; {name} is missing"):
+        read_run(folder)
+
+
+def test_folders_that_are_no_runs(folder, tmp_path):
+    for place, message in [
+        (tmp_path / "nowhere", "got no such folder"),
+        (folder / "README.md", "got a file"),
+        (tmp_path, "config.json, prompt.safetensors, metrics.jsonl, record.json are missing"),
+    ]:
+        with pytest.raises(InputError, match=message):
+            read_run(place)
+
+
+def test_a_later_format_is_refused(folder):
+    (folder / "config.json").write_text(json.dumps({"format": 2, **RUN.config}))
+    with pytest.raises(InputError, match=r"format 1; got 2\. Use the cocoop version that wrote it"):
+        read_run(folder)
+
+
+def test_the_model_card_shortens_long_class_lists():
+    record = {
+        "method": "coop",
+        "clip": "tiny",
+        "seed": 0,
+        "training_images": 1600,
+        "trainable_parameters": 2048,
+        "seconds": 3.14159,
+        "results": {"macro_f1": 61.2345, "held_out_images": 12345, "per_class_accuracy": {"c0": 1.0}},
+    }
+    card = model_card({"class_names": [f"c{k}" for k in range(100)]}, record)
+    assert "into 100 classes (c0, c1, " in card and "c19, ...)" in card and "c20" not in card
+    for row in ("| training images | 1,600 |", "| macro-F1 | 61.23 |", "| held-out images | 12,345 |", "| seed | 0 |"):
+        assert row in card.splitlines()
