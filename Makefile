@@ -5,6 +5,7 @@ BIN := .venv/bin
 .PHONY: demo test lint format bench clean
 
 demo: .venv/core
+	rm -rf cocoop-demo
 	$(BIN)/cocoop demo --out cocoop-demo
 
 test: .venv/dev

@@ -22,7 +22,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from cocoop.class_names import check_class_names
 from cocoop.clip import CLIP
 from cocoop.clip.loading import BUNDLED
-from cocoop.data import few_shot_indices, fingerprint
+from cocoop.data import Example, few_shot_indices, fingerprint, split_hash
 from cocoop.errors import InputError, expect_choice
 from cocoop.evaluation import Metrics, evaluate, predict_probabilities
 from cocoop.methods import METHODS, PromptMethod
@@ -137,6 +137,7 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         # All at once and last, so that a fit that fails leaves an earlier one whole.
         self.clip_, self.model_, self.history_ = clip, model, history
         self.classes_, self.picked_, self._trained_on = classes, picked, trained_on
+        self._split_hash = _split_hash(images, picked, targets, names)
         self.seconds_ = time.perf_counter() - started
         return self
 
@@ -216,6 +217,7 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             "seconds": self.seconds_,
             "peak_memory_mb": peak_memory_mb(),
             "picked": self.picked_,
+            "split_hash": self._split_hash,
             "trained_on": self._trained_on,
             "environment": environment(),
         }
@@ -241,7 +243,7 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             self = cls(**parameters | {"device": device, "dtype": dtype} | ({} if clip is None else {"clip": clip}))
             self.classes_ = np.array(run.config["classes"])
             self.picked_, self.seconds_ = run.record["picked"], run.record["seconds"]
-            self._trained_on = run.record["trained_on"]
+            self._trained_on, self._split_hash = run.record["trained_on"], run.record["split_hash"]
             self.history_ = [Epoch(**epoch) for epoch in run.history]
             names, settings, method = run.config["class_names"], run.config["settings"], METHODS[self.method]
         except (KeyError, TypeError, AttributeError) as error:
@@ -319,6 +321,18 @@ def _check_pictures(images: Sequence[Picture], labels: Sequence[Any] | None = No
             )
     if labels is not None and len(images) != len(labels):
         raise InputError(f"labels: expected one per image; got {len(images)} images and {len(labels)} labels.")
+
+
+def _split_hash(
+    images: Sequence[Picture], picked: Sequence[int], targets: Sequence[int], names: Sequence[str]
+) -> str | None:
+    """The hash of the training images relative to the folder that holds all images; None if one is no file."""
+    paths = [Path(image) for image in images if not isinstance(image, Image.Image)]
+    if len(paths) < len(images):
+        return None
+    root = os.path.commonpath([path.absolute().parent for path in paths])
+    picks = zip((paths[i].absolute() for i in picked), targets, strict=True)
+    return split_hash([Example(path, target, names[target]) for path, target in picks], root)
 
 
 def _load_tensors(model: PromptMethod, tensors: Mapping[str, NDArray[Any]], expected: str) -> None:

@@ -31,7 +31,7 @@ def _add(name: str, command: Callable[..., None], short_help: str) -> None:
     app.command(name, help=text, short_help=short_help)(command)
 
 
-_add("demo", demo.demo, "Compare the three methods on real images; about two minutes.")
+_add("demo", demo.demo, "Compare the three methods on real images; about a minute.")
 _add("train", train.train, "Learn a prompt from a folder of images.")
 _add("evaluate", evaluate.evaluate, "Score a learned prompt on labelled images.")
 _add("predict", predict.predict, "Classify image files.")

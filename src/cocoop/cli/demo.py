@@ -18,7 +18,8 @@ def demo(
     """Compare zero-shot CLIP, CoOp and CoCoOp on real images, by the paper's base-to-new protocol.
 
     Data: scikit-learn's 1,797 handwritten digits; base classes are zero to four, new classes five to nine. Model: the
-    bundled CLIP "tiny". 16 shots, seeds 1-3, the papers' settings. Takes about two minutes on two CPU cores.
+    bundled CLIP "tiny". 16 shots, seeds 1-3, the papers' settings but for random crops and flips, which would make
+    other signs of digits. Takes about a minute on two CPU cores.
 
     Example:
       cocoop demo --out cocoop-demo

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from random import Random
 from typing import Protocol
@@ -16,7 +17,6 @@ from typing import Protocol
 import torch
 from PIL import Image
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
 
 from cocoop.clip import CLIP, Preprocess, augment
 from cocoop.data import open_image
@@ -49,7 +49,7 @@ class FixedFeatures:
 class AugmentedFeatures:
     """Features of a fresh random view of every image in every epoch (random resized crop and flip).
 
-    A view is a pure function of (seed, epoch, image), whatever the batch size or the number of workers.
+    A view is a pure function of (seed, epoch, image), whatever the batch size.
     """
 
     def __init__(self, clip: CLIP, pictures: Sequence[Picture], seed: int) -> None:
@@ -61,7 +61,7 @@ class AugmentedFeatures:
         """See `FeatureSource`."""
         views = _Views(self.pictures, self.clip.preprocess, order, f"{self.seed}:{epoch}")
         at_once = batch_size * max(1, _AT_ONCE // batch_size)
-        for pixels in _loader(views, at_once, self.clip):
+        for pixels in views.batches(at_once):
             yield from self.clip.encode_images(pixels).split(batch_size)
 
 
@@ -72,11 +72,11 @@ def encode_pictures(clip: CLIP, pictures: Sequence[Picture]) -> Tensor:
         InputError: an image that does not decode; names it.
     """
     views = _Views(pictures, clip.preprocess, range(len(pictures)), None)
-    batches = progress(_loader(views, _AT_ONCE, clip), "encoding images", -(-len(pictures) // _AT_ONCE))
+    batches = progress(views.batches(_AT_ONCE), "encoding images", -(-len(pictures) // _AT_ONCE))
     return torch.cat([clip.encode_images(pixels) for pixels in batches])
 
 
-class _Views(Dataset[Tensor]):
+class _Views:
     """Pixels [3, N, N] of the pictures in the given order; random views if there is a `key`, else the test view."""
 
     def __init__(
@@ -84,20 +84,15 @@ class _Views(Dataset[Tensor]):
     ) -> None:
         self.pictures, self.preprocess, self.order, self.key = pictures, preprocess, order, key
 
-    def __len__(self) -> int:
-        return len(self.order)
+    def batches(self, batch_size: int) -> Iterator[Tensor]:
+        """[<= batch_size, 3, N, N] at a time. Threads, because Pillow lets them run side by side."""
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            for start in range(0, len(self.order), batch_size):
+                yield torch.stack(list(pool.map(self._view, self.order[start : start + batch_size])))
 
-    def __getitem__(self, index: int) -> Tensor:
-        number = self.order[index]
+    def _view(self, number: int) -> Tensor:
         picture = self.pictures[number]
         image = picture if isinstance(picture, Image.Image) else open_image(Path(picture))
         if self.key is None:
             return self.preprocess(image)
         return augment(image, self.preprocess, Random(f"{self.key}:{number}"))
-
-
-def _loader(views: _Views, batch_size: int, clip: CLIP) -> DataLoader[Tensor]:
-    # On a GPU, decoding is the bottleneck and the cores are idle; on a CPU the image tower needs them itself.
-    workers = min(8, os.cpu_count() or 1) if clip.device.type == "cuda" else 0
-    # A generator of its own, because the loader draws from the global one even where nothing is shuffled.
-    return DataLoader(views, batch_size=batch_size, num_workers=workers, generator=torch.Generator())
