@@ -73,16 +73,19 @@ def saved_megabytes(prompts: Prompts, context: Tensor) -> float:
     return sum(sizes.values()) / 1e6
 
 
-def best_seconds(work: Callable[[Prompts, Tensor], None], prompts: Prompts, context: Tensor, rounds: int) -> float:
-    """The fastest of `rounds` runs after one to warm up."""
-    seconds = []
+def best_seconds(
+    work: Callable[[Prompts, Tensor], None], tower: TextTower, prompts: Prompts, context: Tensor, rounds: int
+) -> dict[bool, float]:
+    """`tower.plain` -> the fastest of `rounds` runs. The paths take turns; the first turn warms up."""
+    seconds: dict[bool, list[float]] = {True: [], False: []}
     for _ in range(rounds + 1):
-        started = time.perf_counter()
-        work(prompts, context)
-        if context.is_cuda:
-            torch.cuda.synchronize()
-        seconds.append(time.perf_counter() - started)
-    return min(seconds[1:])
+        for tower.plain in seconds:
+            started = time.perf_counter()
+            work(prompts, context)
+            if context.is_cuda:
+                torch.cuda.synchronize()
+            seconds[tower.plain].append(time.perf_counter() - started)
+    return {plain: min(times[1:]) for plain, times in seconds.items()}
 
 
 def main() -> None:
@@ -102,10 +105,8 @@ def main() -> None:
     print("| | plain | packed | ratio |")
     print("|---|---:|---:|---:|")
     for what, work in (("forward", forward), ("forward + backward", forward_and_backward)):
-        seconds = []
-        for tower.plain in (True, False):
-            seconds.append(best_seconds(work, prompts, context, options.rounds))
-        print(f"| {what}, s | {seconds[0]:.3f} | {seconds[1]:.4f} | {seconds[0] / seconds[1]:.1f} |")
+        best = best_seconds(work, tower, prompts, context, options.rounds)
+        print(f"| {what}, s | {best[True]:.3f} | {best[False]:.4f} | {best[True] / best[False]:.1f} |")
     kept = []
     for tower.plain in (True, False):
         kept.append(saved_megabytes(prompts, context))

@@ -5,9 +5,10 @@ Run from the repository's root, in this order (each prints what it does):
     python -m tools.tiny_clip.render  --work tiny-clip-work     # pictures, once, cached
     python -m tools.tiny_clip.train   --work tiny-clip-work --out src/cocoop/clip/tiny
     python -m tools.tiny_clip.measure --model src/cocoop/clip/tiny
+    python -m tools.tiny_clip.card    --work tiny-clip-work --model src/cocoop/clip/tiny   # measures, writes README.md
 
 File map: `strokes`, `glyphs`, `shapes` draw masks; `distort` warps and spoils them; `pictures` puts the two together
-and is the one entry point; `captions` and `bpe` are the text side.
+and is the one entry point; `captions` (with `words.txt`) and `bpe` are the text side; `model` is the network and its folder.
 """
 
 import sys
