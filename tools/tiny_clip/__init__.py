@@ -8,7 +8,8 @@ Run from the repository's root, in this order (each prints what it does):
     python -m tools.tiny_clip.card    --work tiny-clip-work --model src/cocoop/clip/tiny   # measures, writes README.md
 
 File map: `strokes`, `glyphs`, `shapes` draw masks; `distort` warps and spoils them; `pictures` puts the two together
-and is the one entry point; `captions` (with `words.txt`) and `bpe` are the text side; `model` is the network and its folder.
+and is the one entry point; `captions` (with `words.txt`) and `bpe` are the text side; `model` is the network and its
+folder.
 """
 
 import sys

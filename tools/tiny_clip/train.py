@@ -4,7 +4,8 @@
 
 The loss is CLIP's, with one change: a caption is right for every picture of the batch that bears its name ("star" is
 right for each star), so the targets are shared out evenly among all right pairs instead of naming them false.
-If other programs use the cores, set OMP_WAIT_POLICY=PASSIVE: a step was four times faster. A stopped run goes on from its last checkpoint when started again.
+A stopped run goes on from its last checkpoint when started again. Where other programs use the cores too, set
+OMP_WAIT_POLICY=PASSIVE in the environment: it made a step four times faster.
 """
 
 import argparse
