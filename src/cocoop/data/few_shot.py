@@ -18,7 +18,8 @@ def sample_few_shot(
     The same images in the same order as the original code for the same seed: after `random.seed(seed)`, one
     `random.sample` per class, classes in order of first appearance, train before val, one stream. A class
     with fewer images gives all it has, in their order. Every seed counts, 0 too (the original leaves seed 0
-    unseeded). Pure: the global random state is neither read nor changed.
+    unseeded); Python takes a seed's absolute value, so -1 picks as 1 does. Pure: the global random state is
+    neither read nor changed.
 
     Sample on all classes, then call `base_to_new`: the original does so, and base and new share one pick.
     ImageNet has no validation split there: give `val=[]`.
