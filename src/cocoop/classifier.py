@@ -22,13 +22,14 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from cocoop.class_names import check_class_names
 from cocoop.clip import CLIP
 from cocoop.clip.loading import BUNDLED
-from cocoop.data import Example, few_shot_indices, fingerprint, split_hash
+from cocoop.data import Example, few_shot_indices, fingerprint, open_image, split_hash
 from cocoop.errors import InputError, expect_choice
 from cocoop.evaluation import Metrics, evaluate, predict_probabilities
 from cocoop.methods import METHODS, PromptMethod
 from cocoop.model_card import model_card
+from cocoop.progress import progress
 from cocoop.results import Run, environment, peak_memory_mb, read_run, write_run
-from cocoop.training import AugmentedFeatures, Epoch, FixedFeatures, Picture, encode_pictures, train
+from cocoop.training import AugmentedFeatures, Epoch, FeatureSource, FixedFeatures, Picture, encode_pictures, train
 
 _PICTURES = (str, os.PathLike, Image.Image)
 
@@ -122,12 +123,18 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             model = METHODS[self.method](clip, names, **settings)
-        # Encoding the plain images first also finds an image that does not decode before any training.
-        features = encode_pictures(clip, pictures)
+        # Either way an image that does not decode is found before any training.
+        if self.augment:
+            for picture in progress(pictures, "checking images"):
+                if not isinstance(picture, Image.Image):
+                    open_image(picture)
+            source: FeatureSource = AugmentedFeatures(clip, pictures, seed)
+        else:
+            source = FixedFeatures(encode_pictures(clip, pictures))
         trained_on = [fingerprint(picture) for picture in pictures if not isinstance(picture, Image.Image)]
         history = train(
             model,
-            AugmentedFeatures(clip, pictures, seed) if self.augment else FixedFeatures(features),
+            source,
             targets,
             epochs=model.paper_epochs if self.epochs is None else self.epochs,
             batch_size=model.paper_batch_size if self.batch_size is None else self.batch_size,

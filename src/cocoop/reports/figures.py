@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from os import PathLike
 from typing import Any, Literal
 
+from cocoop.class_names import prompt_name
 from cocoop.data import Example, open_image
 
 Halves = Mapping[Literal["base", "new"], Sequence[Example]]
@@ -69,7 +70,7 @@ def _class_strip(figure: Any, halves: Halves) -> None:
     for axes, (half, example) in zip(grid, shown, strict=True):
         color = _BARS[half][1]
         axes.imshow(open_image(example.path))
-        axes.set_title(example.class_name.replace("_", " "), fontsize=10, color=color)
+        axes.set_title(prompt_name(example.class_name), fontsize=10, color=color)
         axes.set_xticks([])
         axes.set_yticks([])
         for spine in axes.spines.values():
