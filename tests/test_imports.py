@@ -25,9 +25,10 @@ MAY_IMPORT = {
     "training": BOTTOM | {"clip", "data", "methods"},
     "evaluation": BOTTOM | {"clip", "data", "methods"},
     "model_card": BOTTOM | {"results"},
-    "classifier": BOTTOM | {"clip", "data", "results", "methods", "training", "evaluation", "model_card"},
+    "arguments": BOTTOM | {"methods", "training"},
+    "classifier": BOTTOM | {"arguments", "clip", "data", "results", "methods", "training", "evaluation", "model_card"},
     "reports": BOTTOM | {"data", "results"},
-    "protocols": BOTTOM | {"clip", "data", "results", "methods", "training", "evaluation", "classifier"},
+    "protocols": BOTTOM | {"clip", "data", "results", "methods", "training", "evaluation", "classifier", "model_card"},
     "cli": BOTTOM
     | {"clip", "data", "results", "methods", "training", "evaluation", "classifier", "protocols", "reports"},
 }

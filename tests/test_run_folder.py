@@ -15,7 +15,8 @@ RUN = Run(
     config={"class_names": ["cat", "dog"], "parameters": {"lr": 0.1}},
     tensors={"ctx": np.arange(6, dtype=np.float32).reshape(2, 3).T, "bias": np.zeros(1)},
     history=[{"epoch": 0, "loss": 1 / 3}, {"epoch": 1, "loss": 0.25}],
-    record={"results": {"accuracy": 200 / 3}, "trained_on": ["ab"]},
+    record={"results": {"test": {"accuracy": 200 / 3}}, "trained_on": ["ab"]},
+    predictions={"test/label": np.arange(3, dtype=np.int32), "test/confidence": np.full(3, 0.5, np.float32)},
 )
 
 
@@ -32,6 +33,8 @@ def test_reads_back_what_was_written(folder):
     for name, tensor in RUN.tensors.items():
         assert found.tensors[name].dtype == tensor.dtype
         assert np.array_equal(found.tensors[name], tensor)
+    assert found.predictions.keys() == RUN.predictions.keys()
+    assert all(np.array_equal(found.predictions[name], array) for name, array in RUN.predictions.items())
     assert (folder / "README.md").read_text() == "# card\n"
     assert [path.name for path in folder.parent.iterdir()] == ["run"]
 

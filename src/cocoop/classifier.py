@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import operator
 import os
 import time
@@ -19,19 +18,18 @@ from numpy.typing import NDArray
 from PIL import Image
 from sklearn.base import BaseEstimator, ClassifierMixin
 
+from cocoop.arguments import as_tuple, check_numbers, check_pictures, method_settings, number_classes
 from cocoop.class_names import check_class_names
 from cocoop.clip import CLIP
 from cocoop.clip.loading import BUNDLED
 from cocoop.data import Example, few_shot_indices, fingerprint, open_image, split_hash
-from cocoop.errors import InputError, expect_choice
+from cocoop.errors import InputError
 from cocoop.evaluation import Metrics, evaluate, predict_probabilities
 from cocoop.methods import METHODS, PromptMethod
 from cocoop.model_card import model_card
 from cocoop.progress import progress
 from cocoop.results import Run, environment, peak_memory_mb, read_run, write_run
 from cocoop.training import AugmentedFeatures, Epoch, FeatureSource, FixedFeatures, Picture, encode_pictures, train
-
-_PICTURES = (str, os.PathLike, Image.Image)
 
 
 class PromptClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
@@ -97,12 +95,14 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.device = device
         self.dtype = dtype
 
-    def fit(self, images: Sequence[Picture], labels: Sequence[Any]) -> Self:
-        """Pick `shots` images per class and learn from them.
+    def fit(self, images: Sequence[Picture], labels: Sequence[Any], class_names: Sequence[str] | None = None) -> Self:
+        """Pick `shots` images per class and learn from them. A method without parameters (zero-shot) picks none.
 
         Args:
             images: [N] image files or Pillow images.
             labels: [N] class names; anything whose `str` is the name will do.
+            class_names: [K] if given, `labels` are numbers into this list, and the classes keep its order; two of its
+                names may be equal, as in ImageNet's.
 
         Raises:
             InputError: lengths that differ, fewer than two classes, an image that does not decode, or a
@@ -110,37 +110,23 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             RunError: the training diverged.
         """
         started = time.perf_counter()
-        settings = self._method_settings()
-        seed = self._checked_numbers()
-        _check_pictures(images, labels)
-        classes, targets = _classes_of(labels)
+        parameters = self.get_params(deep=False)
+        defaults = {name: parameter.default for name, parameter in signature(type(self)).parameters.items()}
+        settings = method_settings(parameters, defaults)
+        check_numbers(parameters)
+        check_pictures(images, labels)
+        classes, targets = number_classes(labels, class_names)
         names = [str(name) for name in classes.tolist()]
-        check_class_names(names)
-        picked = list(range(len(targets))) if self.shots is None else few_shot_indices(targets, self.shots, seed)
-        pictures, targets = [images[i] for i in picked], [targets[i] for i in picked]
+        seed = operator.index(self.seed)
         clip = self._load_clip()
         # The random start comes from `seed`; the global random state is left as it was.
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             model = METHODS[self.method](clip, names, **settings)
-        # Either way an image that does not decode is found before any training.
-        if self.augment:
-            for picture in progress(pictures, "checking images"):
-                if not isinstance(picture, Image.Image):
-                    open_image(picture)
-            source: FeatureSource = AugmentedFeatures(clip, pictures, seed)
-        else:
-            source = FixedFeatures(encode_pictures(clip, pictures))
+        picked = self._pick(targets, seed) if model.trainable_parameters else []
+        pictures, targets = [images[i] for i in picked], [targets[i] for i in picked]
         trained_on = [fingerprint(picture) for picture in pictures if not isinstance(picture, Image.Image)]
-        history = train(
-            model,
-            source,
-            targets,
-            epochs=model.paper_epochs if self.epochs is None else self.epochs,
-            batch_size=model.paper_batch_size if self.batch_size is None else self.batch_size,
-            seed=seed,
-            lr=self.lr,
-        )
+        history = self._learn(model, pictures, targets, seed) if picked else []
         # All at once and last, so that a fit that fails leaves an earlier one whole.
         self.clip_, self.model_, self.history_ = clip, model, history
         self.classes_, self.picked_, self._trained_on = classes, picked, trained_on
@@ -151,7 +137,7 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def predict_proba(self, images: Sequence[Picture]) -> NDArray[np.float64]:
         """Class probabilities [N, K] float64 of image files or Pillow images; columns as in `classes_`."""
         self._check_fitted()
-        _check_pictures(images)
+        check_pictures(images)
         features = encode_pictures(self.clip_, images)
         return predict_probabilities(self.model_, features).cpu().double().numpy()
 
@@ -168,7 +154,7 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             InputError: a label that is not among `classes_`; `set_classes` first for other classes.
         """
         self._check_fitted()
-        _check_pictures(images, labels)
+        check_pictures(images, labels)
         numbers = {name: number for number, name in enumerate(self.classes_.tolist())}
         unknown = sorted({str(label) for label in labels if label not in numbers})
         if unknown:
@@ -197,11 +183,11 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self._check_fitted()
         return fingerprint(path) in self._trained_on
 
-    def save(self, folder: str | PathLike[str], results: dict[str, Any] | None = None) -> Path:
-        """Write a run folder, which must be new; `results` are figures to keep in its record.
+    def as_run(self) -> Run:
+        """All that a run folder holds, in memory; its record has no "results" yet.
 
         Raises:
-            InputError: not fitted, or the folder is taken. RunError: the disk refuses.
+            InputError: not fitted.
         """
         self._check_fitted()
         # Where it runs is this machine's matter: `load` asks again.
@@ -213,14 +199,18 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             "parameters": parameters | {"clip": _findable(self.clip_.name), "seed": operator.index(self.seed)},
         }
         tensors = {name: tensor.detach().cpu().numpy() for name, tensor in self.model_.state_dict().items()}
+        learned = {**self._schedule(self.model_), "augment": self.augment} if self.history_ else {}
         record = {
             "method": self.method,
+            "settings": {**self.model_.settings, **learned},
             "clip": self.clip_.name,
+            "clip_fingerprint": self.clip_.fingerprint,
             "seed": operator.index(self.seed),
+            "shots": self.shots,
             "classes": len(self.classes_),
             "training_images": len(self.picked_),
             "trainable_parameters": self.model_.trainable_parameters,
-            "results": results or {},
+            "results": {},
             "seconds": self.seconds_,
             "peak_memory_mb": peak_memory_mb(),
             "picked": self.picked_,
@@ -228,8 +218,21 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             "trained_on": self._trained_on,
             "environment": environment(),
         }
-        run = Run(config, tensors, [asdict(epoch) for epoch in self.history_], record)
-        return write_run(folder, run, model_card(config, record))
+        return Run(config, tensors, [asdict(epoch) for epoch in self.history_], record, {})
+
+    def save(self, folder: str | PathLike[str], results: Mapping[str, Any] | None = None) -> Path:
+        """Write a run folder, which must be new.
+
+        Args:
+            folder: where.
+            results: figures to keep in the record: name of a test -> `Metrics.as_dict()`.
+
+        Raises:
+            InputError: not fitted, or the folder is taken. RunError: the disk refuses.
+        """
+        run = self.as_run()
+        run.record["results"] = dict(results or {})
+        return write_run(folder, run, model_card(run.config, run.record))
 
     @classmethod
     def load(cls, folder: str | PathLike[str], clip: Any = None, device: str = "auto", dtype: str = "auto") -> Self:
@@ -246,7 +249,7 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         """
         run = read_run(folder)
         try:
-            parameters = {name: _tuple(value) for name, value in run.config["parameters"].items()}
+            parameters = {name: as_tuple(value) for name, value in run.config["parameters"].items()}
             self = cls(**parameters | {"device": device, "dtype": dtype} | ({} if clip is None else {"clip": clip}))
             self.classes_ = np.array(run.config["classes"])
             self.picked_, self.seconds_ = run.record["picked"], run.record["seconds"]
@@ -277,65 +280,43 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def _load_clip(self) -> CLIP:
         return self.clip if isinstance(self.clip, CLIP) else CLIP.load(self.clip, device=self.device, dtype=self.dtype)
 
-    def _checked_numbers(self) -> int:
-        """The seed as a plain integer, once all numbers are ones that can work."""
-        counts = {"shots": self.shots, "epochs": self.epochs, "batch_size": self.batch_size}
-        for name, count in counts.items():
-            if count is not None and (not hasattr(count, "__index__") or count < 1):
-                raise InputError(f"{name}: expected an integer of 1 or more; got {count!r}.")
-        if not 0 < self.lr < math.inf:
-            raise InputError(f"lr: expected a learning rate above 0, such as the papers' 0.002; got {self.lr!r}.")
-        if not hasattr(self.seed, "__index__") or not -(2**63) <= self.seed < 2**63:
-            raise InputError(f"seed: expected an integer of 64 bits, 0 too; got {self.seed!r}.")
-        return operator.index(self.seed)
+    def _pick(self, targets: Sequence[int], seed: int) -> list[int]:
+        return list(range(len(targets))) if self.shots is None else few_shot_indices(targets, self.shots, seed)
 
-    def _method_settings(self) -> dict[str, Any]:
-        """Those of the parameters that belong to the chosen method. Setting another method's is an error."""
-        expect_choice("method", self.method, METHODS)
-        takes = {name: set(signature(method).parameters) & set(self.get_params()) for name, method in METHODS.items()}
-        defaults = signature(PromptClassifier).parameters
-        for name in set.union(*takes.values()) - takes[self.method] - {"clip"}:
-            if _tuple(getattr(self, name)) != defaults[name].default:
-                owners = " and ".join(method for method in METHODS if name in takes[method])
-                raise InputError(
-                    f"{name}: expected nothing, because the method {self.method} has no such setting; got "
-                    f"{getattr(self, name)!r}. Leave it out, or choose {owners}."
-                )
-        return {name: getattr(self, name) for name in takes[self.method] - {"clip"}}
+    def _learn(
+        self, model: PromptMethod, pictures: Sequence[Picture], targets: Sequence[int], seed: int
+    ) -> list[Epoch]:
+        """Train on views of the pictures. Either way an image that does not decode is found before any training."""
+        if self.augment:
+            for picture in progress(pictures, "checking images"):
+                if not isinstance(picture, Image.Image):
+                    open_image(picture)
+            source: FeatureSource = AugmentedFeatures(model.clip, pictures, seed)
+        else:
+            source = FixedFeatures(encode_pictures(model.clip, pictures))
+        return train(model, source, targets, seed=seed, **self._schedule(model))
+
+    def _schedule(self, model: PromptMethod) -> dict[str, Any]:
+        """Epochs, batch size and rate: this object's, or else the paper's for the method."""
+        return {
+            "epochs": model.paper_epochs if self.epochs is None else self.epochs,
+            "batch_size": model.paper_batch_size if self.batch_size is None else self.batch_size,
+            "lr": self.lr,
+        }
 
     def _check_fitted(self) -> None:
         if not hasattr(self, "model_"):
             raise InputError("PromptClassifier: expected a fitted classifier. Call fit(images, labels) first.")
 
 
-def _classes_of(labels: Sequence[Any]) -> tuple[NDArray[Any], list[int]]:
-    """The distinct labels, sorted, and each image's number among them."""
-    classes, numbers = np.unique(np.asarray(labels), return_inverse=True)
-    if len(classes) < 2:
-        raise InputError(f"labels: expected at least two classes; got only {classes.tolist()[0]!r}.")
-    return classes, numbers.tolist()
-
-
-def _check_pictures(images: Sequence[Picture], labels: Sequence[Any] | None = None) -> None:
-    """Raise `InputError` unless `images` is a list of pictures, with one label each if there are labels."""
-    if isinstance(images, _PICTURES) or not len(images):
-        raise InputError(f"images: expected a list of at least one image or image file; got {images!r}.")
-    for image in images:
-        if not isinstance(image, _PICTURES):
-            raise InputError(
-                f"images: expected image files or Pillow images; got {type(image).__name__}. Make arrays images with "
-                "PIL.Image.fromarray."
-            )
-    if labels is not None and len(images) != len(labels):
-        raise InputError(f"labels: expected one per image; got {len(images)} images and {len(labels)} labels.")
-
-
 def _split_hash(
     images: Sequence[Picture], picked: Sequence[int], targets: Sequence[int], names: Sequence[str]
 ) -> str | None:
-    """The hash of the training images relative to the folder that holds all images; None if one is no file."""
+    """The hash of the training images relative to the folder that holds all images; None without any,
+    or if one is no file.
+    """
     paths = [Path(image) for image in images if not isinstance(image, Image.Image)]
-    if len(paths) < len(images):
+    if not picked or len(paths) < len(images):
         return None
     root = os.path.commonpath([path.absolute().parent for path in paths])
     picks = zip((paths[i].absolute() for i in picked), targets, strict=True)
@@ -358,11 +339,6 @@ def _load_tensors(model: PromptMethod, tensors: Mapping[str, NDArray[Any]], expe
 def _findable(clip_name: str) -> str:
     """A CLIP's name that still finds it from another working directory."""
     return os.path.abspath(clip_name) if clip_name not in BUNDLED and os.path.isdir(clip_name) else clip_name
-
-
-def _tuple(value: Any) -> Any:
-    """Lists, which is how JSON reads tuples back, as tuples."""
-    return tuple(value) if isinstance(value, list) else value
 
 
 def _shortened(names: Sequence[str], shown: int = 10) -> str:

@@ -7,9 +7,18 @@ from tqdm import tqdm
 
 T = TypeVar("T")
 
+_silent = False
+
 
 def progress(items: Iterable[T], what: str, total: int | None = None) -> Iterable[T]:
     """Pass `items` through and show how far they got. `what` names the work, `total` their number if unsized."""
     # disable=None: silent unless stderr is a terminal.
-    bar: Iterable[T] = tqdm(items, desc=what, total=total, disable=None, delay=2, leave=False, dynamic_ncols=True)
+    disable = True if _silent else None
+    bar: Iterable[T] = tqdm(items, desc=what, total=total, disable=disable, delay=2, leave=False, dynamic_ncols=True)
     return bar
+
+
+def silence() -> None:
+    """Show no bars in this process: where several work at once, one shows them for all."""
+    global _silent
+    _silent = True

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -73,6 +75,16 @@ class CLIP:
         """
         where = _device(device)
         return cls(load_parts(source, tokenizer), where, _dtype(dtype, where))
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 (64 hex digits) of both towers' tensors by name, in the dtype they have here: tells models apart."""
+        digest = hashlib.sha256(repr(self.logit_scale).encode())
+        for tower in (self.text, self.image_tower):
+            for name, tensor in sorted(tower.state_dict().items()):
+                digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())
+                digest.update(tensor.cpu().reshape(-1).view(torch.uint8).numpy())
+        return digest.hexdigest()
 
     @property
     def embed_dim(self) -> int:

@@ -1,21 +1,31 @@
 """Labelled images: folders, splits, few-shot samples, the demo's digits. Imports no torch and no model."""
 
 from cocoop.data.base_new import HALVES, base_to_new
+from cocoop.data.dataset import Classes, Dataset
 from cocoop.data.digits import DIGIT_COUNTS, read_digits, write_digits
 from cocoop.data.examples import Example, class_names, positions_by_label
 from cocoop.data.few_shot import MAX_VAL_SHOTS, few_shot_indices, sample_few_shot
 from cocoop.data.fingerprint import fingerprint
 from cocoop.data.folder import IMAGE_SUFFIXES, read_folder
 from cocoop.data.images import check_images, open_image
-from cocoop.data.split import Splits, random_split, read_split_json, split_hash
+from cocoop.data.split import Splits, random_split, read_split_json, split_content, split_hash
+from cocoop.data.table import IMAGENET_VARIANTS, PAPER_DATASETS, TRAINABLE, TRANSFER_TARGETS, PaperDataset, Sizes
 
 __all__ = [
+    "Classes",
     "DIGIT_COUNTS",
+    "Dataset",
     "Example",
     "HALVES",
+    "IMAGENET_VARIANTS",
     "IMAGE_SUFFIXES",
     "MAX_VAL_SHOTS",
+    "PAPER_DATASETS",
+    "PaperDataset",
+    "Sizes",
     "Splits",
+    "TRAINABLE",
+    "TRANSFER_TARGETS",
     "base_to_new",
     "check_images",
     "class_names",
@@ -28,6 +38,7 @@ __all__ = [
     "read_folder",
     "read_split_json",
     "sample_few_shot",
+    "split_content",
     "split_hash",
     "write_digits",
 ]

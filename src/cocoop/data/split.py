@@ -74,6 +74,18 @@ def read_split_json(path: str | PathLike[str], image_root: str | PathLike[str]) 
     return train, val, test
 
 
+def split_content(splits: Splits, image_root: str | PathLike[str]) -> dict[str, list[list[Any]]]:
+    """`(train, val, test)` in the schema that `read_split_json` reads, ready for JSON; paths relative to `image_root`.
+
+    `InputError` for an image outside `image_root`.
+    """
+    root = Path(image_root)
+    return {
+        part: [[_relative(example.path, root), example.label, example.class_name] for example in split]
+        for part, split in zip(_PARTS, splits, strict=True)
+    }
+
+
 def split_hash(examples: Iterable[Example], root: str | PathLike[str]) -> str:
     r"""Return the SHA-256 (64 hex digits) of the list: which images, which labels, in which order.
 

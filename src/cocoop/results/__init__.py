@@ -1,7 +1,7 @@
 """Facts on disk: atomic JSON, the environment of a run, and summaries over seeds. Imports no torch."""
 
 from cocoop.results.files import read_json, read_jsonl, write_json, write_jsonl
-from cocoop.results.record import PACKAGES, environment, peak_memory_mb
+from cocoop.results.record import PACKAGES, environment, peak_memory_mb, reset_peak_memory
 from cocoop.results.run_folder import Run, check_new, read_run, write_run
 from cocoop.results.summary import harmonic_mean, mean_std
 
@@ -16,6 +16,7 @@ __all__ = [
     "read_json",
     "read_jsonl",
     "read_run",
+    "reset_peak_memory",
     "write_json",
     "write_jsonl",
     "write_run",

@@ -21,10 +21,11 @@ from cocoop.results.files import read_json, read_jsonl, write_json, write_jsonl
 FORMAT = 1
 """Version of the folder's layout, stored in `config.json`."""
 
-_CONFIG, _TENSORS, _HISTORY, _RECORD, _CARD = (
+_CONFIG, _TENSORS, _HISTORY, _PREDICTIONS, _RECORD, _CARD = (
     "config.json",
     "prompt.safetensors",
     "metrics.jsonl",
+    "predictions.safetensors",
     "record.json",
     "README.md",
 )
@@ -35,12 +36,15 @@ class Run(NamedTuple):
 
     config: how to build the method again. tensors: what it learned, by state-dict name.
     history: one dict per epoch. record: final figures, unrounded, and where they were made.
+    predictions: per test image, "TEST/label" and "TEST/predicted" (class numbers, int32 [N]) and "TEST/confidence"
+    (the top probability, float32 [N]); empty where no protocol scored the run.
     """
 
     config: dict[str, Any]
     tensors: dict[str, NDArray[Any]]
     history: Sequence[Mapping[str, Any]]
     record: dict[str, Any]
+    predictions: dict[str, NDArray[Any]]
 
 
 def check_new(folder: str | PathLike[str]) -> None:
@@ -74,9 +78,9 @@ def write_run(folder: str | PathLike[str], run: Run, card: str) -> Path:
     try:
         temporary.mkdir(parents=True)
         write_json(temporary / _CONFIG, {"format": FORMAT, **run.config})
-        # Not `save_file`, whose file nobody but the owner may read.
-        tensors = save({name: np.ascontiguousarray(tensor) for name, tensor in run.tensors.items()})
-        (temporary / _TENSORS).write_bytes(tensors)
+        _write_tensors(temporary / _TENSORS, run.tensors)
+        if run.predictions:
+            _write_tensors(temporary / _PREDICTIONS, run.predictions)
         write_jsonl(temporary / _HISTORY, run.history)
         (temporary / _CARD).write_text(card, encoding="utf-8")
         write_json(temporary / _RECORD, run.record)
@@ -110,11 +114,22 @@ def read_run(folder: str | PathLike[str]) -> Run:
             f"{path / _CONFIG}: expected a run of format {FORMAT}; got {config.get('format')!r}. Use the cocoop "
             "version that wrote it."
         )
+    predictions = _read_tensors(path / _PREDICTIONS) if (path / _PREDICTIONS).is_file() else {}
+    return Run(
+        config, _read_tensors(path / _TENSORS), read_jsonl(path / _HISTORY), _read_object(path / _RECORD), predictions
+    )
+
+
+def _write_tensors(path: Path, tensors: Mapping[str, NDArray[Any]]) -> None:
+    # Not `save_file`, whose file nobody but the owner may read.
+    path.write_bytes(save({name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}))
+
+
+def _read_tensors(path: Path) -> dict[str, NDArray[Any]]:
     try:
-        tensors = load_file(path / _TENSORS)
+        return load_file(path)
     except (OSError, SafetensorError) as error:
-        raise InputError(f"{path / _TENSORS}: expected a safetensors file; got {error}. Train again.") from error
-    return Run(config, tensors, read_jsonl(path / _HISTORY), _read_object(path / _RECORD))
+        raise InputError(f"{path}: expected a safetensors file; got {error}. Train again.") from error
 
 
 def _read_object(path: Path) -> dict[str, Any]:

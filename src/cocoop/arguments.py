@@ -1,0 +1,94 @@
+"""What `PromptClassifier` may be given. Everything that cannot work is refused here, before any computing."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Mapping, Sequence
+from inspect import signature
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from cocoop.class_names import check_class_names, check_spelling
+from cocoop.errors import InputError, expect_choice
+from cocoop.methods import METHODS
+from cocoop.training import Picture
+
+PICTURES = (str, os.PathLike, Image.Image)
+"""What counts as a picture: an image file or an open image."""
+
+
+def check_numbers(parameters: Mapping[str, Any]) -> None:
+    """Raise `InputError` unless shots, epochs, batch_size, lr and seed are numbers that can work."""
+    for name in ("shots", "epochs", "batch_size"):
+        count = parameters[name]
+        if count is not None and (not hasattr(count, "__index__") or count < 1):
+            raise InputError(f"{name}: expected an integer of 1 or more; got {count!r}.")
+    lr, seed = parameters["lr"], parameters["seed"]
+    if not 0 < lr < math.inf:
+        raise InputError(f"lr: expected a learning rate above 0, such as the papers' 0.002; got {lr!r}.")
+    if not hasattr(seed, "__index__") or not -(2**63) <= seed < 2**63:
+        raise InputError(f"seed: expected an integer of 64 bits, 0 too; got {seed!r}.")
+
+
+def method_settings(parameters: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of the parameters that belong to the chosen method.
+
+    Raises:
+        InputError: an unknown method, or a setting that only another method has and that is not at its default.
+    """
+    chosen = parameters["method"]
+    expect_choice("method", chosen, METHODS)
+    takes = {name: set(signature(method).parameters) & set(parameters) - {"clip"} for name, method in METHODS.items()}
+    for name in set.union(*takes.values()) - takes[chosen]:
+        if as_tuple(parameters[name]) != defaults[name]:
+            owners = " and ".join(method for method in METHODS if name in takes[method])
+            raise InputError(
+                f"{name}: expected nothing, because the method {chosen} has no such setting; got "
+                f"{parameters[name]!r}. Leave it out, or choose {owners}."
+            )
+    return {name: parameters[name] for name in takes[chosen]}
+
+
+def check_pictures(images: Sequence[Picture], labels: Sequence[Any] | None = None) -> None:
+    """Raise `InputError` unless `images` is a list of pictures, with one label each if there are labels."""
+    if isinstance(images, PICTURES) or not len(images):
+        raise InputError(f"images: expected a list of at least one image or image file; got {images!r}.")
+    for image in images:
+        if not isinstance(image, PICTURES):
+            raise InputError(
+                f"images: expected image files or Pillow images; got {type(image).__name__}. Make arrays images with "
+                "PIL.Image.fromarray."
+            )
+    if labels is not None and len(images) != len(labels):
+        raise InputError(f"labels: expected one per image; got {len(images)} images and {len(labels)} labels.")
+
+
+def number_classes(labels: Sequence[Any], class_names: Sequence[str] | None) -> tuple[NDArray[Any], list[int]]:
+    """The classes [K] and each image's number among them.
+
+    Without `class_names`, labels are names (or anything whose `str` is one) and classes are sorted. With them, labels
+    are numbers into the list, whose order stays and in which two names may be equal.
+    """
+    if class_names is None:
+        classes, numbers = np.unique(np.asarray(labels), return_inverse=True)
+        if len(classes) < 2:
+            raise InputError(f"labels: expected at least two classes; got only {classes.tolist()[0]!r}.")
+        check_class_names([str(name) for name in classes.tolist()])
+        return classes, numbers.tolist()
+    check_spelling(class_names)
+    for label in labels:
+        if not hasattr(label, "__index__") or not 0 <= label < len(class_names):
+            raise InputError(
+                f"labels: expected numbers 0..{len(class_names) - 1} into the {len(class_names)} class names; got "
+                f"{label!r}. Without class_names, labels are names themselves."
+            )
+    return np.asarray(class_names), [int(label) for label in labels]
+
+
+def as_tuple(value: Any) -> Any:
+    """Lists, which is how JSON reads tuples back, as tuples."""
+    return tuple(value) if isinstance(value, list) else value

@@ -1,0 +1,57 @@
+"""`Dataset`: labelled images in three splits, wherever they came from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal, Self
+
+from cocoop.data.base_new import base_to_new
+from cocoop.data.examples import Example
+from cocoop.errors import InputError
+
+Classes = Literal["all", "base", "new"]
+"""All classes of a data set, or one half of them."""
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A data set as read from a disk. Images are listed, not opened.
+
+    name: the registry's name, or the place it was read from.
+    train, val, test: the splits; `val` and `train` may be empty (ImageNet's variants have a test split only).
+    class_names: [K] names by label 0..K-1; two may be equal (ImageNet's list has such a pair).
+    template: the hand-written zero-shot prompt, with "{}" for the class name.
+    image_root: the folder below which all images lie; paths in split files are relative to it.
+    split_made: whether train, val and test were drawn here, because the disk holds no split. Keep such a split
+        beside the results (`split_content`).
+    """
+
+    name: str
+    train: list[Example]
+    val: list[Example]
+    test: list[Example]
+    class_names: list[str]
+    template: str
+    image_root: Path
+    split_made: bool = False
+
+    def select(self, classes: Classes) -> Self:
+        """The same data set with one half of its classes, numbered from 0; see `base_to_new`. "all" is itself.
+
+        Raises:
+            InputError: a class without a training image, which halves cannot be told from.
+        """
+        if classes == "all":
+            return self
+        labels = {example.label for example in self.train}
+        if labels != set(range(len(self.class_names))):
+            missing = sorted(set(range(len(self.class_names))) - labels)
+            raise InputError(
+                f"{self.name}: expected training images of all {len(self.class_names)} classes, to halve the class "
+                f"list; got none of {', '.join(self.class_names[label] for label in missing[:5])}. Add images."
+            )
+        train, val, test = base_to_new(self.train, self.val, self.test, half=classes)
+        middle = (len(self.class_names) + 1) // 2
+        names = self.class_names[:middle] if classes == "base" else self.class_names[middle:]
+        return replace(self, train=train, val=val, test=test, class_names=names)

@@ -1,0 +1,79 @@
+"""The four protocols of the papers as data: which trials there are, and what each learns from and is tested on."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import PurePosixPath
+from typing import Any
+
+from cocoop.data import HALVES, Classes
+from cocoop.errors import expect_choice
+from cocoop.methods import METHODS
+
+PROTOCOLS = {
+    "base-to-new": "learn on the first half of the classes, test on both halves (CoCoOp, table 1)",
+    "cross-dataset": "learn on one data set, test on the others, with their classes (CoCoOp, table 2)",
+    "domain-generalization": "learn on one data set, test on its shifted variants (CoCoOp, table 3)",
+    "few-shot": "learn on 1, 2, 4, 8 and 16 images of every class, test on the same classes (CoOp, figure 3)",
+}
+"""Name -> what it is."""
+
+
+@dataclass(frozen=True)
+class Test:
+    """What a trial is scored on: the test split of `dataset`, its "base", its "new" or "all" its classes."""
+
+    name: str
+    dataset: str
+    classes: Classes
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One training and its tests; a benchmark is a list of these.
+
+    protocol: a name in `PROTOCOLS`. method: a name in `METHODS`.
+    dataset, classes: what it learns from, all its classes or the base half.
+    tests: what it is scored on afterwards.
+    shots: training images per class; 0 for a method with nothing to learn.
+    seed: decides the pick of the images and the training.
+    settings: parameters of `PromptClassifier`; the others stay at the papers' values.
+    """
+
+    protocol: str
+    method: str
+    dataset: str
+    classes: Classes
+    tests: tuple[Test, ...]
+    shots: int
+    seed: int
+    settings: Mapping[str, Any]
+
+    @property
+    def folder(self) -> PurePosixPath:
+        """Where the run folder of this trial lies below the benchmark's own."""
+        # A data set may be a path of the user's; its last part names it.
+        dataset = re.sub(r"[^\w.-]+", "-", PurePosixPath(self.dataset).name) or "data"
+        return PurePosixPath(self.protocol, dataset, self.method, f"{self.shots}-shots", f"seed-{self.seed}")
+
+    def as_dict(self) -> dict[str, Any]:
+        """The trial as JSON has it."""
+        return asdict(self) | {"settings": dict(self.settings), "tests": [asdict(test) for test in self.tests]}
+
+
+def tests_of(protocol: str, dataset: str, targets: Sequence[str]) -> tuple[Test, ...]:
+    """What a trial of `protocol` that learns on `dataset` is scored on."""
+    expect_choice("protocol", protocol, PROTOCOLS)
+    if protocol == "base-to-new":
+        return tuple(Test(half, dataset, half) for half in HALVES)
+    if protocol == "few-shot":
+        return (Test("test", dataset, "all"),)
+    return tuple(Test(name, name, "all") for name in (dataset, *targets))
+
+
+def learns(method: str) -> bool:
+    """Whether a method has anything to learn, so that shots and seeds make a difference."""
+    expect_choice("method", method, METHODS)
+    return METHODS[method].paper_epochs > 0
