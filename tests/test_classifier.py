@@ -146,13 +146,21 @@ def test_integer_labels_stay_integers(tiny, tmp_path):
 
 
 def test_shots_are_picked_per_class_and_none_takes_all(tiny):
-    classifier = make(tiny, method="zero-shot", shots=2).fit(IMAGES, LABELS)
+    quick = {"method": "coop", "epochs": 1, "augment": False}
+    classifier = make(tiny, **quick, shots=2).fit(IMAGES, LABELS)
     assert [LABELS[i] for i in classifier.picked_] == ["one"] * 2 + ["seven"] * 2 + ["three"] * 2
     # The original's rule: one stream, one `random.sample` per class.
     stream = random.Random(1)
     expected = [index for k in range(3) for index in stream.sample(range(6 * k, 6 * k + 6), 2)]
     assert classifier.picked_ == expected
-    assert make(tiny, method="zero-shot", shots=None).fit(IMAGES, LABELS).picked_ == list(range(18))
+    assert make(tiny, **quick, shots=None).fit(IMAGES, LABELS).picked_ == list(range(18))
+
+
+def test_what_has_nothing_to_learn_picks_no_images(tiny, photos):
+    paths = sorted(photos.rglob("*.png"))
+    classifier = make(tiny, method="zero-shot").fit(paths, [path.parent.name for path in paths])
+    assert classifier.picked_ == [] and classifier.history_ == []
+    assert not any(classifier.was_trained_on(path) for path in paths)
 
 
 @pytest.mark.parametrize("augment", [True, False])
@@ -218,7 +226,7 @@ def test_other_classes_with_the_same_prompt(tiny):
 
 def test_it_knows_its_training_images_by_content(tiny, photos, tmp_path):
     paths = sorted(photos.rglob("*.png"))
-    classifier = make(tiny, method="zero-shot", shots=2).fit(paths, [path.parent.name for path in paths])
+    classifier = make(tiny, method="coop", shots=2, epochs=1).fit(paths, [path.parent.name for path in paths])
     for number, path in enumerate(paths):
         copy = tmp_path / f"renamed-{number}.png"
         copy.write_bytes(path.read_bytes())

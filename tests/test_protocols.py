@@ -8,7 +8,7 @@ import torch
 from own_photos import write_photos
 
 from cocoop import CLIP, CoCoOp, InputError, PromptClassifier, ZeroShot
-from cocoop.data import Example, open_image, read_folder
+from cocoop.data import Example, few_shot_indices, open_image, read_folder
 from cocoop.protocols import BaseToNew, fit_and_score, not_trained_on
 
 NAMES = ["seven", "four", "three", "one"]
@@ -137,14 +137,14 @@ def test_copies_of_training_images_are_not_held_out(tiny, tmp_path):
 
 
 def test_nothing_held_out(tiny, examples):
-    assert fit_and_score(make(tiny, "zero-shot", shots=8), examples) == {"held_out_images": 0}
+    assert fit_and_score(make(tiny, "coop", shots=8, epochs=1), examples) == {"held_out_images": 0}
 
 
 def test_a_damaged_image_is_found_before_training_even_if_only_held_out(tiny, tmp_path):
     root = write_photos(tmp_path, 3)
     examples = read_folder(root)
     classifier = make(tiny, shots=1)
-    picked = make(tiny, "zero-shot", shots=1).fit([e.path for e in examples], [e.class_name for e in examples]).picked_
+    picked = few_shot_indices([example.label for example in examples], 1, classifier.seed)
     for number in set(range(len(examples))) - set(picked):
         examples[number].path.write_bytes(b"no image")
     with pytest.raises(InputError, match=r"all 9 to decode; 6 do not: .*one/"):

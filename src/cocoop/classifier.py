@@ -125,8 +125,8 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             model = METHODS[self.method](clip, names, **settings)
         picked = self._pick(targets, seed) if model.trainable_parameters else []
         pictures, targets = [images[i] for i in picked], [targets[i] for i in picked]
-        trained_on = [fingerprint(picture) for picture in pictures if not isinstance(picture, Image.Image)]
         history = self._learn(model, pictures, targets, seed) if picked else []
+        trained_on = [fingerprint(picture) for picture in pictures if not isinstance(picture, Image.Image)]
         # All at once and last, so that a fit that fails leaves an earlier one whole.
         self.clip_, self.model_, self.history_ = clip, model, history
         self.classes_, self.picked_, self._trained_on = classes, picked, trained_on
