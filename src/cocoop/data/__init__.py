@@ -8,6 +8,8 @@ from cocoop.data.few_shot import MAX_VAL_SHOTS, few_shot_indices, sample_few_sho
 from cocoop.data.fingerprint import fingerprint
 from cocoop.data.folder import IMAGE_SUFFIXES, read_folder
 from cocoop.data.images import check_images, open_image
+from cocoop.data.miniature import write_miniature
+from cocoop.data.offline import OFFLINE, OFFLINE_VARIANTS, SHIFTS, read_offline_dataset
 from cocoop.data.split import Splits, random_split, read_split_json, split_content, split_hash
 from cocoop.data.table import IMAGENET_VARIANTS, PAPER_DATASETS, TRAINABLE, TRANSFER_TARGETS, PaperDataset, Sizes
 
@@ -20,8 +22,11 @@ __all__ = [
     "IMAGENET_VARIANTS",
     "IMAGE_SUFFIXES",
     "MAX_VAL_SHOTS",
+    "OFFLINE",
+    "OFFLINE_VARIANTS",
     "PAPER_DATASETS",
     "PaperDataset",
+    "SHIFTS",
     "Sizes",
     "Splits",
     "TRAINABLE",
@@ -36,9 +41,11 @@ __all__ = [
     "random_split",
     "read_digits",
     "read_folder",
+    "read_offline_dataset",
     "read_split_json",
     "sample_few_shot",
     "split_content",
     "split_hash",
     "write_digits",
+    "write_miniature",
 ]
