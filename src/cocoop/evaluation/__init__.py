@@ -2,5 +2,6 @@
 
 from cocoop.evaluation.evaluate import evaluate, predict_probabilities
 from cocoop.evaluation.metrics import Metrics, measure
+from cocoop.evaluation.score import MISTAKES, Scores, score
 
-__all__ = ["Metrics", "evaluate", "measure", "predict_probabilities"]
+__all__ = ["MISTAKES", "Metrics", "Scores", "evaluate", "measure", "predict_probabilities", "score"]

@@ -1,0 +1,60 @@
+"""A model on labelled images: the figures, the worst mistakes, and what it said of every image."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from cocoop.data import Example
+from cocoop.evaluation.evaluate import predict_probabilities
+from cocoop.evaluation.metrics import measure
+from cocoop.methods import PromptMethod
+
+MISTAKES = 12
+"""How many of the most confident mistakes `score` names."""
+
+
+class Scores(NamedTuple):
+    """What one model did on N labelled images.
+
+    results: `Metrics.as_dict()`, and "mistakes": of the images whose top class is not their label the `MISTAKES` with
+        the highest top probability, highest first, each with "image" (its path), "label", "predicted" (class names) and
+        "confidence" (0..1). Ready for JSON.
+    predictions: per image, in order: "label" and "predicted" (class numbers, int32 [N]) and "confidence" (the top
+        probability, float32 [N]).
+    """
+
+    results: dict[str, Any]
+    predictions: dict[str, NDArray[Any]]
+
+
+def score(model: PromptMethod, image_features: Tensor, examples: Sequence[Example]) -> Scores:
+    """Classify unit-norm image features [N, E] and compare with the labels of their `examples` [N].
+
+    Labels number `model.class_names`. Of equal top probabilities the first class counts as predicted.
+
+    Raises:
+        InputError: no images, or labels that are no numbers of classes of the model.
+    """
+    probabilities = predict_probabilities(model, image_features).cpu().double().numpy()
+    labels = np.array([example.label for example in examples], dtype=np.int32)
+    metrics = measure(probabilities, labels, model.class_names)
+    predicted = probabilities.argmax(axis=1).astype(np.int32)
+    confidence = probabilities.max(axis=1).astype(np.float32)
+    wrong = np.flatnonzero(predicted != labels)
+    worst = wrong[np.argsort(-confidence[wrong], kind="stable")][:MISTAKES]
+    mistakes = [
+        {
+            "image": str(examples[i].path),
+            "label": model.class_names[labels[i]],
+            "predicted": model.class_names[predicted[i]],
+            "confidence": float(confidence[i]),
+        }
+        for i in worst
+    ]
+    predictions = {"label": labels, "predicted": predicted, "confidence": confidence}
+    return Scores({**metrics.as_dict(), "mistakes": mistakes}, predictions)

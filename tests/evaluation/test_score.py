@@ -1,0 +1,68 @@
+"""`score` against counting by hand, with a model whose probabilities are given."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from cocoop import Example, InputError
+from cocoop.evaluation import MISTAKES, measure, score
+
+NAMES = ["cat", "dog", "emu"]
+
+
+class Given:
+    """Stands in for a method: the features are its probabilities."""
+
+    class_names = NAMES
+
+    def probabilities(self, image_features):
+        return image_features
+
+
+@pytest.fixture
+def drawn():
+    generator = np.random.default_rng(7)
+    probabilities = generator.dirichlet([0.5] * 3, size=60)
+    labels = generator.integers(0, 3, size=60)
+    examples = [Example(Path(f"{n}.png"), int(label), NAMES[label]) for n, label in enumerate(labels)]
+    return probabilities, labels, examples
+
+
+def test_figures_and_what_was_said_of_every_image(drawn):
+    probabilities, labels, examples = drawn
+    found = score(Given(), torch.from_numpy(probabilities), examples)
+    expected = measure(probabilities, labels, NAMES).as_dict()
+    assert {name: found.results[name] for name in expected} == expected
+    assert found.results.keys() - expected.keys() == {"mistakes"}
+    assert json.loads(json.dumps(found.results)) == found.results
+    assert found.predictions["label"].tolist() == labels.tolist()
+    assert found.predictions["predicted"].tolist() == [max(range(3), key=lambda k, p=p: p[k]) for p in probabilities]
+    assert found.predictions["confidence"].tolist() == [np.float32(max(row)) for row in probabilities]
+    assert [found.predictions[name].dtype for name in ("label", "predicted", "confidence")] == ["i4", "i4", "f4"]
+
+
+def test_the_most_confident_mistakes_come_first(drawn):
+    probabilities, labels, examples = drawn
+    mistakes = score(Given(), torch.from_numpy(probabilities), examples).results["mistakes"]
+    by_hand = []
+    for row, label, example in zip(probabilities, labels, examples, strict=True):
+        best = max(range(3), key=lambda k, row=row: row[k])
+        if best != label:
+            by_hand.append((np.float32(row[best]), str(example.path), NAMES[label], NAMES[best]))
+    assert len(by_hand) > MISTAKES == len(mistakes)
+    by_hand.sort(key=lambda entry: -entry[0])
+    assert [(m["confidence"], m["image"], m["label"], m["predicted"]) for m in mistakes] == by_hand[:MISTAKES]
+
+
+def test_no_mistake(drawn):
+    examples = [Example(Path("a.png"), 2, "emu")]
+    assert score(Given(), torch.tensor([[0.1, 0.2, 0.7]]), examples).results["mistakes"] == []
+
+
+@pytest.mark.parametrize("label", [-1, 3])
+def test_labels_of_another_class_list(label):
+    with pytest.raises(InputError, match=r"labels: expected 0\.\.2"):
+        score(Given(), torch.tensor([[0.1, 0.2, 0.7]]), [Example(Path("a.png"), label, "fox")])
