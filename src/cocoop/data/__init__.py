@@ -10,7 +10,8 @@ from cocoop.data.folder import IMAGE_SUFFIXES, read_folder
 from cocoop.data.images import check_images, open_image
 from cocoop.data.miniature import write_miniature
 from cocoop.data.offline import OFFLINE, OFFLINE_VARIANTS, SHIFTS, read_offline_dataset
-from cocoop.data.split import Splits, random_split, read_split_json, split_content, split_hash
+from cocoop.data.paper import read_paper_dataset
+from cocoop.data.split import Splits, hold_out, random_split, read_split_json, split_content, split_hash
 from cocoop.data.table import IMAGENET_VARIANTS, PAPER_DATASETS, TRAINABLE, TRANSFER_TARGETS, PaperDataset, Sizes
 
 __all__ = [
@@ -36,12 +37,14 @@ __all__ = [
     "class_names",
     "few_shot_indices",
     "fingerprint",
+    "hold_out",
     "open_image",
     "positions_by_label",
     "random_split",
     "read_digits",
     "read_folder",
     "read_offline_dataset",
+    "read_paper_dataset",
     "read_split_json",
     "sample_few_shot",
     "split_content",

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from os import PathLike
 from pathlib import Path
 from random import Random
@@ -34,23 +34,56 @@ def random_split(
     """
     if min(fractions) <= 0 or abs(sum(fractions) - 1) > 1e-9:
         raise InputError(f"fractions: expected three positive numbers (train, val, test) with sum 1; got {fractions}.")
-    stream = Random(seed)
     train: list[Example] = []
     val: list[Example] = []
     test: list[Example] = []
-    for positions in positions_by_label(example.label for example in examples).values():
-        items = [examples[i] for i in positions]
+    for items in _shuffled_classes(examples, seed):
         n_train, n_val = round(len(items) * fractions[0]), round(len(items) * fractions[1])
         if min(n_train, n_val, len(items) - n_train - n_val) < 1:
             raise InputError(
                 f"class {items[0].class_name!r}: expected enough images for train, val and test by the "
                 f"fractions {fractions}; got {len(items)}. Add images or remove the class."
             )
-        stream.shuffle(items)
         train += items[:n_train]
         val += items[n_train : n_train + n_val]
         test += items[n_train + n_val :]
     return train, val, test
+
+
+def hold_out(examples: Sequence[Example], seed: int, fraction: float = 0.2) -> tuple[list[Example], list[Example]]:
+    """Hold out a part of every class at random; return `(train, val)`. The same for the same examples and seed.
+
+    The rule of the original for data with an official test split and no validation split: of a class's n shuffled
+    images the first round(0.2 n) go to val (Python's `round`, half to even), the rest to train. Its published splits
+    cannot be drawn again: read those with `read_split_json`. Pure, as `random_split` is.
+
+    `InputError` where the fraction is not between 0 and 1, or a class is too small for one image in each part (with
+    the default fraction, below 3 images).
+    Source: CoOp:datasets/oxford_pets.py @ ff61507c, `split_trainval`.
+    """
+    if not 0 < fraction < 1:
+        raise InputError(f"fraction: expected a number between 0 and 1 to hold out; got {fraction}.")
+    train: list[Example] = []
+    val: list[Example] = []
+    for items in _shuffled_classes(examples, seed):
+        n_val = round(len(items) * fraction)
+        if not 1 <= n_val < len(items):
+            raise InputError(
+                f"class {items[0].class_name!r}: expected enough images to hold out the fraction {fraction} of them; "
+                f"got {len(items)}. Add images or remove the class."
+            )
+        val += items[:n_val]
+        train += items[n_val:]
+    return train, val
+
+
+def _shuffled_classes(examples: Sequence[Example], seed: int) -> Iterator[list[Example]]:
+    """The images of one class after the other, by first appearance, shuffled from one random stream."""
+    stream = Random(seed)
+    for positions in positions_by_label(example.label for example in examples).values():
+        items = [examples[i] for i in positions]
+        stream.shuffle(items)
+        yield items
 
 
 def read_split_json(path: str | PathLike[str], image_root: str | PathLike[str]) -> Splits:

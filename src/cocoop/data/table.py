@@ -1,7 +1,8 @@
 """The fifteen data sets of the papers, one row each: where they lie, how large they are, how their prompt reads.
 
-Source of layouts, split files, templates and class counts: CoOp:DATASETS.md, CoOp:datasets/*.py, CoOp:trainers/zsclip.py
-@ ff61507c. Source of sizes: the published split files, and the papers' tables where there is no split file.
+Source of layouts, split files, templates and class counts: CoOp:DATASETS.md, CoOp:datasets/*.py and
+CoOp:trainers/zsclip.py @ ff61507c. Source of sizes: the published split files, and the papers'
+tables where there is no split file.
 """
 
 from typing import NamedTuple
@@ -18,8 +19,8 @@ class Sizes(NamedTuple):
 class PaperDataset(NamedTuple):
     """One data set as the papers use it.
 
-    title: how the papers write it. folder: below the data root. images: below `folder`, what the paths of the split file
-    are relative to ("" for `folder` itself). split_file: in `folder`; None where the data have an official split.
+    title: how the papers write it. folder: below the data root. images: below `folder`, what the paths of the split
+    file are relative to ("" for `folder` itself). split_file: in `folder`; None where the data have an official split.
     template: the zero-shot prompt, "{}" for the class name. homepage: where to get it.
     """
 

@@ -1,0 +1,51 @@
+"""What folders hold, by names alone: no file is opened or asked for its status, so that a million are quick."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from cocoop.data.examples import Example
+from cocoop.data.folder import IMAGE_SUFFIXES
+from cocoop.errors import InputError
+
+_ENDINGS = tuple(IMAGE_SUFFIXES)
+
+
+def class_folders(root: Path) -> list[str]:
+    """Names of the sub-folders of `root`, hidden ones left out, in plain string order (upper case first).
+
+    `InputError`: no such folder, or none in it.
+    """
+    expected = f"{root}: expected one sub-folder of images per class"
+    try:
+        with os.scandir(root) as entries:
+            names = sorted(entry.name for entry in entries if not entry.name.startswith(".") and entry.is_dir())
+    except OSError as error:
+        raise InputError(f"{expected}; got {_reason(error)}.") from error
+    if not names:
+        raise InputError(f"{expected}; got no sub-folder.")
+    return names
+
+
+def list_examples(root: Path, folders: Sequence[str], names: Sequence[str]) -> list[Example]:
+    """The images directly in `root/<folder>` for every folder, in plain string order; labels 0.. as the folders come.
+
+    Hidden files and files of other types are left out. `InputError`: no such folder, or no image in one.
+    """
+    pairs = enumerate(zip(folders, names, strict=True))
+    return [Example(path, label, name) for label, (folder, name) in pairs for path in _images(root / folder)]
+
+
+def _images(folder: Path) -> list[Path]:
+    try:
+        names = sorted(os.listdir(folder))
+    except OSError as error:
+        raise InputError(f"{folder}: expected a folder of images; got {_reason(error)}.") from error
+    images = [folder / name for name in names if name.lower().endswith(_ENDINGS) and not name.startswith(".")]
+    if not images:
+        raise InputError(f"{folder}: expected images; got {len(names)} other files.")
+    return images
+
+
+def _reason(error: OSError) -> str:
+    return "no such folder" if isinstance(error, FileNotFoundError) else str(error)
