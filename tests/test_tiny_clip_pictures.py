@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from cocoop.data.pictures.shapes import COLOURS, SHAPES, TEXTURES, is_held_out
 from tools.tiny_clip.pictures import FAMILIES, class_names, render
-from tools.tiny_clip.shapes import COLOURS, SHAPES, TEXTURES, is_held_out
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -8,11 +8,12 @@ from pathlib import Path
 
 import torch
 
+from cocoop.data.pictures.glyphs import pictographs
+from cocoop.data.pictures.shapes import SHAPES
+
 from .captions import TEMPLATES
-from .glyphs import pictographs
 from .measure import PROMPT, Encoder, results
 from .render import COUNTS, SEED
-from .shapes import SHAPES
 from .train import BATCH, PEAK_RATE, WEIGHT_DECAY
 
 CARD = Path(__file__).with_name("card_template.md").read_text()

@@ -19,10 +19,11 @@ from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 from transformers import AutoTokenizer, CLIPModel
 
+from cocoop.data.pictures.distort import SIZE
+from cocoop.data.pictures.shapes import is_held_out
+
 from . import model
-from .distort import SIZE
 from .pictures import DIGIT_NAMES, FAMILIES, class_names, render
-from .shapes import is_held_out
 
 PROMPT = "a photo of a {}."
 TEST_SEED = 2

@@ -6,30 +6,17 @@ drawings by construction. In every split the classes of a family take turns: pic
 """
 
 from functools import cache
-from typing import NamedTuple
-from zlib import crc32
 
 import numpy as np
-import numpy.typing as npt
-from PIL import Image, ImageChops, ImageFilter
 
-from . import distort, glyphs, shapes, strokes
+from cocoop.data.pictures import distort, draw, glyphs, shapes
+from cocoop.data.pictures.draw import Picture
+
+from . import strokes
 
 DIGIT_NAMES = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 ALPHABET = "abcdefghijklmnopqrstuvwxyz"
 FAMILIES = ("written digits", "printed digits", "written letters", "printed letters", "pictographs", "shapes")
-
-
-class Picture(NamedTuple):
-    """A finished picture and everything that it may rightly be called, the usual name first."""
-
-    pixels: npt.NDArray[np.uint8]  # [32, 32, 3]
-    names: tuple[str, ...]
-
-
-def stream(family: str, split: str, seed: int, index: int) -> np.random.Generator:
-    """The random numbers of one picture. No two (family, split, seed, index) share a stream."""
-    return np.random.default_rng([crc32(family.encode()), crc32(split.encode()), seed, index])
 
 
 @cache
@@ -46,17 +33,17 @@ def render(family: str, split: str, seed: int, index: int) -> Picture:
     """Draws one picture. Raises ValueError if there is no such family."""
     if family not in FAMILIES:
         raise ValueError(f"unknown family {family!r}: expected one of {', '.join(FAMILIES)}")
-    rng = stream(family, split, seed, index)
+    rng = draw.stream(family, split, seed, index)
     label = index % len(class_names(family))
     if family == "shapes":
         return _shape(class_names(family)[label], split, rng)
     if family == "pictographs":
         name = class_names(family)[label]
-        return Picture(_sign(glyphs.draw(glyphs.pictographs()[name], rng), rng, turn=0.08), (name,))
+        return draw.sign((name,), glyphs.draw(glyphs.pictographs()[name], rng), rng, turn=0.08)
     names, character, variants = _digit(label) if family.endswith("digits") else _letter(label)
     by_hand = family.startswith("written")
     mask = strokes.write(variants, rng) if by_hand else distort.thicken(glyphs.draw(character, rng), rng)
-    return Picture(_sign(mask, rng, turn=0.1), names)
+    return draw.sign(names, mask, rng, turn=0.1)
 
 
 def _digit(label: int) -> tuple[tuple[str, ...], str, tuple[str, ...]]:
@@ -77,46 +64,11 @@ def _letter(label: int) -> tuple[tuple[str, ...], str, tuple[str, ...]]:
     return names, letter.upper() if capital else letter, variants
 
 
-def _sign(mask: Image.Image, rng: np.random.Generator, turn: float) -> npt.NDArray[np.uint8]:
-    """A letter, digit or pictograph on paper: a third plain grey and filling the frame, the rest anything."""
-    plain = rng.random() < 0.35
-    cover = distort.shrink(distort.warp(mask, rng, (0.95, 1.12) if plain else (0.95, 1.6), turn))
-    ink, paper = distort.two_greys(rng) if plain or rng.random() < 0.4 else distort.two_colours(rng)
-    behind = np.broadcast_to(paper, (distort.SIZE, distort.SIZE, 3)) if plain else distort.background(paper, rng)
-    picture = behind + cover[..., None] * (ink - behind)
-    return distort.spoil(picture, rng, low_resolution=0.6 if plain else 0.25)
-
-
-def _shape(shape: str, split: str, rng: np.random.Generator) -> Picture:
-    """A coloured, textured shape. Training never sees the held-out combinations."""
+def _shape(kind: str, split: str, rng: np.random.Generator) -> Picture:
+    """A shape in a texture, colour and paper drawn at random. Training never sees the held-out combinations."""
     colours = tuple(shapes.COLOURS)
     while True:
         texture = shapes.TEXTURES[rng.integers(len(shapes.TEXTURES))]
         colour, paper = (colours[i] for i in rng.choice(len(colours), 2, replace=False))
-        if split == "test" or not shapes.is_held_out(texture, colour, shape):
-            break
-    mask = shapes.draw(shape)
-    if texture == "hollow":
-        mask = ImageChops.subtract(mask, mask.filter(ImageFilter.MinFilter(9)))
-    size = ("small", "", "large")[rng.integers(3)]
-    zoom = {"small": (1.7, 2.2), "": (1.15, 1.6), "large": (0.95, 1.05)}[size]
-    cover = distort.shrink(distort.warp(mask, rng, zoom, turn=0.2))
-    ink, behind = distort.colour_near(colour, rng), distort.background(distort.colour_near(paper, rng), rng)
-    second = ink * 0.35 if ink.mean() > 0.5 else ink + 0.6 * (1 - ink)
-    pattern = shapes.texture_map(texture, distort.SIZE, rng)[..., None]
-    picture = behind + cover[..., None] * (ink + pattern * (second - ink) - behind)
-    pixels = distort.spoil(picture, rng, low_resolution=0.1)
-    return Picture(pixels, _shape_names(shape, texture, colour, size, paper))
-
-
-@cache
-def _shape_names(shape: str, texture: str, colour: str, size: str, paper: str) -> tuple[str, ...]:
-    """All true descriptions, from "striped red star" to "small striped red star on blue", and plain "star"."""
-    textures = ("",) if texture == "plain" else (texture, "")
-    sizes = (size, "") if size else ("",)
-    words = [
-        (s, t, c, shape, end) for s in sizes for t in textures for c in (colour, "") for end in ("", f"on {paper}")
-    ]
-    names = [" ".join(word for word in parts if word) for parts in words]
-    usual = " ".join(word for word in (textures[0], colour, shape) if word)
-    return (usual, *(name for name in names if name != usual))
+        if split == "test" or not shapes.is_held_out(texture, colour, kind):
+            return draw.shape(texture, colour, kind, paper, rng)

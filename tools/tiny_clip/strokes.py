@@ -11,9 +11,10 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw
 
+from cocoop.data.pictures.distort import CANVAS
+
 Points = npt.NDArray[np.float64]
 
-CANVAS = 64  # side of a drawn mask, in pixels
 SAMPLES = 6  # straight pieces per curve segment
 
 DIGITS: dict[str, tuple[str, ...]] = {

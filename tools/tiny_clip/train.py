@@ -20,9 +20,10 @@ from tokenizers import Tokenizer
 from torch import Tensor
 from transformers import CLIPModel
 
+from cocoop.data.pictures.distort import SIZE
+
 from . import bpe, model
 from .captions import caption, choose_name
-from .distort import SIZE
 from .pictures import FAMILIES, class_names, render
 from .render import SEED, files
 

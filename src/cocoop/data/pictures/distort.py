@@ -6,10 +6,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageFilter
 
-from .shapes import COLOURS
-from .strokes import CANVAS
-
 Floats = npt.NDArray[np.float32]
+CANVAS = 64  # side of a mask, in pixels
 SIZE = 32  # side of a finished picture, in pixels
 CELLS = 4  # the warp moves the corners of a CELLS x CELLS mesh
 
@@ -47,11 +45,6 @@ def thicken(mask: Image.Image, rng: np.random.Generator) -> Image.Image:
 def shrink(mask: Image.Image) -> Floats:
     """A mask of `CANVAS` pixels as [SIZE, SIZE] coverage in 0..1."""
     return np.asarray(np.asarray(mask.reduce(CANVAS // SIZE), dtype=np.float32) / 255, dtype=np.float32)
-
-
-def colour_near(name: str, rng: np.random.Generator) -> Floats:
-    """A colour that still deserves the name, RGB in 0..1."""
-    return np.asarray(np.clip(np.array(COLOURS[name]) + rng.normal(0, 14, 3), 0, 255) / 255, dtype=np.float32)
 
 
 def two_greys(rng: np.random.Generator) -> tuple[Floats, Floats]:

@@ -4,12 +4,10 @@ from functools import cache
 from zlib import crc32
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image, ImageDraw
 
-from .strokes import CANVAS
+from cocoop.data.pictures.distort import CANVAS, Floats
 
-Floats = npt.NDArray[np.float32]
 Polygon = list[tuple[float, float]]
 
 COLOURS: dict[str, tuple[int, int, int]] = {
@@ -108,9 +106,19 @@ SHAPES: dict[str, list[tuple[int, Polygon]]] = {
 }
 
 
+def usual_name(texture: str, colour: str, shape: str) -> str:
+    """What a combination is called: "striped red star", and just "red star" where it is plain."""
+    return f"{colour} {shape}" if texture == "plain" else f"{texture} {colour} {shape}"
+
+
 def is_held_out(texture: str, colour: str, shape: str) -> bool:
     """Whether this combination is kept out of training: about one in ten, by a hash of its name."""
     return crc32(f"{texture} {colour} {shape}".encode()) % 10 == 0
+
+
+def colour_near(name: str, rng: np.random.Generator) -> Floats:
+    """A colour that still deserves the name, RGB in 0..1."""
+    return np.asarray(np.clip(np.array(COLOURS[name]) + rng.normal(0, 14, 3), 0, 255) / 255, dtype=np.float32)
 
 
 @cache

@@ -4,14 +4,11 @@ import unicodedata
 from functools import cache
 from pathlib import Path
 
-import matplotlib
 import numpy as np
-from matplotlib.ft2font import FT2Font
 from PIL import Image, ImageDraw, ImageFont
 
-from .strokes import CANVAS
+from cocoop.data.pictures.distort import CANVAS
 
-FONTS = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
 TEXT_FONTS = tuple(
     f"{name}.ttf"
     for name in (
@@ -36,14 +33,24 @@ NOISE = frozenset({"black", "white", "heavy", "medium", "light", "sign", "symbol
 
 
 @cache
+def _path(font: str) -> str:
+    """The file of a font."""
+    import matplotlib  # takes a while, and listing a data set draws nothing
+
+    return str(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / font)
+
+
+@cache
 def _characters(font: str) -> frozenset[int]:
     """The code points that a font can draw."""
-    return frozenset(FT2Font(str(FONTS / font)).get_charmap())
+    from matplotlib.ft2font import FT2Font
+
+    return frozenset(FT2Font(_path(font)).get_charmap())
 
 
 @cache
 def _font(name: str) -> ImageFont.FreeTypeFont:
-    return ImageFont.truetype(str(FONTS / name), 52)
+    return ImageFont.truetype(_path(name), 52)
 
 
 def _tidy(name: str) -> str:
@@ -71,9 +78,14 @@ def fonts_with(character: str) -> tuple[str, ...]:
 
 
 def draw(character: str, rng: np.random.Generator) -> Image.Image:
-    """The character in one of its fonts: a white-on-black mask of `CANVAS` pixels, touching its frame."""
+    """The character in one of its fonts; see `draw_in`."""
     fonts = fonts_with(character)
-    font = _font(fonts[rng.integers(len(fonts))])
+    return draw_in(fonts[rng.integers(len(fonts))], character)
+
+
+def draw_in(font_name: str, character: str) -> Image.Image:
+    """The character in that font: a white-on-black mask of `CANVAS` pixels, touching its frame."""
+    font = _font(font_name)
     left, top, right, bottom = font.getbbox(character)
     glyph = Image.new("L", (max(1, round(right - left)), max(1, round(bottom - top))))
     ImageDraw.Draw(glyph).text((-left, -top), character, fill=255, font=font)

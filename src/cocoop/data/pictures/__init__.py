@@ -1,0 +1,6 @@
+"""Drawn pictures of 32 x 32 pixels: pictographs and coloured shapes, and what spoils them.
+
+The bundled CLIP learned from drawings of this package (`tools/tiny_clip`), so nothing here may change a training
+picture: a test holds their hashes. File map: `glyphs` and `shapes` draw clean masks; `distort` warps, colours and
+spoils; `draw` puts the two together; `signs`, `benchmark` and `shifts` are the offline data sets drawn with them.
+"""
