@@ -1,20 +1,29 @@
 """Facts on disk: atomic JSON, the environment of a run, and summaries over seeds. Imports no torch."""
 
+from cocoop.results.collect import PROTOCOL_NAMES, Record, read_records
 from cocoop.results.files import read_json, read_jsonl, write_json, write_jsonl
+from cocoop.results.published import departures, is_published_clip, published
 from cocoop.results.record import PACKAGES, environment, peak_memory_mb, reset_peak_memory
-from cocoop.results.run_folder import Run, check_new, read_run, write_run
+from cocoop.results.run_folder import Run, check_new, clear_leftovers, read_run, write_run
 from cocoop.results.summary import harmonic_mean, mean_std
 
 __all__ = [
     "PACKAGES",
+    "PROTOCOL_NAMES",
+    "Record",
     "Run",
     "check_new",
+    "clear_leftovers",
+    "departures",
     "environment",
     "harmonic_mean",
+    "is_published_clip",
     "mean_std",
     "peak_memory_mb",
+    "published",
     "read_json",
     "read_jsonl",
+    "read_records",
     "read_run",
     "reset_peak_memory",
     "write_json",

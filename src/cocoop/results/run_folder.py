@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from os import PathLike
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,6 +18,8 @@ from safetensors.numpy import load_file, save
 
 from cocoop.errors import InputError, RunError
 from cocoop.results.files import read_json, read_jsonl, write_json, write_jsonl
+
+Array = NDArray[Any]
 
 FORMAT = 1
 """Version of the folder's layout, stored in `config.json`."""
@@ -41,10 +44,10 @@ class Run(NamedTuple):
     """
 
     config: dict[str, Any]
-    tensors: dict[str, NDArray[Any]]
+    tensors: dict[str, Array]
     history: Sequence[Mapping[str, Any]]
     record: dict[str, Any]
-    predictions: dict[str, NDArray[Any]]
+    predictions: dict[str, Array]
 
 
 def check_new(folder: str | PathLike[str]) -> None:
@@ -92,6 +95,20 @@ def write_run(folder: str | PathLike[str], run: Run, card: str) -> Path:
     return path
 
 
+def clear_leftovers(folder: str | PathLike[str]) -> None:
+    """Remove what calls of `write_run` for `folder` left beside it when their process was killed.
+
+    Only where no process can be writing this run. One that is about to die may be: so each leftover gets another name
+    first, under which it cannot be moved into place while half of it is gone.
+    """
+    path = Path(folder)
+    for leftover in [*path.parent.glob(f".{path.name}.*.tmp"), *path.parent.glob(f".{path.name}.*.old")]:
+        removed = leftover.with_suffix(".old")
+        with suppress(FileNotFoundError):
+            os.replace(leftover, removed)
+            shutil.rmtree(removed)
+
+
 def read_run(folder: str | PathLike[str]) -> Run:
     """Read a run folder back.
 
@@ -114,18 +131,27 @@ def read_run(folder: str | PathLike[str]) -> Run:
             f"{path / _CONFIG}: expected a run of format {FORMAT}; got {config.get('format')!r}. Use the cocoop "
             "version that wrote it."
         )
-    predictions = _read_tensors(path / _PREDICTIONS) if (path / _PREDICTIONS).is_file() else {}
     return Run(
-        config, _read_tensors(path / _TENSORS), read_jsonl(path / _HISTORY), _read_object(path / _RECORD), predictions
+        config,
+        _read_tensors(path / _TENSORS),
+        read_jsonl(path / _HISTORY),
+        _read_object(path / _RECORD),
+        read_predictions(path),
     )
 
 
-def _write_tensors(path: Path, tensors: Mapping[str, NDArray[Any]]) -> None:
+def read_predictions(folder: str | PathLike[str]) -> dict[str, Array]:
+    """Read `Run.predictions` alone. `InputError` where the file is damaged."""
+    path = Path(folder) / _PREDICTIONS
+    return _read_tensors(path) if path.is_file() else {}
+
+
+def _write_tensors(path: Path, tensors: Mapping[str, Array]) -> None:
     # Not `save_file`, whose file nobody but the owner may read.
     path.write_bytes(save({name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}))
 
 
-def _read_tensors(path: Path) -> dict[str, NDArray[Any]]:
+def _read_tensors(path: Path) -> dict[str, Array]:
     try:
         return load_file(path)
     except (OSError, SafetensorError) as error:

@@ -1,0 +1,81 @@
+"""A table as data: a title, a header, rows of typed cells, and notes. `format_table` writes it out."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from cocoop.results import mean_std
+
+Z95 = 1.96
+"""Standard normal quantile of a two-sided interval of 95 %."""
+
+
+@dataclass(frozen=True)
+class Rate:
+    """Percent: one run, a mean over seeds, or an average of means.
+
+    mean: unrounded. std: population standard deviation over the runs; None where there is none to speak of (an average
+    over data sets, a harmonic mean, one run). n: how many runs.
+    """
+
+    mean: float
+    std: float | None = None
+    n: int = 1
+
+    @property
+    def ci95(self) -> float | None:
+        """Half the width of the 95 % interval, 1.96 std / sqrt(n), as the original has it.
+
+        Source: CoOp:parse_test_res.py @ ff61507c. With three seeds it is narrower than Student's t would have it.
+        """
+        return None if self.std is None else Z95 * self.std / math.sqrt(self.n)
+
+
+def rate_over(values: Sequence[float]) -> Rate | None:
+    """The values of some runs, one each -> their mean and spread; None for none."""
+    if not values:
+        return None
+    mean, std = mean_std(values)
+    return Rate(mean, std if len(values) > 1 else None, len(values))
+
+
+@dataclass(frozen=True)
+class Published:
+    """A published figure, percent."""
+
+    value: float
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Ours minus published, percent points."""
+
+    value: float
+
+
+Cell = str | int | Rate | Published | Difference | None
+"""Text, a count, or a figure; "" where nothing belongs; None where a figure is missing."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """One table.
+
+    title: what it shows. protocol: where it belongs. header: the names of the columns, all different.
+    rows: as many cells each. notes: what a reader must know beside it. spread: what stands behind the means.
+    """
+
+    title: str
+    protocol: str
+    header: tuple[str, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+    notes: tuple[str, ...] = ()
+    spread: Literal["std", "ci95"] = "std"
+
+    @property
+    def missing(self) -> int:
+        """How many cells are missing."""
+        return sum(cell is None for row in self.rows for cell in row)

@@ -1,0 +1,124 @@
+"""Which runs belong together: those that differ in nothing but the seed."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from cocoop.data import PAPER_DATASETS
+from cocoop.reports.cells import Rate, rate_over
+from cocoop.results import PROTOCOL_NAMES, Record
+
+METHOD_ORDER = ("zero-shot", "coop", "cocoop")
+"""How methods follow each other in tables and pictures; others come after, by name."""
+
+
+@dataclass(frozen=True)
+class Group:
+    """Runs of one protocol, CLIP, data set, method, number of shots and settings.
+
+    label: the method, and where runs of it differ in settings, those settings. clip: the CLIP's name, and where two
+    CLIPs share it, the start of its fingerprint. records: one per seed, in their order.
+    """
+
+    protocol: str
+    clip: str
+    dataset: str
+    method: str
+    label: str
+    shots: int
+    records: tuple[Record, ...]
+
+    def rate(self, test: str, figure: str = "accuracy") -> Rate | None:
+        """A figure of a test over the seeds; None where no run has that test."""
+        return rate_over([record.results[test][figure] for record in self.records if test in record.results])
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """The seeds, as often as they are there."""
+        return tuple(record.seed for record in self.records)
+
+
+def group_records(records: Iterable[Record]) -> list[Group]:
+    """Sort records into groups: by protocol, CLIP, data set, method, settings and shots, in the order of reports."""
+    records = list(records)
+    clips, varying = _clip_names(records), _varying_settings(records)
+    members: dict[tuple[str, ...], list[Record]] = defaultdict(list)
+    for record in records:
+        key = (_cell(record), record.shots, _spelled(record.settings))
+        members[(*key[0], str(key[1]), key[2])].append(record)
+    groups = [
+        Group(
+            protocol=runs[0].protocol,
+            clip=clips[runs[0].clip_fingerprint],
+            dataset=runs[0].dataset,
+            method=runs[0].method,
+            label=_label(runs[0], varying[runs[0].protocol, runs[0].method]),
+            shots=runs[0].shots,
+            records=tuple(sorted(runs, key=lambda record: record.seed)),
+        )
+        for runs in members.values()
+    ]
+    return sorted(groups, key=_order)
+
+
+def dataset_order(name: str) -> tuple[int, str]:
+    """A key that sorts data sets as the papers do, others after them by name."""
+    return (list(PAPER_DATASETS).index(name) if name in PAPER_DATASETS else len(PAPER_DATASETS), name)
+
+
+def method_order(name: str) -> tuple[int, str]:
+    """A key that sorts methods, or labels of theirs, as reports do."""
+    method = name.partition(",")[0]
+    return (METHOD_ORDER.index(method) if method in METHOD_ORDER else len(METHOD_ORDER), name)
+
+
+def _order(group: Group) -> tuple[Any, ...]:
+    protocol = PROTOCOL_NAMES.index(group.protocol)
+    return protocol, group.clip, dataset_order(group.dataset), method_order(group.label), group.shots
+
+
+def _cell(record: Record) -> tuple[str, ...]:
+    """Where two records with different settings would be taken for the same."""
+    return record.protocol, record.clip_fingerprint, record.dataset, record.method
+
+
+def _spelled(value: Any) -> str:
+    return json.dumps(value, sort_keys=True)
+
+
+def _varying_settings(records: Sequence[Record]) -> dict[tuple[str, str], list[str]]:
+    """(protocol, method) -> the settings in which runs differ although data set and shots are the same."""
+    cells: dict[tuple[Any, ...], list[Record]] = defaultdict(list)
+    for record in records:
+        cells[(*_cell(record), record.shots)].append(record)
+    varying: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for runs in cells.values():
+        if len({_spelled(run.settings) for run in runs}) == 1:
+            continue
+        found = varying[runs[0].protocol, runs[0].method]
+        for name in sorted({name for run in runs for name in run.settings}):
+            if name not in found and len({_spelled(run.settings.get(name)) for run in runs}) > 1:
+                found.append(name)
+    return varying
+
+
+def _label(record: Record, varying: Sequence[str]) -> str:
+    spelled = [f"{name.replace('_', ' ')} {_plain(record.settings.get(name))}" for name in varying]
+    return ", ".join([record.method, *spelled])
+
+
+def _plain(value: Any) -> str:
+    return " / ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _clip_names(records: Sequence[Record]) -> dict[str, str]:
+    """Fingerprint -> a name that no other CLIP has."""
+    names: dict[str, str] = {}
+    for record in records:
+        names.setdefault(record.clip_fingerprint, record.clip)
+    shared = [name for name in names.values() if list(names.values()).count(name) > 1]
+    return {mark: f"{name} ({mark[:8]})" if name in shared else name for mark, name in names.items()}

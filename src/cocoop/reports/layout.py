@@ -1,0 +1,119 @@
+"""What the tables of all protocols share: which columns there are, and the notes that go with them."""
+
+from __future__ import annotations
+
+import statistics
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+from cocoop.data import PAPER_DATASETS
+from cocoop.reports.cells import Cell, Difference, Published, Rate, Table
+from cocoop.reports.groups import Group
+from cocoop.results import departures, is_published_clip, published
+from cocoop.results.published import CLIP, SHOTS
+
+Pair = tuple[Rate | None, float | None]
+"""Ours, and what was published."""
+
+
+def published_for(group: Group | None, test: str, dataset: str) -> float | None:
+    """The published figure to compare a group with: of the same method, test and shots."""
+    if group is None or group.shots not in (0, SHOTS):
+        return None
+    return published(group.protocol, group.dataset, test, dataset, group.method)
+
+
+def average(pairs: Sequence[Pair], whole: bool) -> Pair:
+    """Means over data sets; the published one only where the data sets are the `whole` of the paper's."""
+    ours = [rate.mean for rate, _ in pairs if rate is not None]
+    theirs = [value for _, value in pairs if value is not None]
+    comparable = whole and len(ours) == len(theirs) == len(pairs) > 0
+    return (
+        Rate(statistics.fmean(ours), None, len(ours)) if ours else None,
+        statistics.fmean(theirs) if comparable else None,
+    )
+
+
+def columns(names: Sequence[str], rows: Sequence[Sequence[Pair]]) -> tuple[tuple[str, ...], list[tuple[Cell, ...]]]:
+    """Figures `names` of all rows -> header and cells; with "paper" and "diff" columns if anything was published."""
+    if all(value is None for row in rows for _, value in row):
+        return tuple(names), [tuple(rate for rate, _ in row) for row in rows]
+    header = tuple(column for name in names for column in (name, f"{name} paper", f"{name} diff"))
+    return header, [tuple(cell for pair in row for cell in _beside(*pair)) for row in rows]
+
+
+def _beside(rate: Rate | None, value: float | None) -> tuple[Cell, Cell, Cell]:
+    if value is None:
+        return rate, "", ""
+    return rate, Published(value), "" if rate is None else Difference(rate.mean - value)
+
+
+def seeds_column(groups: Sequence[Group]) -> bool:
+    """Whether the methods that learn were run with different numbers of seeds, so that each row must say its own."""
+    return len({len(group.records) for group in groups if group.shots}) > 1
+
+
+def notes(groups: Sequence[Group], table: Table, compared: bool) -> tuple[str, ...]:
+    """What a reader must know beside a table of these groups."""
+    return tuple([*_on_seeds(groups, table), *_on_gaps(table), *(_on_published(groups) if compared else ())])
+
+
+def _on_seeds(groups: Sequence[Group], table: Table) -> Iterable[str]:
+    spread = {"std": "population standard deviation", "ci95": "half the 95 % interval, 1.96 std / sqrt(n)"}
+    counts = {len(group.records) for group in groups}
+    if max(counts, default=0) > 1:
+        learned = {tuple(sorted(set(group.seeds))) for group in groups if group.shots}
+        seeds = f"seeds {', '.join(map(str, learned.pop()))}" if len(learned) == 1 else "the seeds of each run"
+        yield f"Accuracy in percent: mean +- {spread[table.spread]} over {seeds}. Without +-: one run."
+    else:
+        yield "Accuracy in percent, of one run each."
+    for group in groups:
+        for seed, count in Counter(group.seeds).items():
+            if count > 1:
+                yield f"{group.label} on {group.dataset}: seed {seed} is there {count} times, and all count."
+
+
+def _on_gaps(table: Table) -> Iterable[str]:
+    if table.missing:
+        yield "-: no run has this figure."
+    if any(
+        isinstance(cell, str) and cell.startswith("average of") and " of " in cell[10:]
+        for row in table.rows
+        for cell in row
+    ):
+        yield "Averages over different data sets do not compare with each other."
+
+
+def _on_published(groups: Sequence[Group]) -> Iterable[str]:
+    yield (
+        f"paper: CoCoOp (CVPR 2022), {CLIP}, {SHOTS} shots, mean of 3 seeds; no spread was published. "
+        "diff: ours minus paper, percent points."
+    )
+    for clip in dict.fromkeys(group.clip for group in groups):
+        if not is_published_clip(clip):
+            yield f"The CLIP here is {clip}, not the paper's: the difference says nothing about the method."
+    seen: dict[str, list[str]] = {}
+    for group in groups:
+        if published_for(group, "base", group.dataset) or published_for(group, group.dataset, group.dataset):
+            for change in departures(group.method, group.dataset, group.records[0].settings):
+                seen.setdefault(f"{group.label}: {change}", []).append(group.dataset)
+    for change, datasets in seen.items():
+        yield f"Not the paper's setting: {change} ({', '.join(dict.fromkeys(datasets))})."
+    yield from _on_sizes(groups)
+
+
+def _on_sizes(groups: Sequence[Group]) -> Iterable[str]:
+    """Data sets that have not as many test images here as in the paper."""
+    sizes: dict[str, int] = {}
+    for group in groups:
+        tests = group.records[0].results
+        if group.protocol == "base-to-new" and {"base", "new"} <= tests.keys():
+            sizes[group.dataset] = tests["base"].get("n", 0) + tests["new"].get("n", 0)
+        elif group.protocol != "base-to-new":
+            sizes |= {test: figures.get("n", 0) for test, figures in tests.items()}
+    other = {
+        name: n for name, n in sizes.items() if name in PAPER_DATASETS and n and n != PAPER_DATASETS[name].sizes.test
+    }
+    if other:
+        spelled = ", ".join(f"{name} {n:,} of {PAPER_DATASETS[name].sizes.test:,}" for name, n in other.items())
+        yield f"Not the paper's test images, by their number: {spelled}."

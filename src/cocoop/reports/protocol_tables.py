@@ -1,0 +1,217 @@
+"""The tables of the papers, from records: one function per protocol."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Literal
+
+from cocoop.data import IMAGENET_VARIANTS, TRAINABLE, TRANSFER_TARGETS
+from cocoop.reports.cells import Cell, Rate, Table
+from cocoop.reports.groups import Group, dataset_order, group_records, method_order
+from cocoop.reports.layout import Pair, average, columns, notes, published_for, seeds_column
+from cocoop.results import Record, harmonic_mean
+
+Row = tuple[str, str, Group | None, list[Pair]]
+"""Data set (or what the row is about), method, its runs if there are any, figures."""
+
+
+def protocol_tables(records: Iterable[Record], ci95: bool = False) -> list[Table]:
+    """Make the tables of all protocols that the records hold: one per CLIP, source and number of shots.
+
+    Runs that differ in settings are never averaged: they stand in rows that name the settings.
+
+    Args:
+        records: as `read_records` gives them.
+        ci95: print half the 95 % interval (1.96 std / sqrt(n), the original's) instead of the standard deviation.
+    """
+    found: dict[tuple[str, str], list[Group]] = {}
+    for group in group_records(records):
+        found.setdefault((group.protocol, group.clip), []).append(group)
+    tables = [table for (protocol, _), groups in found.items() for table in _TABLES[protocol](groups, ci95)]
+    return tables
+
+
+def base_to_new_tables(groups: Sequence[Group], ci95: bool = False) -> list[Table]:
+    """CoCoOp's table 1: base, new, and H of the two means; one table per number of shots."""
+    tables = []
+    for shots, chosen in _per_shots(groups):
+        datasets, labels = _axes(chosen)
+        place = {(group.dataset, group.label): group for group in chosen}
+        rows: list[Row] = []
+        for dataset in datasets:
+            for label in labels:
+                group = place.get((dataset, label))
+                pairs = [_pair(group, half, dataset) for half in ("base", "new")]
+                rows.append((dataset, label, group, [*pairs, _harmonic(pairs)]))
+        whole = set(datasets) == set(TRAINABLE)
+        rows += _averages(rows, labels, datasets, whole, harmonic=True)
+        title = f"Base to new{_shots(shots)}, {chosen[0].clip}"
+        tables.append(_table(title, ("base", "new", "H"), rows, chosen, ci95))
+    return tables
+
+
+def transfer_tables(groups: Sequence[Group], ci95: bool = False) -> list[Table]:
+    """CoCoOp's tables 2 and 3: the source and what the prompt was carried over to; one table per source and shots."""
+    what, targets_of_paper = {
+        "cross-dataset": ("Cross-dataset", TRANSFER_TARGETS),
+        "domain-generalization": ("Domain generalization", IMAGENET_VARIANTS),
+    }[groups[0].protocol]
+    tables = []
+    for source in dict.fromkeys(group.dataset for group in groups):
+        for shots, chosen in _per_shots([group for group in groups if group.dataset == source]):
+            tests = {test for group in chosen for record in group.records for test in record.results}
+            targets = sorted(tests - {source}, key=dataset_order)
+            _, labels = _axes(chosen)
+            place = {group.label: group for group in chosen}
+            rows: list[Row] = [
+                (f"{test} (source)" if test == source else test, label, place[label], [_pair(place[label], test, test)])
+                for test in ([source] if source in tests else []) + targets
+                for label in labels
+            ]
+            whole = set(targets) == set(targets_of_paper)
+            over = [row for row in rows if row[0] in targets]
+            rows += _averages(over, labels, targets, whole)
+            title = f"{what} from {source}{_shots(shots)}, {chosen[0].clip}"
+            tables.append(_table(title, ("accuracy",), rows, chosen, ci95))
+    return tables
+
+
+def few_shot_tables(groups: Sequence[Group], ci95: bool = False) -> list[Table]:
+    """CoOp's figure 3 as a table: accuracy by shots; zero-shot CLIP stands at 0."""
+    datasets, labels = _axes(groups)
+    shots = sorted({group.shots for group in groups})
+    learners = {group.label for group in groups if group.shots}
+    place = {(group.dataset, group.label, group.shots): group for group in groups}
+    lines: list[list[Cell]] = []
+    for label in labels:
+        for dataset in datasets:
+            ours = [place.get((dataset, label, count)) for count in shots]
+            rates = [group.rate("test") if group else None for group in ours]
+            lines.append([dataset, label, *_belonging(rates, shots, label in learners)])
+    lines.sort(key=lambda line: (dataset_order(str(line[0])), method_order(str(line[1]))))
+    if len(datasets) > 1:
+        lines += [_few_shot_average(label, lines, datasets, shots, label in learners) for label in labels]
+    header = ("data set", "method", *(f"{count} shot{'s' * (count != 1)}" for count in shots))
+    table = Table(
+        f"Few-shot, {groups[0].clip}", groups[0].protocol, header, tuple(map(tuple, lines)), (), _spread(ci95)
+    )
+    return [replace(table, notes=notes(groups, table, compared=False))]
+
+
+def own_images_tables(groups: Sequence[Group], ci95: bool = False) -> list[Table]:
+    """A user's own images: one row per run, with zero-shot CLIP on the same images beside it."""
+    figures = {
+        "accuracy": "accuracy",
+        "macro-F1": "macro_f1",
+        "per-class mean": "mean_per_class_accuracy",
+        "calibration error": "expected_calibration_error",
+    }
+    rows: list[tuple[Cell, ...]] = []
+    for group in groups:
+        for record in group.records:
+            test, beside = record.results.get("test"), record.zero_shot.get("test")
+            rates = [Rate(test[name]) if test else None for name in figures.values()]
+            own = Rate(beside["accuracy"]) if beside else rates[0] if record.method == "zero-shot" else None
+            images = test.get("n") if test else None
+            rows.append((record.dataset, group.label, record.shots, record.seed, images, *rates, own))
+    header = ("run", "method", "shots", "seed", "images", *figures, "zero-shot accuracy")
+    table = Table(f"Own images, {groups[0].clip}", "own-images", header, tuple(rows))
+    legend = ("-: no run has this figure.",) if table.missing else ()
+    return [replace(table, notes=("Percent, on the images that were not learned from.", *legend))]
+
+
+_TABLES: Mapping[str, Callable[[Sequence[Group], bool], list[Table]]] = {
+    "base-to-new": base_to_new_tables,
+    "cross-dataset": transfer_tables,
+    "domain-generalization": transfer_tables,
+    "few-shot": few_shot_tables,
+    "own-images": own_images_tables,
+}
+
+
+def _per_shots(groups: Sequence[Group]) -> list[tuple[int, list[Group]]]:
+    """For each number of shots, the groups with it, and those that have nothing to learn."""
+    learned = sorted({group.shots for group in groups if group.shots}) or [0]
+    return [(shots, [group for group in groups if group.shots in (0, shots)]) for shots in learned]
+
+
+def _shots(shots: int) -> str:
+    return f", {shots} shot{'s' * (shots != 1)}" if shots else ""
+
+
+def _axes(groups: Sequence[Group]) -> tuple[list[str], list[str]]:
+    """The data sets and the labels of methods, in the order of reports."""
+    datasets = sorted({group.dataset for group in groups}, key=dataset_order)
+    return datasets, sorted({group.label for group in groups}, key=method_order)
+
+
+def _pair(group: Group | None, test: str, dataset: str) -> Pair:
+    return group.rate(test) if group else None, published_for(group, test, dataset)
+
+
+def _harmonic(pairs: Sequence[Pair]) -> Pair:
+    """H of the means, as the paper has it, of ours and of the published ones."""
+    (base, theirs), (new, theirs_new) = pairs
+    return (
+        Rate(harmonic_mean(base.mean, new.mean), None, base.n) if base and new else None,
+        harmonic_mean(theirs, theirs_new) if theirs is not None and theirs_new is not None else None,
+    )
+
+
+def _averages(
+    rows: Sequence[Row], labels: Sequence[str], datasets: Sequence[str], whole: bool, harmonic: bool = False
+) -> list[Row]:
+    """A row per method over its data sets; the paper's average H is that of the average base and new."""
+    if len(datasets) < 2:
+        return []
+    made: list[Row] = []
+    for label in labels:
+        there = [figures for _, of, _, figures in rows if of == label and all(rate for rate, _ in figures)]
+        count = 2 if harmonic else 1
+        pairs = [
+            average([figures[i] for figures in there], whole and len(there) == len(datasets)) for i in range(count)
+        ]
+        made.append(
+            (_average_of(len(there), len(datasets)), label, None, [*pairs, _harmonic(pairs)] if harmonic else pairs)
+        )
+    return made
+
+
+def _average_of(count: int, all_of_them: int) -> str:
+    return f"average of {count}" if count == all_of_them else f"average of {count} of {all_of_them}"
+
+
+def _table(title: str, names: Sequence[str], rows: Sequence[Row], groups: Sequence[Group], ci95: bool) -> Table:
+    header, cells = columns(names, [figures for *_, figures in rows])
+    compared = len(header) > len(names)
+    with_seeds = seeds_column(groups)
+    lines = []
+    for (dataset, label, group, _), figures in zip(rows, cells, strict=True):
+        seeds: tuple[Cell, ...] = (len(group.records) if group else "",) if with_seeds else ()
+        lines.append((dataset, label, *seeds, *figures))
+    header = ("data set", "method", *(("seeds",) if with_seeds else ()), *header)
+    table = Table(title, groups[0].protocol, header, tuple(lines), (), _spread(ci95))
+    return replace(table, notes=notes(groups, table, compared))
+
+
+def _belonging(rates: Sequence[Rate | None], shots: Sequence[int], learns: bool) -> list[Cell]:
+    """Blank where a method cannot have a figure: with shots if it learns nothing, without them if it learns."""
+    return ["" if learns == (count == 0) else rate for rate, count in zip(rates, shots, strict=True)]
+
+
+def _few_shot_average(
+    label: str, lines: Sequence[Sequence[Cell]], datasets: Sequence[str], shots: Sequence[int], learns: bool
+) -> list[Cell]:
+    """Averages over data sets, where all are there; a hole in one is a hole in the average."""
+    rates: list[Rate | None] = []
+    for column in range(2, 2 + len(shots)):
+        cells = [line[column] for line in lines if line[1] == label]
+        rates.append(
+            average([(cell, None) for cell in cells if isinstance(cell, Rate)], False)[0] if None not in cells else None
+        )
+    return [_average_of(len(datasets), len(datasets)), label, *_belonging(rates, shots, learns)]
+
+
+def _spread(ci95: bool) -> Literal["std", "ci95"]:
+    return "ci95" if ci95 else "std"

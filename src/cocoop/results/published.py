@@ -1,0 +1,109 @@
+"""What the papers report, to stand beside one's own figures.
+
+Accuracy in percent, ViT-B/16, 16 shots, mean of 3 seeds: Zhou et al., "Conditional Prompt Learning for
+Vision-Language Models", CVPR 2022, tables 1-3, as later papers reprint them (arXiv 2410.12183, table 1, among others).
+The paper gives no spread over seeds. Its averages and harmonic means follow from these figures (see
+tests/results/test_published.py), so they are computed, not kept. It has no zero-shot CLIP in table 2, and its few-shot
+figure is on another CLIP.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+SHOTS = 16
+"""Training images per class of every published figure."""
+
+CLIP = "OpenAI's ViT-B/16"
+"""The CLIP of every published figure."""
+
+_METHODS = ("zero-shot", "coop", "cocoop")
+
+# Data set: base and new accuracy of each method, in the order of `_METHODS`.
+_BASE_TO_NEW = {
+    "imagenet": ((72.43, 68.14), (76.47, 67.88), (75.98, 70.43)),
+    "caltech101": ((96.84, 94.00), (98.00, 89.81), (97.96, 93.81)),
+    "oxford_pets": ((91.17, 97.26), (93.67, 95.29), (95.20, 97.69)),
+    "stanford_cars": ((63.37, 74.89), (78.12, 60.40), (70.49, 73.59)),
+    "oxford_flowers": ((72.08, 77.80), (97.60, 59.67), (94.87, 71.75)),
+    "food101": ((90.10, 91.22), (88.33, 82.26), (90.70, 91.29)),
+    "fgvc_aircraft": ((27.19, 36.29), (40.44, 22.30), (33.41, 23.71)),
+    "sun397": ((69.36, 75.35), (80.60, 65.89), (79.74, 76.86)),
+    "dtd": ((53.24, 59.90), (79.44, 41.18), (77.01, 56.00)),
+    "eurosat": ((56.48, 64.05), (92.19, 54.74), (87.49, 60.04)),
+    "ucf101": ((70.53, 77.50), (84.69, 56.05), (82.33, 73.45)),
+}
+
+# Data set: accuracy of CoOp and CoCoOp after learning on ImageNet.
+_CROSS_DATASET = {
+    "imagenet": (71.51, 71.02),
+    "caltech101": (93.70, 94.43),
+    "oxford_pets": (89.14, 90.14),
+    "stanford_cars": (64.51, 65.32),
+    "oxford_flowers": (68.71, 71.88),
+    "food101": (85.30, 86.06),
+    "fgvc_aircraft": (18.47, 22.94),
+    "sun397": (64.15, 67.36),
+    "dtd": (41.92, 45.73),
+    "eurosat": (46.39, 45.37),
+    "ucf101": (66.55, 68.21),
+}
+
+# Data set: accuracy of zero-shot CLIP, and of CoOp and CoCoOp after learning on ImageNet.
+_DOMAIN_GENERALIZATION = {
+    "imagenet": (66.73, 71.51, 71.02),
+    "imagenetv2": (60.83, 64.20, 64.07),
+    "imagenet_sketch": (46.15, 47.99, 48.75),
+    "imagenet_a": (47.77, 49.71, 50.63),
+    "imagenet_r": (73.96, 75.21, 76.18),
+}
+
+
+def published(protocol: str, source: str, test: str, dataset: str, method: str) -> float | None:
+    """The published accuracy in percent, None where the papers have none.
+
+    Args:
+        protocol: one of `PROTOCOL_NAMES`.
+        source: the data set that was learned from.
+        test: the test's name in a record: "base", "new", "test", or a data set.
+        dataset: what it was tested on.
+        method: "zero-shot", "coop" or "cocoop".
+    """
+    if method not in _METHODS:
+        return None
+    place = _METHODS.index(method)
+    if protocol == "base-to-new" and dataset in _BASE_TO_NEW and test in ("base", "new"):
+        return _BASE_TO_NEW[dataset][place][test == "new"]
+    if protocol == "cross-dataset" and source == "imagenet" and dataset in _CROSS_DATASET and place:
+        return _CROSS_DATASET[dataset][place - 1]
+    if protocol == "domain-generalization" and source == "imagenet" and dataset in _DOMAIN_GENERALIZATION:
+        return _DOMAIN_GENERALIZATION[dataset][place]
+    return None
+
+
+_LEARNING = {"lr": 0.002, "augment": True, "context": "a photo of a", "context_length": 4}
+_SETTINGS: dict[str, dict[str, Any]] = {
+    "zero-shot": {},
+    "coop": {"epochs": 200, "batch_size": 32, **_LEARNING, "class_specific": False, "class_position": "end"},
+    "cocoop": {"epochs": 10, "batch_size": 1, **_LEARNING},
+}
+
+
+def is_published_clip(name: str) -> bool:
+    """Whether a CLIP's name says that it is the one of the papers, from OpenAI, the hub or a file."""
+    spelled = re.sub(r"[^a-z0-9]+", "-", name.lower())
+    others = ("laion", "datacomp", "metaclip", "dfn", "commonpool")
+    return bool(re.search(r"vit-b(ase-patch|-)16(-pt|-openai)?$", spelled)) and not any(o in spelled for o in others)
+
+
+def departures(method: str, source: str, settings: Mapping[str, Any]) -> list[str]:
+    """In which settings a run is not the published one, such as "epochs 1 instead of 10".
+
+    Settings that are not known of a run count as the published ones. `source` is the data set that was learned from:
+    on ImageNet CoOp learned for 50 epochs. Source: CoOp:configs/trainers and scripts @ ff61507c.
+    """
+    expected = dict(_SETTINGS[method])
+    if method == "coop" and source == "imagenet":
+        expected["epochs"] = 50
+    found = {name: settings.get(name, value) for name, value in expected.items()}
+    return [f"{name} {found[name]} instead of {value}" for name, value in expected.items() if found[name] != value]

@@ -1,0 +1,112 @@
+"""Made-up runs by the contract of `record.json`, for tests and the benchmark of reports."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors.numpy import save_file
+
+ENVIRONMENT = {
+    "python": "3.11.2",
+    "platform": "Linux-6.1-x86_64",
+    "processor": "A processor",
+    "cpu_count": 2,
+    "packages": {"cocoop": "0.1.0", "torch": "2.13.0", "transformers": "5.23.0", "numpy": "2.4.6", "pillow": "13.0.0"},
+}
+SETTINGS: dict[str, dict[str, Any]] = {
+    "zero-shot": {"templates": ["a photo of a {}."]},
+    "coop": {
+        "context": "a photo of a",
+        "context_length": 4,
+        "class_specific": False,
+        "class_position": "end",
+        "epochs": 200,
+        "batch_size": 32,
+        "lr": 0.002,
+        "augment": True,
+    },
+    "cocoop": {
+        "context": "a photo of a",
+        "context_length": 4,
+        "epochs": 10,
+        "batch_size": 1,
+        "lr": 0.002,
+        "augment": True,
+    },
+}
+
+
+def test_figures(accuracy: float, dataset: str = "dtd", n: int = 100, **more: Any) -> dict[str, Any]:
+    """Figures of one test, `accuracy` in all rates but the calibration error."""
+    return {
+        "dataset": dataset,
+        "n": n,
+        "correct": round(n * accuracy / 100),
+        "accuracy": accuracy,
+        "macro_f1": accuracy,
+        "mean_per_class_accuracy": accuracy,
+        "expected_calibration_error": 5.0,
+        "per_class_accuracy": {"a": accuracy, "b": accuracy},
+        "mistakes": [],
+        **more,
+    }
+
+
+test_figures.__test__ = False  # type: ignore[attr-defined]
+
+
+def record(
+    protocol: str,
+    dataset: str,
+    method: str,
+    results: Mapping[str, Any],
+    shots: int = 16,
+    seed: int = 1,
+    clip: str = "openai/clip-vit-base-patch16",
+    **more: Any,
+) -> dict[str, Any]:
+    """A record; a number under a test's name in `results` is its accuracy."""
+    tests = {
+        name: value
+        if isinstance(value, Mapping)
+        else test_figures(value, dataset if name in ("base", "new", "test") else name)
+        for name, value in results.items()
+    }
+    return {
+        "method": method,
+        "settings": SETTINGS[method],
+        "clip": clip,
+        "clip_fingerprint": f"{abs(hash(clip)) % 16**8:08x}" * 2,
+        "seed": seed,
+        "shots": 0 if method == "zero-shot" else shots,
+        "classes": 2,
+        "training_images": 0 if method == "zero-shot" else 2 * shots,
+        "trainable_parameters": {"zero-shot": 0, "coop": 2048, "cocoop": 35360}[method],
+        "seconds": 1.5,
+        "peak_memory_mb": 512.0,
+        "picked": [],
+        "split_hash": None,
+        "trained_on": [],
+        "environment": ENVIRONMENT,
+        "protocol": protocol,
+        "dataset": dataset,
+        "results": tests,
+        **more,
+    }
+
+
+def write(root: Path, content: Mapping[str, Any], predictions: Mapping[str, Sequence[Any]] | None = None) -> Path:
+    """Write a run folder's record and predictions where a benchmark puts them; return the folder."""
+    folder = root / content["protocol"] / content["dataset"] / content["method"]
+    folder = folder / f"{content['shots']}-shots" / f"seed-{content['seed']}"
+    folder.mkdir(parents=True)
+    (folder / "record.json").write_text(json.dumps(content, indent=2), encoding="utf-8")
+    if predictions:
+        save_file(
+            {name: np.asarray(values) for name, values in predictions.items()}, folder / "predictions.safetensors"
+        )
+    return folder
