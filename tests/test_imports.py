@@ -40,7 +40,7 @@ ALLOWED_OUTSIDE = {
     "class_names": set(),
     "progress": {"tqdm"},
     "results": {"numpy", "safetensors"},
-    "data": {"PIL", "matplotlib", "numpy", "scipy", "sklearn"},
+    "data": {"PIL", "datasets", "matplotlib", "numpy", "scipy", "sklearn"},
     "reports": {"matplotlib"},
     "model_card": set(),
 }

@@ -1,16 +1,21 @@
 """Labelled images: folders, splits, few-shot samples, the demo's digits. Imports no torch and no model."""
 
 from cocoop.data.base_new import HALVES, base_to_new
+from cocoop.data.cache import cache_folder
+from cocoop.data.check import Finding, check_dataset
 from cocoop.data.dataset import Classes, Dataset
 from cocoop.data.digits import DIGIT_COUNTS, read_digits, write_digits
 from cocoop.data.examples import Example, class_names, positions_by_label
 from cocoop.data.few_shot import MAX_VAL_SHOTS, few_shot_indices, sample_few_shot
 from cocoop.data.fingerprint import fingerprint
-from cocoop.data.folder import IMAGE_SUFFIXES, read_folder
+from cocoop.data.folder import IMAGE_SUFFIXES, read_folder, read_folder_dataset
+from cocoop.data.guide import GUIDES, OFFLINE_ABOUT, Guide, Part, layout_tree
 from cocoop.data.images import check_images, open_image
+from cocoop.data.manifest import read_manifest
 from cocoop.data.miniature import write_miniature
-from cocoop.data.offline import OFFLINE, OFFLINE_VARIANTS, SHIFTS, read_offline_dataset
+from cocoop.data.offline import OFFLINE, OFFLINE_VARIANTS, SHIFTS, list_offline_dataset, read_offline_dataset
 from cocoop.data.paper import read_paper_dataset
+from cocoop.data.sources import Labelled, read_dataset
 from cocoop.data.split import Splits, hold_out, random_split, read_split_json, split_content, split_hash
 from cocoop.data.table import IMAGENET_VARIANTS, PAPER_DATASETS, TRAINABLE, TRANSFER_TARGETS, PaperDataset, Sizes
 
@@ -19,30 +24,43 @@ __all__ = [
     "DIGIT_COUNTS",
     "Dataset",
     "Example",
+    "Finding",
+    "GUIDES",
+    "Guide",
     "HALVES",
     "IMAGENET_VARIANTS",
     "IMAGE_SUFFIXES",
+    "Labelled",
     "MAX_VAL_SHOTS",
     "OFFLINE",
+    "OFFLINE_ABOUT",
     "OFFLINE_VARIANTS",
     "PAPER_DATASETS",
     "PaperDataset",
+    "Part",
     "SHIFTS",
     "Sizes",
     "Splits",
     "TRAINABLE",
     "TRANSFER_TARGETS",
     "base_to_new",
+    "cache_folder",
+    "check_dataset",
     "check_images",
     "class_names",
     "few_shot_indices",
     "fingerprint",
     "hold_out",
+    "layout_tree",
+    "list_offline_dataset",
     "open_image",
     "positions_by_label",
     "random_split",
+    "read_dataset",
     "read_digits",
     "read_folder",
+    "read_folder_dataset",
+    "read_manifest",
     "read_offline_dataset",
     "read_paper_dataset",
     "read_split_json",

@@ -8,6 +8,7 @@ from typing import Literal, Self
 
 from cocoop.data.base_new import base_to_new
 from cocoop.data.examples import Example
+from cocoop.data.split import random_split
 from cocoop.errors import InputError
 
 Classes = Literal["all", "base", "new"]
@@ -19,7 +20,8 @@ class Dataset:
     """A data set as read from a disk. Images are listed, not opened.
 
     name: the registry's name, or the place it was read from.
-    train, val, test: the splits; `val` and `train` may be empty (ImageNet's variants have a test split only).
+    train, val, test: the splits; `val` and `train` may be empty (ImageNet's variants have a test split only). Data
+        without a split have all their images in `train`, and `test` is empty: see `with_split`.
     class_names: [K] names by label 0..K-1; two may be equal (ImageNet's list has such a pair).
     template: the hand-written zero-shot prompt, with "{}" for the class name.
     image_root: the folder below which all images lie; paths in split files are relative to it.
@@ -35,6 +37,17 @@ class Dataset:
     template: str
     image_root: Path
     split_made: bool = False
+
+    def with_split(self, seed: int = 0) -> Self:
+        """Itself if it has test images; else its images in three splits, drawn by `random_split` from `seed`.
+
+        Raises:
+            InputError: no images, or a class with too few to be in all three (below 4).
+        """
+        if self.test:
+            return self
+        train, val, test = random_split(self.train, seed)
+        return replace(self, train=train, val=val, test=test, split_made=True)
 
     def select(self, classes: Classes) -> Self:
         """The same data set with one half of its classes, numbered from 0; see `base_to_new`. "all" is itself.

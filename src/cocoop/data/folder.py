@@ -1,17 +1,18 @@
-"""A user's folder of images, one sub-folder per class."""
+"""A user's folder of images: one sub-folder per class, or train, val and test folders of such."""
 
 from os import PathLike
 from pathlib import Path
 
 from cocoop.class_names import check_class_names
+from cocoop.data.dataset import Dataset
 from cocoop.data.examples import Example
+from cocoop.data.own import SPLIT_NAMES, by_split, number_by_name
 from cocoop.errors import InputError
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".gif", ".tif", ".tiff"})
 """File endings read as images, lower case; the endings of files are compared without regard to case."""
 
 _LAYOUT = "one sub-folder of images per class, e.g. {root}/cat/1.jpg and {root}/dog/2.jpg"
-_SPLIT_NAMES = frozenset({"train", "training", "val", "valid", "validation", "test", "testing"})
 
 
 def read_folder(root: str | PathLike[str]) -> list[Example]:
@@ -25,19 +26,76 @@ def read_folder(root: str | PathLike[str]) -> list[Example]:
     sub-folders that are splits (train, test) and not classes; class names that a prompt cannot tell apart.
     """
     root = Path(root)
-    if not root.exists():
-        raise InputError(f"{root}: expected a folder of images; there is no such folder. Check the path.")
-    if not root.is_dir():
-        raise InputError(f"{root}: expected a folder of images; got a file. Give {_LAYOUT.format(root='FOLDER')}.")
-    folders = sorted((f for f in root.iterdir() if f.is_dir() and not _hidden(f.name)), key=lambda f: f.name)
-    images = {folder.name: _images(folder) for folder in folders}
-    _check_layout(root, images)
+    _check_folder(root)
+    if _is_split(root):
+        names = [folder.name for folder in _folders(root)]
+        raise InputError(
+            f"{root}: expected {_LAYOUT.format(root=root)}; got the splits {', '.join(names)}. "
+            f"Give one of them, e.g. {root / names[0]}."
+        )
+    images = _images_by_class(root)
+    _check_none_empty(root, images)
+    if len(images) == 1:
+        raise InputError(
+            f"{root}: expected at least two classes; got only {next(iter(images))!r}. Expected layout: "
+            f"{_LAYOUT.format(root=root)}."
+        )
     check_class_names(list(images))
     return [Example(path, label, name) for label, name in enumerate(images) for path in images[name]]
 
 
+def read_folder_dataset(root: str | PathLike[str]) -> Dataset:
+    """Read a folder with one sub-folder per class, or whose sub-folders are splits with one sub-folder per class each.
+
+    Splits are train (or training), val (valid, validation) and test (testing), not all of which need be there; labels
+    are 0..K-1 in plain string order of the class names of all splits together. Without splits all images are in
+    `train`. Images and errors as in `read_folder`; a class may be empty in one split, not in all.
+    """
+    root = Path(root)
+    _check_folder(root)
+    if not _is_split(root):
+        examples = read_folder(root)
+        return number_by_name(str(root), {"train": [(e.path, e.class_name) for e in examples]}, root)
+    folders = by_split(root, {folder.name: folder for folder in _folders(root)})
+    found = {split: _images_by_class(folder) for split, folder in folders.items()}
+    together: dict[str, list[Path]] = {}
+    for images in found.values():
+        for name, paths in images.items():
+            together[name] = together.get(name, []) + paths
+    _check_none_empty(root, together)
+    named = {split: [(p, name) for name, paths in images.items() for p in paths] for split, images in found.items()}
+    return number_by_name(str(root), named, root)
+
+
+def _check_folder(root: Path) -> None:
+    if not root.exists():
+        raise InputError(f"{root}: expected a folder of images; there is no such folder. Check the path.")
+    if not root.is_dir():
+        raise InputError(f"{root}: expected a folder of images; got a file. Give {_LAYOUT.format(root='FOLDER')}.")
+
+
 def _hidden(name: str) -> bool:
     return name.startswith(".")
+
+
+def _folders(root: Path) -> list[Path]:
+    return sorted((f for f in root.iterdir() if f.is_dir() and not _hidden(f.name)), key=lambda f: f.name)
+
+
+def _is_split(root: Path) -> bool:
+    names = [folder.name.lower() for folder in _folders(root)]
+    return bool(names) and SPLIT_NAMES.keys() >= set(names)
+
+
+def _images_by_class(root: Path) -> dict[str, list[Path]]:
+    """Class name -> its images. At least one class has any."""
+    images = {folder.name: _images(folder) for folder in _folders(root)}
+    if not any(images.values()):
+        endings = " ".join(sorted(IMAGE_SUFFIXES))
+        raise InputError(
+            f"{root}: expected {_LAYOUT.format(root=root)}; got no image in any sub-folder (endings read: {endings})."
+        )
+    return images
 
 
 def _images(folder: Path) -> list[Path]:
@@ -49,23 +107,10 @@ def _images(folder: Path) -> list[Path]:
     return sorted(filter(is_image, folder.rglob("*")), key=lambda path: path.relative_to(folder).as_posix())
 
 
-def _check_layout(root: Path, images: dict[str, list[Path]]) -> None:
-    layout = _LAYOUT.format(root=root)
-    if not any(images.values()):
-        endings = " ".join(sorted(IMAGE_SUFFIXES))
-        raise InputError(f"{root}: expected {layout}; got no image in any sub-folder (endings read: {endings}).")
+def _check_none_empty(root: Path, images: dict[str, list[Path]]) -> None:
     empty = [name for name, paths in images.items() if not paths]
     if empty:
         raise InputError(
             f"{root}: expected images in every class folder; got none in {', '.join(empty)}. "
             "Add images or remove the folder."
-        )
-    if len(images) == 1:
-        raise InputError(
-            f"{root}: expected at least two classes; got only {next(iter(images))!r}. Expected layout: {layout}."
-        )
-    if _SPLIT_NAMES.issuperset(name.lower() for name in images):
-        raise InputError(
-            f"{root}: expected {layout}; got the splits {', '.join(images)}. "
-            f"Give one of them, e.g. {root / next(iter(images))}."
         )

@@ -1,0 +1,103 @@
+"""One door to all data sets: those of the papers, those that are drawn here, and the user's own."""
+
+import os
+import re
+from collections.abc import Iterable
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from cocoop.data.cache import cache_folder
+from cocoop.data.dataset import Dataset
+from cocoop.data.examples import class_names
+from cocoop.data.folder import read_folder_dataset
+from cocoop.data.hugging_face import HUB_PREFIX, is_saved_dataset, read_hub_dataset, read_saved_dataset
+from cocoop.data.manifest import MANIFEST_SUFFIXES, read_manifest
+from cocoop.data.offline import OFFLINE, OFFLINE_VARIANTS, read_offline_dataset
+from cocoop.data.own import number_by_name, own_dataset
+from cocoop.data.paper import read_paper_dataset
+from cocoop.data.split import read_split_json
+from cocoop.data.store import store_image
+from cocoop.data.table import PAPER_DATASETS
+from cocoop.errors import InputError
+
+Labelled = tuple[str | PathLike[str] | Image.Image, Any]
+"""An image file or an open image, and its class: a name, or anything whose `str` is the name."""
+
+_FORMS = (
+    "Give a folder with one sub-folder per class, or train, val and test folders of such, a manifest (.csv, .jsonl), "
+    f"a split file (.json), {HUB_PREFIX}OWNER/NAME, or the name of a data set (cocoop datasets list)"
+)
+
+
+def read_dataset(source: str | PathLike[str] | Iterable[Labelled], root: str | PathLike[str] | None = None) -> Dataset:
+    """Read a data set, whatever form it has. Its images are files; none is opened here.
+
+    Args:
+        source: the first of these that fits:
+            pairs of (image file or open image, class name), in a list or another iterable;
+            a name of `PAPER_DATASETS`, which needs `root` (text; for a folder of that name write "./NAME");
+            a name of `OFFLINE` or `OFFLINE_VARIANTS`, drawn on first use;
+            "hf:OWNER/NAME" or "hf:OWNER/NAME:CONFIG", see `read_hub_dataset`;
+            a folder that `save_to_disk` of the `datasets` package wrote;
+            a folder, see `read_folder_dataset`;
+            a manifest, .csv or .jsonl, see `read_manifest`;
+            a split file in the form of the papers', .json, see `read_split_json`; paths are relative to its folder.
+        root: the data root. Data sets of the papers lie below it; what is drawn, or unpacked to files, goes below it,
+            else below `cache_folder()`.
+
+    Returns:
+        The data set. Without a split, `test` is empty and all images are in `train`: see `Dataset.with_split`. Where
+        there is a val split but no test, it is the test.
+
+    Raises:
+        InputError: nothing of the above, or what the reader of that form says. RunError: the disk refuses.
+    """
+    made_here = cache_folder() if root is None else Path(root)
+    if not isinstance(source, str | PathLike):
+        return _read_pairs(source, made_here / "pictures")
+    name = os.fspath(source)
+    if isinstance(source, str) and source in PAPER_DATASETS:
+        if root is None:
+            raise InputError(
+                f"{source}: expected the data root, the folder that holds {PAPER_DATASETS[source].folder}/, beside the "
+                f"name; got none. Give it (--data-root; root=... in Python), or ./{source} if a folder here is meant."
+            )
+        return read_paper_dataset(source, root)
+    if isinstance(source, str) and source in (*OFFLINE, *OFFLINE_VARIANTS):
+        return read_offline_dataset(source, made_here)
+    pictures = made_here / "pictures" / re.sub(r"[^\w.-]+", "-", name)[-60:].strip("-.")
+    if name.startswith(HUB_PREFIX):
+        return read_hub_dataset(name, pictures)
+    path, suffix = Path(name), Path(name).suffix.lower()
+    if os.path.isdir(name):
+        return read_saved_dataset(path, pictures) if is_saved_dataset(path) else read_folder_dataset(path)
+    is_file = os.path.isfile(name)
+    if is_file and suffix in MANIFEST_SUFFIXES:
+        return read_manifest(path)
+    if is_file and suffix == ".json":
+        return _read_split_file(path)
+    raise InputError(f"{name}: expected a data set; got {'a file' if is_file else 'no such file or folder'}. {_FORMS}.")
+
+
+def _read_split_file(path: Path) -> Dataset:
+    splits = read_split_json(path, path.parent)
+    return own_dataset(str(path), splits, class_names([example for split in splits for example in split]), path.parent)
+
+
+def _read_pairs(pairs: Iterable[Labelled], pictures: Path) -> Dataset:
+    named = []
+    for number, pair in enumerate(pairs):
+        match pair:
+            case (str() | PathLike() as path, label):
+                named.append((Path(path).absolute(), str(label)))
+            case (Image.Image() as image, label):
+                named.append((store_image(image, pictures), str(label)))
+            case _:
+                raise InputError(
+                    f"images, number {number}: expected a pair of an image file or a Pillow image and its class; got "
+                    f"{type(pair).__name__}. Give a list such as [('a.jpg', 'cat'), ('b.jpg', 'dog')]."
+                )
+    return number_by_name("images", {"train": named})

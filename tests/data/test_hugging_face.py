@@ -1,0 +1,193 @@
+"""Against the real `datasets` package, offline: folders it saved, and a folder in place of the hub."""
+
+import io
+import sys
+
+import pytest
+from PIL import Image
+
+from cocoop.data import Example, open_image, read_dataset
+from cocoop.errors import InputError
+
+datasets = pytest.importorskip("datasets", reason="the extra hf-datasets is not installed")
+
+NAMES = ["zebra", "red fox", "ant"]
+"""Not the order of the alphabet."""
+
+
+def picture(number: int) -> Image.Image:
+    return Image.new("RGB", (6, 4), (40 * number, 200, 7))
+
+
+def jpeg(number: int) -> bytes:
+    file = io.BytesIO()
+    picture(number).save(file, format="JPEG", quality=60)
+    return file.getvalue()
+
+
+def rows(numbers, labels, label=None, image="image"):
+    label = datasets.ClassLabel(names=NAMES) if label is None else label
+    content = {image: [{"bytes": jpeg(n), "path": None} for n in numbers], "label": labels}
+    return datasets.Dataset.from_dict(content, datasets.Features({image: datasets.Image(), "label": label}))
+
+
+@pytest.fixture(autouse=True)
+def quiet(tmp_path, monkeypatch):
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "hub-cache")
+    monkeypatch.setenv("COCOOP_CACHE", str(tmp_path / "cache"))
+    datasets.disable_progress_bars()
+
+
+def test_splits_labels_and_bytes(tmp_path):
+    folder = tmp_path / "saved"
+    parts = {"train": rows([1, 2, 3], [2, 0, 1]), "validation": rows([4], [1]), "test": rows([5, 6], [0, 0])}
+    datasets.DatasetDict(parts).save_to_disk(folder)
+    found = read_dataset(folder)
+    assert found.class_names == NAMES  # the order of the ClassLabel
+    assert found.name == str(folder) and found.template == "a photo of a {}."
+    for split, numbers, labels in (
+        (found.train, [1, 2, 3], [2, 0, 1]),
+        (found.val, [4], [1]),
+        (found.test, [5, 6], [0, 0]),
+    ):
+        assert [(e.label, e.class_name) for e in split] == [(label, NAMES[label]) for label in labels]
+        assert [e.path.read_bytes() for e in split] == [jpeg(number) for number in numbers]
+        assert {e.path.suffix for e in split} == {".jpeg"}
+    files = sorted((tmp_path / "cache").rglob("*.*"))
+    assert len(files) == 6 and all(found.image_root in file.parents for file in files)
+    times = [file.stat().st_mtime_ns for file in files]
+    assert read_dataset(str(folder)) == found
+    assert [file.stat().st_mtime_ns for file in sorted((tmp_path / "cache").rglob("*.*"))] == times
+
+
+def test_files_go_below_the_given_root(tmp_path):
+    rows([1, 2], [0, 1]).save_to_disk(tmp_path / "saved")
+    found = read_dataset(tmp_path / "saved", tmp_path / "root")
+    assert all(tmp_path / "root" in example.path.parents for example in found.train)
+    assert not (tmp_path / "cache").exists()
+
+
+def test_one_dataset_without_splits_is_all_training(tmp_path):
+    rows([1, 2, 3], ["b", "a", "b"], datasets.Value("string"), image="img").save_to_disk(tmp_path / "saved")
+    found = read_dataset(tmp_path / "saved")
+    assert found.class_names == ["a", "b"] and [e.label for e in found.train] == [1, 0, 1]
+    assert found.val == found.test == []
+
+
+def test_images_that_are_files_stay_where_they_are(tmp_path):
+    paths = [tmp_path / f"{number}.png" for number in range(2)]
+    for number, path in enumerate(paths):
+        picture(number).save(path)
+    features = datasets.Features({"image": datasets.Image(), "label": datasets.ClassLabel(names=NAMES)})
+    content = {"image": [str(path) for path in paths], "label": [1, 0]}
+    # With a path only, no bytes, as `load_dataset` leaves image folders.
+    part = datasets.Dataset.from_dict(content, features)
+    from cocoop.data.hugging_face import _read
+
+    found = _read("memory", part, tmp_path / "never")
+    assert found.train == [Example(paths[0], 1, "red fox"), Example(paths[1], 0, "zebra")]
+    assert not (tmp_path / "never").exists()
+
+
+def test_images_without_a_label_are_left_out(tmp_path):
+    parts = {"train": rows([1, 2, 3], [0, -1, 1]), "validation": rows([4], [1]), "test": rows([5], [-1])}
+    datasets.DatasetDict(parts).save_to_disk(tmp_path / "saved")
+    found = read_dataset(tmp_path / "saved")
+    assert [e.path.read_bytes() for e in found.train] == [jpeg(1), jpeg(3)]
+    # A test whose labels are kept secret is none: val takes its place.
+    assert [e.path.read_bytes() for e in found.test] == [jpeg(4)] and found.val == []
+
+
+@pytest.mark.parametrize(("name", "part"), [("all", "train"), ("test", "test"), ("TRAIN", "train")])
+def test_a_single_split(tmp_path, name, part):
+    datasets.DatasetDict({name: rows([1, 2], [0, 1])}).save_to_disk(tmp_path / "saved")
+    assert len(getattr(read_dataset(tmp_path / "saved"), part)) == 2
+
+
+def test_load_dataset_itself(tmp_path):
+    """A folder of parquet files stands in for the hub; it is found by the same call."""
+    (tmp_path / "hub" / "data").mkdir(parents=True)
+    rows([1, 2, 3], [2, 0, 1]).to_parquet(tmp_path / "hub" / "data" / "train-00000.parquet")
+    rows([4], [0]).to_parquet(tmp_path / "hub" / "data" / "test-00000.parquet")
+    found = read_dataset(f"hf:{tmp_path / 'hub'}")
+    assert found.class_names == NAMES and [e.label for e in found.train] == [2, 0, 1]
+    assert found.test[0].path.read_bytes() == jpeg(4)
+    assert open_image(found.test[0].path).size == (6, 4)
+
+
+def test_an_image_folder_by_load_dataset(tmp_path):
+    for name in ("ant", "bee"):
+        (tmp_path / "hub" / "train" / name).mkdir(parents=True)
+        picture(3).save(tmp_path / "hub" / "train" / name / "1.png")
+    found = read_dataset(f"hf:{tmp_path / 'hub'}")
+    assert [(e.path, e.class_name) for e in found.train] == [
+        (tmp_path / "hub" / "train" / name / "1.png", name) for name in ("ant", "bee")
+    ]
+
+
+def test_name_and_config_reach_load_dataset(monkeypatch):
+    calls = []
+    monkeypatch.setattr(datasets, "load_dataset", lambda *arguments: calls.append(arguments) or rows([1, 2], [0, 1]))
+    read_dataset("hf:owner/name")
+    read_dataset("hf:owner/name:small")
+    assert calls == [("owner/name", None), ("owner/name", "small")]
+
+
+@pytest.mark.parametrize("source", ["hf:", "hf::x", "hf:a:b:c"])
+def test_no_name(source):
+    with pytest.raises(InputError, match="expected hf:OWNER/NAME or"):
+        read_dataset(source)
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        ({"image": datasets.Image(), "label": datasets.Value("int64")}, r"got image \(Image\), label \(Value\)"),
+        ({"text": datasets.Value("string"), "label": datasets.ClassLabel(names=NAMES)}, "one image column"),
+        (
+            {n: datasets.Image() for n in ("left", "right")} | {"label": datasets.ClassLabel(names=NAMES)},
+            r"left \(Image\), right \(Image\)",
+        ),
+        (
+            {"img": datasets.Image()} | {n: datasets.ClassLabel(names=NAMES) for n in ("fine", "coarse")},
+            r"fine \(ClassLabel\), coarse \(ClassLabel\).*select_columns.*save_to_disk",
+        ),
+    ],
+)
+def test_columns_that_cannot_be_told_apart(tmp_path, columns, message):
+    values = {"Image": {"bytes": jpeg(1), "path": None}, "ClassLabel": 0, "Value": None}
+    content = {name: [values[type(feature).__name__]] for name, feature in columns.items()}
+    datasets.Dataset.from_dict(content, datasets.Features(columns)).save_to_disk(tmp_path / "saved")
+    with pytest.raises(InputError, match=message) as caught:
+        read_dataset(tmp_path / "saved")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_text_column_beside_a_class_label_is_no_rival(tmp_path):
+    part = rows([1, 2], [0, 1]).add_column("file", ["a", "b"])
+    part.save_to_disk(tmp_path / "saved")
+    assert read_dataset(tmp_path / "saved").class_names == NAMES
+
+
+def test_what_cannot_be_read(tmp_path, monkeypatch):
+    with pytest.raises(InputError, match=r"expected a data set of the Hugging Face hub; got \w+Error: ") as caught:
+        read_dataset(f"hf:{tmp_path / 'nothing'}")
+    assert "\n" not in str(caught.value)
+    datasets.DatasetDict({"a": rows([1], [0]), "b": rows([1], [0])}).save_to_disk(tmp_path / "splits")
+    with pytest.raises(InputError, match="expected splits train, val or test; got a, b"):
+        read_dataset(tmp_path / "splits")
+    broken = rows([1, 2], [0, 1])
+    content = {"image": [{"bytes": b"no image", "path": None}], "label": [0]}
+    datasets.Dataset.from_dict(content, broken.features).save_to_disk(tmp_path / "broken")
+    with pytest.raises(InputError, match=r"broken, train, row 0: expected an image that Pillow can decode"):
+        read_dataset(tmp_path / "broken")
+    content = {"image": [None], "label": [0]}
+    datasets.Dataset.from_dict(content, broken.features).save_to_disk(tmp_path / "none")
+    with pytest.raises(InputError, match="row 0: expected an image; got none"):
+        read_dataset(tmp_path / "none")
+    (tmp_path / "broken" / "state.json").write_text("{}")
+    with pytest.raises(InputError, match="as save_to_disk wrote it; got "):
+        read_dataset(tmp_path / "broken")
+    monkeypatch.setitem(sys.modules, "datasets", None)
+    with pytest.raises(InputError, match=r'Install it: pip install "cocoop\[hf-datasets\]"'):
+        read_dataset("hf:owner/name")
