@@ -58,7 +58,7 @@ def write_miniature(name: str, root: str | PathLike[str], images: int = 12, spli
         raise InputError(f"images: expected {MIN_IMAGES} or more per class, to train, validate and test; got {images}.")
     row = PAPER_DATASETS[name]
     target = Path(root) / row.folder
-    if target.exists():
+    if os.path.lexists(target):
         raise InputError(f"{target}: expected no such folder, because data are never overwritten. Give another root.")
     miniature = _MAKERS[name](images)
     contents = dict(miniature.files)
