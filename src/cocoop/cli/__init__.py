@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import typer
 
-from cocoop.cli import demo, evaluate, predict, train
+from cocoop.cli import datasets, demo, evaluate, predict, report, train
 from cocoop.errors import CocoopError, InputError
 
 app = typer.Typer(
@@ -25,16 +25,31 @@ app = typer.Typer(
 )
 
 
-def _add(name: str, command: Callable[..., None], short_help: str) -> None:
+datasets_app = typer.Typer(
+    help="What data sets there are, what is missing of one on this disk, and miniatures to try.",
+    epilog="Start with: cocoop datasets list",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    context_settings={"max_content_width": 100},
+)
+
+
+def _add(to: typer.Typer, name: str, command: Callable[..., None], short_help: str) -> None:
     # A line of a lone \b keeps the examples' lines as they are; unlike in a docstring, here it is easy to read.
     text = (inspect.getdoc(command) or "").replace("\n\nExample", "\n\n\b\nExample")
-    app.command(name, help=text, short_help=short_help)(command)
+    to.command(name, help=text, short_help=short_help)(command)
 
 
-_add("demo", demo.demo, "Compare the three methods on real images; about a minute.")
-_add("train", train.train, "Learn a prompt from a folder of images.")
-_add("evaluate", evaluate.evaluate, "Score a learned prompt on labelled images.")
-_add("predict", predict.predict, "Classify image files.")
+_add(app, "demo", demo.demo, "Compare the three methods on real images; about a minute.")
+_add(app, "train", train.train, "Learn a prompt from a folder of images.")
+_add(app, "evaluate", evaluate.evaluate, "Score a learned prompt on labelled images.")
+_add(app, "predict", predict.predict, "Classify image files.")
+_add(app, "report", report.report, "Tables and pictures of runs, beside the published figures.")
+app.add_typer(datasets_app, name="datasets", short_help="Data sets by name: list, show, check, sample.")
+_add(datasets_app, "list", datasets.list_datasets, "All data sets that have a name, in one table.")
+_add(datasets_app, "show", datasets.show, "What one is, where to get it, how it has to lie on the disk.")
+_add(datasets_app, "check", datasets.check, "What is missing or miscounted on this disk.")
+_add(datasets_app, "sample", datasets.sample, "Write a miniature of one in its exact layout.")
 
 
 def main() -> None:

@@ -1,0 +1,199 @@
+"""`cocoop datasets`: what there is, how it lies on a disk, what is missing there, and miniatures to try."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cocoop.cli.common import AsJson, note, print_json
+
+if TYPE_CHECKING:
+    from cocoop.data import Finding
+
+Root = Annotated[Path, typer.Option(help="The data root: the folder that holds the data sets' folders.")]
+OneOrAll = Annotated[str, typer.Argument(metavar="NAME|all", help="One of the papers' fifteen data sets, or all.")]
+
+
+def list_datasets(as_json: AsJson = False) -> None:
+    """List all data sets that have a name: the papers' fifteen, and those that need no download.
+
+    A name goes wherever a command takes a data set. Your own images need none: give their folder.
+
+    Examples:
+      cocoop datasets list
+      cocoop datasets list --json
+    """
+    from cocoop.data import OFFLINE, OFFLINE_VARIANTS, PAPER_DATASETS
+    from cocoop.reports import text_table
+
+    rows = [_facts(name) for name in (*PAPER_DATASETS, *OFFLINE, *OFFLINE_VARIANTS)]
+    if as_json:
+        print_json(rows)
+        return
+    columns = ("name", "title", "classes", "train", "val", "test", "template")
+    print(text_table(columns, [[_cell(row[column]) for column in columns] for row in rows]))
+    note(f"no download needed: {', '.join(OFFLINE)}, and what is called after them")
+
+
+def show(
+    name: Annotated[str, typer.Argument(help="A name of `cocoop datasets list`.")],
+    as_json: AsJson = False,
+) -> None:
+    """Show what a data set is, where to get it, how it has to lie on the disk, and how its classes get their names.
+
+    Examples:
+      cocoop datasets show oxford_pets
+      cocoop datasets show shapes_sketch
+    """
+    from cocoop.data import GUIDES, OFFLINE, OFFLINE_VARIANTS, PAPER_DATASETS, layout_tree
+    from cocoop.errors import expect_choice
+    from cocoop.reports import text_table
+
+    expect_choice("data set", name, (*PAPER_DATASETS, *OFFLINE, *OFFLINE_VARIANTS))
+    facts = _facts(name)
+    if as_json:
+        print_json(facts)
+        return
+    print(f"{facts['title']} ({name}): {facts['about']}\n")
+    if name in GUIDES:
+        print(f"Where to get it: {facts['homepage']}")
+        if PAPER_DATASETS[name].split_file:
+            print("Its split file: linked from DATASETS.md of https://github.com/KaiyangZhou/CoOp")
+        print(f"\nBelow the data root:\n\n{layout_tree(name)}\n\nClass names: {GUIDES[name].naming}")
+    else:
+        print("Nothing to get: it is written on first use, below the data root or else a cache folder.")
+    print(f"Prompt: {facts['template']}\n")
+    keys = ("classes", "base_classes", "new_classes", "train", "val", "test")
+    labels = ("classes", "base classes", "new classes", "train images", "val images", "test images")
+    print(text_table(["", "number"], [[label, _cell(facts[key])] for label, key in zip(labels, keys, strict=True)]))
+
+
+def check(name: OneOrAll, root: Root, as_json: AsJson = False) -> None:
+    """Tell what of a data set is missing or miscounted on this disk.
+
+    Looks for folders, annotation files, the numbers of classes and images, and every image that the split lists; opens
+    no image. Exit code 0 if nothing is wrong, else 1.
+
+    Examples:
+      cocoop datasets check oxford_pets --root data
+      cocoop datasets check all --root data
+    """
+    from cocoop.data import check_dataset
+    from cocoop.errors import InputError
+    from cocoop.progress import progress
+
+    names = _names(name)
+    if not os.path.isdir(root):
+        raise InputError(f"--root: expected the data root; there is no folder {root}. Check the path.")
+    findings = {name: check_dataset(name, root) for name in progress(names, "checking")}
+    if as_json:
+        print_json([{"name": name, **_finding(one, root)} for name, found in findings.items() for one in found])
+    else:
+        _print_findings(findings, root)
+    if any(not one.note for found in findings.values() for one in found):
+        note("`cocoop datasets show NAME` tells how a data set has to lie on the disk")
+        raise typer.Exit(1)
+
+
+def sample(
+    name: OneOrAll,
+    root: Root,
+    images: Annotated[int, typer.Option(help="Images per class, 4 or more, for train, val and test together.")] = 12,
+    split_file: Annotated[
+        bool, typer.Option("--split-file", help="Write the split file, too, where it has one.")
+    ] = False,
+) -> None:
+    """Write a miniature of a data set in its exact layout, with drawings for images, to try commands without the data.
+
+    4 to 12 of its classes, one shape in one colour for each. Nothing is overwritten. Figures on it mean nothing.
+
+    Examples:
+      cocoop datasets sample oxford_pets --root miniatures
+      cocoop datasets sample all --root miniatures --split-file
+    """
+    from cocoop.data import PAPER_DATASETS, write_miniature
+    from cocoop.errors import InputError
+
+    names = _names(name)
+    there = [one for one in names if os.path.lexists(root / PAPER_DATASETS[one].folder)]
+    if there:
+        raise InputError(
+            f"--root: expected a folder without {', '.join(PAPER_DATASETS[one].folder for one in there)}, because data "
+            f"are never overwritten; got {root}. Give another."
+        )
+    for one in names:
+        print(write_miniature(one, root, images, split_file))
+    note(f"try: {_trial(names[0], root)}")
+
+
+def _names(name: str) -> list[str]:
+    from cocoop.data import PAPER_DATASETS
+    from cocoop.errors import expect_choice
+
+    expect_choice("data set", name, (*PAPER_DATASETS, "all"))
+    return list(PAPER_DATASETS) if name == "all" else [name]
+
+
+def _facts(name: str) -> dict[str, Any]:
+    """What `list` and `show` say; sizes are None where a data set has no such split."""
+    from cocoop.data import GUIDES, OFFLINE_ABOUT, PAPER_DATASETS, list_offline_dataset
+
+    if name in PAPER_DATASETS:
+        row = PAPER_DATASETS[name]
+        title, about, homepage = row.title, GUIDES[name].about, row.homepage
+        classes, template, sizes = row.classes, row.template, row.sizes._asdict()
+    else:
+        dataset = list_offline_dataset(name, Path())
+        family, _, shift = name.partition("_")
+        title, homepage = f"{family.capitalize()}{shift and f', {shift}'}", None
+        about = f"The test of {family}, shifted: {shift}." if shift else OFFLINE_ABOUT[name]
+        classes, template = len(dataset.class_names), dataset.template
+        sizes = {part: len(getattr(dataset, part)) for part in ("train", "val", "test")}
+    return {
+        "name": name,
+        "title": title,
+        "about": about,
+        "homepage": homepage,
+        "classes": classes,
+        "base_classes": (classes + 1) // 2,
+        "new_classes": classes // 2,
+        **{part: size or None for part, size in sizes.items()},
+        "template": template,
+    }
+
+
+def _cell(value: str | int | None) -> str:
+    return "-" if value is None else f"{value:,}" if isinstance(value, int) else value
+
+
+def _finding(finding: Finding, root: Path) -> dict[str, Any]:
+    return {**finding._asdict(), "where": finding.where.relative_to(root).as_posix()}
+
+
+def _print_findings(findings: dict[str, list[Finding]], root: Path) -> None:
+    from cocoop.reports import text_table
+
+    columns = ("what", "where", "expected", "found")
+    rows = [
+        [name, *(str(_finding(one, root)[column]) for column in columns), "note" if one.note else "wrong"]
+        for name, found in findings.items()
+        for one in found
+    ]
+    if rows:
+        print(text_table(["data set", *columns, "kind"], rows))
+    whole = [name for name, found in findings.items() if all(one.note for one in found)]
+    print(f"nothing missing or miscounted: {', '.join(whole) or 'none'}")
+
+
+def _trial(name: str, root: Path) -> str:
+    """A command that runs on the miniature."""
+    from cocoop.data import IMAGENET_VARIANTS
+
+    if name in IMAGENET_VARIANTS:
+        options = f"domain-generalization --datasets imagenet --targets {name}"
+    else:
+        options = f"base-to-new --datasets {name}"
+    return f"cocoop benchmark {options} --data-root {root} --clip tiny --shots 2 --seeds 1 --epochs 1 --out trial"
