@@ -33,15 +33,6 @@ def miniatures(tmp_path_factory) -> Path:
     return root
 
 
-def test_the_guides_cover_the_fifteen():
-    assert list(GUIDES) == list(PAPER_DATASETS)
-    for name, guide in GUIDES.items():
-        row = PAPER_DATASETS[name]
-        # The images' folder of the table is one of the parts, or holds some of them.
-        assert any(part.path.startswith(f"{row.images}/".lstrip("/")) for part in guide.parts)
-        assert row.split_file or not any(part.raw for part in guide.parts)
-
-
 @pytest.mark.parametrize("name", PAPER_DATASETS)
 def test_a_miniature_has_everything_but_the_numbers(name, miniatures):
     """Every part of the guide is found where the miniature, written from the facts, has put it."""
