@@ -4,11 +4,10 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Iterator
 from contextlib import suppress
 from os import PathLike
+from os.path import isfile
 from pathlib import Path
-from typing import NamedTuple
 from uuid import uuid4
 
 from PIL import Image
@@ -30,21 +29,12 @@ SHIFTS = ("sketch", "noise", "blur", "inverted", "texture")
 OFFLINE_VARIANTS = tuple(f"{name}_{shift}" for name in ("pictographs", "shapes") for shift in SHIFTS)
 """Test splits of the drawn ones, shifted: "pictographs_sketch" and so on."""
 
-_PER_CLASS = {"train": 20, "val": 4, "test": 10}  # pictures of each class of a drawn data set
+PICTURES_PER_CLASS = {"train": 20, "val": 4, "test": 10}
+"""Split -> pictures of each class of a drawn data set."""
+
 _VERSION = 1  # of the pictures: to be raised when any of them changes, so that old ones are drawn anew
 _MARKER = "cocoop.json"
 _ABANDONED = 3600.0  # seconds after which a half-written folder belongs to no running process
-
-
-class _File(NamedTuple):
-    split: str
-    class_name: str
-    number: int
-
-    @property
-    def path(self) -> Path:
-        """Relative to the data set's folder."""
-        return Path(self.split, self.class_name.replace(" ", "_"), f"{self.number:03d}.png")
 
 
 def read_offline_dataset(name: str, root: str | PathLike[str]) -> Dataset:
@@ -61,19 +51,28 @@ def read_offline_dataset(name: str, root: str | PathLike[str]) -> Dataset:
         RunError: the disk refuses.
     """
     expect_choice("data set", name, (*OFFLINE, *OFFLINE_VARIANTS))
-    folder, names, files = Path(root) / name, _class_names(name), list(_files(name))
-    marker = {"data set": name, "version": _VERSION, "classes": names, "images": len(files)}
-    if not _is_whole(folder, marker, files):
+    dataset = list_offline_dataset(name, Path(root) / name)
+    if not _is_whole(dataset):
         try:
-            _make(folder, marker, files)
+            _make(dataset)
         except OSError as error:
-            raise RunError(f"{folder}: expected to write {len(files):,} small images; got {error}.") from error
+            raise RunError(f"{dataset.image_root}: expected to write small images there; got {error}.") from error
+    return dataset
+
+
+def list_offline_dataset(name: str, folder: Path) -> Dataset:
+    """The data set `name` as it is when all its files are in `folder`. Nothing is drawn or looked for."""
+    names = _class_names(name)
     labels = {class_name: label for label, class_name in enumerate(names)}
     train, val, test = (
-        [Example(folder / f.path, labels[f.class_name], f.class_name) for f in files if f.split == split]
-        for split in _PER_CLASS
+        [Example(_file(folder, split, class_name, i), labels[class_name], class_name) for class_name, i in members]
+        for split, members in _members(name).items()
     )
     return Dataset(name, train, val, test, names, template="a photo of a {}.", image_root=folder)
+
+
+def _file(folder: Path, split: str, class_name: str, number: int) -> Path:
+    return Path(f"{folder}/{split}/{class_name.replace(' ', '_')}/{number:03d}.png")  # `/` of Path is slow
 
 
 def _class_names(name: str) -> list[str]:
@@ -84,65 +83,76 @@ def _class_names(name: str) -> list[str]:
     return list(benchmark.names(name.partition("_")[0]))
 
 
-def _files(name: str) -> Iterator[_File]:
-    """All files of a data set, in the order of its examples."""
+def _members(name: str) -> dict[str, list[tuple[str, int]]]:
+    """Split -> (class name, number within the class) of its images, in their order."""
     if name == "digits":
-        for split, positions in digit_split().items():
-            yield from (_File(split, class_name, number) for class_name, number in positions)
-        return
-    splits = ("test",) if name in OFFLINE_VARIANTS else tuple(_PER_CLASS)
-    for split in splits:
-        for class_name in _class_names(name):
-            yield from (_File(split, class_name, number) for number in range(_PER_CLASS[split]))
+        return digit_split()
+    return {
+        split: [(class_name, number) for class_name in _class_names(name) for number in range(count)]
+        for split, count in PICTURES_PER_CLASS.items()
+    } | ({"train": [], "val": []} if name in OFFLINE_VARIANTS else {})
 
 
-def _image(name: str, file: _File) -> Image.Image:
+def _image(name: str, split: str, class_name: str, number: int) -> Image.Image:
     if name == "digits":
-        return digit_images()[file.class_name][file.number]
+        return digit_images()[class_name][number]
     from cocoop.data.pictures import benchmark
 
     family, _, shift = name.partition("_")
     if shift:
-        return Image.fromarray(benchmark.shifted(family, shift, file.class_name, file.number))
-    return Image.fromarray(benchmark.picture(family, file.split, file.class_name, file.number).pixels)
+        return Image.fromarray(benchmark.shifted(family, shift, class_name, number))
+    return Image.fromarray(benchmark.picture(family, split, class_name, number).pixels)
 
 
-def _is_whole(folder: Path, marker: dict[str, object], files: list[_File]) -> bool:
-    """Whether this version made the folder and all its files are still there."""
-    if not folder.exists():
-        return False
+def _marker(dataset: Dataset) -> dict[str, object]:
+    """What the file that is written last says."""
+    images = [len(split) for split in (dataset.train, dataset.val, dataset.test)]
+    return {"data set": dataset.name, "version": _VERSION, "classes": dataset.class_names, "images": images}
+
+
+def _is_whole(dataset: Dataset) -> bool:
+    """Whether this version made the data set's folder and all files are still there."""
+    marker = dataset.image_root / _MARKER
     try:
-        found = json.loads((folder / _MARKER).read_text(encoding="utf-8"))
+        found = json.loads(marker.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        if not dataset.image_root.exists():
+            return False
+        found = None
     except (OSError, ValueError):
         found = None
-    if not isinstance(found, dict) or found.get("data set") != marker["data set"]:
+    if not isinstance(found, dict) or found.get("data set") != dataset.name:
         raise InputError(
-            f"{folder}: expected the data set {marker['data set']} as cocoop wrote it, or nothing; got something "
+            f"{dataset.image_root}: expected the data set {dataset.name} as cocoop wrote it, or nothing; got something "
             "else. Move it away, or choose another data root."
         )
-    return found == marker and all((folder / file.path).is_file() for file in files)
+    examples = (*dataset.train, *dataset.val, *dataset.test)
+    return found == _marker(dataset) and all(isfile(example.path) for example in examples)
 
 
-def _make(folder: Path, marker: dict[str, object], files: list[_File]) -> None:
-    """Draws all files beside `folder`, then gives them its name."""
+def _make(dataset: Dataset) -> None:
+    """Writes all files into a folder beside the data set's, then gives it the data set's name."""
+    folder = dataset.image_root
     folder.parent.mkdir(parents=True, exist_ok=True)
     _clear_abandoned(folder)
     made = folder.with_name(f".{folder.name}.{uuid4().hex}.tmp")
     try:
-        for parent in {file.path.parent for file in files}:
-            (made / parent).mkdir(parents=True)
-        for file in progress(files, f"writing {folder.name}"):
-            _image(folder.name, file).save(made / file.path)
-        (made / _MARKER).write_text(json.dumps(marker), encoding="utf-8")
-        _put_in_place(made, folder, marker, files)
+        made.mkdir()
+        for example in progress([*dataset.train, *dataset.val, *dataset.test], f"writing {dataset.name}"):
+            relative = example.path.relative_to(folder)
+            (made / relative).parent.mkdir(parents=True, exist_ok=True)
+            split, number = relative.parts[0], int(relative.stem)
+            _image(dataset.name, split, example.class_name, number).save(made / relative)
+        (made / _MARKER).write_text(json.dumps(_marker(dataset)), encoding="utf-8")
+        _put_in_place(made, dataset)
     finally:
         shutil.rmtree(made, ignore_errors=True)
 
 
-def _put_in_place(made: Path, folder: Path, marker: dict[str, object], files: list[_File]) -> None:
-    """Renames `made` to `folder`, unless another process was faster; what an older version left there goes."""
-    old = made.with_suffix(".old")
-    while not _is_whole(folder, marker, files):
+def _put_in_place(made: Path, dataset: Dataset) -> None:
+    """Renames `made` to the data set's folder, unless another process was faster; an older version's folder goes."""
+    folder, old = dataset.image_root, made.with_suffix(".old")
+    while not _is_whole(dataset):
         with suppress(FileNotFoundError):  # nothing there, or another process has just taken it away
             os.rename(folder, old)
             shutil.rmtree(old)
