@@ -3,13 +3,18 @@
 So what the readers make of the miniatures is written down here once more, literally.
 """
 
+import json
 import os
 from collections import Counter
 from itertools import chain
 from pathlib import Path
 
+import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
+from sklearn.linear_model import LogisticRegression
 
 from cocoop.data import (
     IMAGENET_VARIANTS,
@@ -21,6 +26,7 @@ from cocoop.data import (
     write_miniature,
 )
 from cocoop.data.miniature import write
+from cocoop.data.miniature.layout import split_json
 from cocoop.errors import InputError, RunError
 
 IMAGENET = (
@@ -201,6 +207,18 @@ def test_pictures_are_small_jpeg_files_that_all_differ(raw_root):
             assert (image.format, image.size, image.mode) == ("JPEG", (40, 32), "RGB")
 
 
+@pytest.mark.parametrize("name", ["imagenet", "eurosat", "dtd"])
+def test_a_model_can_tell_the_classes_apart(name, raw_root):
+    """A linear one on 10 x 8 pixels; by chance it would be right for 1 in 6 to 12."""
+
+    def pixels(examples):
+        return [np.ravel(Image.open(e.path).resize((10, 8))) / 255 for e in examples], [e.label for e in examples]
+
+    dataset = read_paper_dataset(name, raw_root)
+    model = LogisticRegression(max_iter=500).fit(*pixels(dataset.train))
+    assert model.score(*pixels(dataset.test)) > 0.7
+
+
 @pytest.mark.parametrize("name", PAPER_DATASETS)
 def test_the_same_arguments_write_the_same_bytes(name, raw_root, tmp_path):
     assert write_miniature(name, tmp_path) == tmp_path / PAPER_DATASETS[name].folder
@@ -218,6 +236,20 @@ def test_other_numbers_of_images(name, images, kind, tmp_path):
     assert found == {label: images for label in range(len(dataset.class_names))}
     train, _ = sample_few_shot(dataset.train, dataset.val, shots=2, seed=1)
     assert len(train) == 2 * len(dataset.class_names)
+
+
+@pytest.mark.parametrize("name", WITH_SPLIT_FILE)
+@given(images=st.integers(4, 60))
+@settings(max_examples=20, deadline=None)
+def test_the_split_file_parts_all_images_for_any_number_of_them(name, images):
+    classes = write.MAKERS[name](images).classes
+    split = json.loads(split_json(classes))
+    entries = [tuple(entry) for part in ("train", "val", "test") for entry in split[part]]
+    known = {(path, label, one.name) for label, one in enumerate(classes) for path in one.learn + one.test}
+    assert len(entries) == len({path for path, _, _ in entries}) == images * len(classes)
+    assert set(entries) == known
+    for part in split.values():
+        assert {label for _, label, _ in part} == set(range(len(classes)))
 
 
 @pytest.mark.parametrize("name", PAPER_DATASETS)

@@ -16,7 +16,7 @@ from cocoop.errors import InputError, RunError, expect_choice
 MIN_IMAGES = 4
 """Fewer cannot give one image each for train, val and test."""
 
-_MAKERS: dict[str, Callable[[int], Miniature]] = {
+MAKERS: dict[str, Callable[[int], Miniature]] = {
     "imagenet": imagenet.imagenet,
     "caltech101": folders.caltech101,
     "oxford_pets": annotated.oxford_pets,
@@ -33,6 +33,7 @@ _MAKERS: dict[str, Callable[[int], Miniature]] = {
     "imagenet_a": imagenet.imagenet_a,
     "imagenet_r": imagenet.imagenet_r,
 }
+"""Name -> what makes its miniature, in memory, from the number of images per class."""
 
 
 def write_miniature(name: str, root: str | PathLike[str], images: int = 12, split_file: bool = False) -> Path:
@@ -60,7 +61,7 @@ def write_miniature(name: str, root: str | PathLike[str], images: int = 12, spli
     target = Path(root) / row.folder
     if os.path.lexists(target):
         raise InputError(f"{target}: expected no such folder, because data are never overwritten. Give another root.")
-    miniature = _MAKERS[name](images)
+    miniature = MAKERS[name](images)
     contents = dict(miniature.files)
     if split_file and row.split_file:
         contents[row.split_file] = split_json(miniature.classes)
