@@ -159,7 +159,7 @@ def test_shots_are_picked_per_class_and_none_takes_all(tiny):
 def test_what_has_nothing_to_learn_picks_no_images(tiny, photos):
     paths = sorted(photos.rglob("*.png"))
     classifier = make(tiny, method="zero-shot").fit(paths, [path.parent.name for path in paths])
-    assert classifier.picked_ == [] and classifier.history_ == []
+    assert classifier.picked_ == [] and classifier.history_ == [] and classifier.as_run().record["shots"] == 0
     assert not any(classifier.was_trained_on(path) for path in paths)
 
 
@@ -242,7 +242,7 @@ def test_it_knows_its_training_images_by_content(tiny, photos, tmp_path):
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_saved_and_loaded_is_the_same(tiny, tmp_path, variant):
     classifier = make(tiny, **VARIANTS[variant]).fit(IMAGES, LABELS)
-    folder = classifier.save(tmp_path / "run", {"accuracy": 12.5})
+    folder = classifier.save(tmp_path / "run")
     again = PromptClassifier.load(folder, tiny)
     assert np.array_equal(again.predict_proba(IMAGES), classifier.predict_proba(IMAGES))
     assert again.history_ == classifier.history_ and again.picked_ == classifier.picked_
@@ -256,7 +256,8 @@ def test_saved_and_loaded_is_the_same(tiny, tmp_path, variant):
 def test_what_a_run_folder_holds(tiny, photos, tmp_path):
     paths = sorted(photos.rglob("*.png"))
     classifier = make(tiny, seed=np.int64(7)).fit(paths, [path.parent.name for path in paths])
-    folder = classifier.save(tmp_path / "run", {"held_out_images": 9, "accuracy": 2 / 3})
+    metrics = classifier.evaluate(IMAGES, LABELS)
+    folder = classifier.save(tmp_path / "run", metrics)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["run"]
     files = sorted(path.name for path in folder.iterdir())
     assert files == ["README.md", "config.json", "metrics.jsonl", "prompt.safetensors", "record.json"]
@@ -275,14 +276,16 @@ def test_what_a_run_folder_holds(tiny, photos, tmp_path):
     assert all(torch.equal(tensor, learned(classifier)[name]) for name, tensor in tensors.items())
     assert sum(len(content) for content in listing(folder).values()) < 60_000
     record = json.loads((folder / "record.json").read_text())
-    assert record["results"] == {"held_out_images": 9, "accuracy": 2 / 3}
+    assert record["results"] == {"test": metrics.as_dict()} and record["protocol"] == "own-images"
+    assert record["shots"] == 3
     assert (record["seed"], record["classes"], record["training_images"]) == (7, 3, 9)
     assert record["trainable_parameters"] == sum(tensor.numel() for tensor in tensors.values())
     assert record["seconds"] > 0 and record["peak_memory_mb"] > 0
     assert len(set(record["trained_on"])) == 9
     assert len((folder / "metrics.jsonl").read_text().splitlines()) == 2
     card = (folder / "README.md").read_text()
-    assert "one, seven, three" in card and "| accuracy | 0.67 |" in card and "| held-out images | 9 |" in card
+    assert "one, seven, three" in card and "| test: images | 18 |" in card
+    assert f"| test: accuracy | {metrics.accuracy:.2f} |" in card
     config = json.loads((folder / "config.json").read_text())
     assert config["parameters"]["clip"] == "tiny"
     assert not {"device", "dtype"} & set(config["parameters"])  # a matter of the machine that loads it
@@ -396,6 +399,28 @@ def test_images_and_labels_that_cannot_work(tiny, images, labels, message):
     with pytest.raises(InputError, match=message) as caught:
         make(tiny).fit(images, labels)
     assert "\n" not in str(caught.value)
+
+
+def test_evaluation_by_numbers_into_a_class_list(fitted, tiny):
+    expected = fitted.evaluate(IMAGES, LABELS)
+    for names in (CLASSES, ["three", "four", "one", "seven"]):
+        assert fitted.evaluate(IMAGES, [names.index(label) for label in LABELS], names) == expected
+    with pytest.raises(InputError, match=r"\(one, seven, three\); got four"):
+        fitted.evaluate(OTHERS, [1, 1, 1], ["one", "four"])
+
+
+def test_two_classes_of_one_name(tiny):
+    """As ImageNet has them: told apart by number, not by name."""
+    names = ["one", "seven", "seven", "three"]
+    classifier = make(tiny, method="zero-shot").fit(IMAGES, [names.index(label) for label in LABELS], names)
+    assert classifier.evaluate(IMAGES[6:12], [2] * 6, names).correct == 0  # of equal ones the first is predicted
+    assert classifier.evaluate(IMAGES[6:12], [1] * 6, names).correct > 0
+    with pytest.raises(InputError, match="got seven, which two classes of this model have"):
+        classifier.evaluate(IMAGES, LABELS)
+    assert classifier.evaluate(IMAGES[:6], LABELS[:6]).n == 6
+    with pytest.raises(InputError, match="'seven' and 'seven'"):
+        make(tiny, method="zero-shot").fit(IMAGES, LABELS).set_classes(names)
+    assert classifier.set_classes(names, allow_equal=True).classes_.tolist() == names
 
 
 def test_questions_that_a_fitted_one_cannot_answer(fitted):

@@ -7,9 +7,9 @@ import pytest
 import torch
 from own_photos import write_photos
 
-from cocoop import CLIP, CoCoOp, InputError, PromptClassifier, ZeroShot
-from cocoop.data import Example, few_shot_indices, open_image, read_folder
-from cocoop.protocols import BaseToNew, fit_and_score, not_trained_on
+from cocoop import CLIP, InputError, PromptClassifier
+from cocoop.data import Example, open_image
+from cocoop.protocols import BaseToNew
 
 NAMES = ["seven", "four", "three", "one"]
 """In the order of the labels: not the order of the alphabet, which a folder's would be."""
@@ -105,48 +105,4 @@ def test_base_to_new_refuses_before_any_training(tiny, halves, parameters, messa
     classifier = make(tiny, "coop").set_params(**parameters)
     with pytest.raises(InputError, match=message):
         BaseToNew(tiny, *halves).run(classifier, 2)
-    assert not hasattr(classifier, "model_")
-
-
-def test_fit_and_score_by_hand(tiny, examples):
-    # The labels' order is not the alphabet's, which is the classifier's own.
-    classifier = make(tiny, shots=3)
-    found = fit_and_score(classifier, examples)
-    held_out = [example for number, example in enumerate(examples) if number not in classifier.picked_]
-    assert len(held_out) == found["held_out_images"] == 4 * (8 - 3)
-    names = sorted(NAMES)
-    assert isinstance(classifier.model_, CoCoOp) and classifier.model_.class_names == names
-    assert found["accuracy"] == one_by_one(classifier.model_, held_out, names)
-    assert found["zero_shot_accuracy"] == one_by_one(ZeroShot(tiny, names), held_out, names)
-    for name in names:
-        of_class = [example for example in held_out if example.class_name == name]
-        assert found["per_class_accuracy"][name] == one_by_one(classifier.model_, of_class, names)
-
-
-def test_copies_of_training_images_are_not_held_out(tiny, tmp_path):
-    root = write_photos(tmp_path, 3)
-    for number in range(3):
-        (root / "one" / f"copy-{number}.png").write_bytes((root / "one" / f"{number}.png").read_bytes())
-    examples = read_folder(root)
-    classifier = make(tiny, "zero-shot", shots=2)
-    found = fit_and_score(classifier, examples)
-    picked = {examples[index].path.read_bytes() for index in classifier.picked_}
-    expected = [example for example in examples if example.path.read_bytes() not in picked]
-    assert not_trained_on(classifier, examples) == expected
-    assert found["held_out_images"] == len(expected)
-
-
-def test_nothing_held_out(tiny, examples):
-    assert fit_and_score(make(tiny, "coop", shots=8, epochs=1), examples) == {"held_out_images": 0}
-
-
-def test_a_damaged_image_is_found_before_training_even_if_only_held_out(tiny, tmp_path):
-    root = write_photos(tmp_path, 3)
-    examples = read_folder(root)
-    classifier = make(tiny, shots=1)
-    picked = few_shot_indices([example.label for example in examples], 1, classifier.seed)
-    for number in set(range(len(examples))) - set(picked):
-        examples[number].path.write_bytes(b"no image")
-    with pytest.raises(InputError, match=r"all 9 to decode; 6 do not: .*one/"):
-        fit_and_score(classifier, examples)
     assert not hasattr(classifier, "model_")

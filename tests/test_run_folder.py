@@ -124,7 +124,9 @@ def test_a_later_format_is_refused(folder):
         read_run(folder)
 
 
-def test_the_model_card_shortens_long_class_lists():
+def test_the_model_card_shows_every_test_and_shortens_long_class_lists():
+    rates = ("accuracy", "macro_f1", "mean_per_class_accuracy", "expected_calibration_error")
+    figures = {"n": 3, "correct": 2, "per_class_accuracy": {"c0": 1.0}, "mistakes": []} | dict.fromkeys(rates, 200 / 3)
     record = {
         "method": "coop",
         "clip": "tiny",
@@ -132,9 +134,20 @@ def test_the_model_card_shortens_long_class_lists():
         "training_images": 1600,
         "trainable_parameters": 2048,
         "seconds": 3.14159,
-        "results": {"macro_f1": 61.2345, "held_out_images": 12345, "per_class_accuracy": {"c0": 1.0}},
+        "results": {"base": figures | {"macro_f1": 61.2345, "n": 12345}, "new": figures},
+        "zero_shot": {"new": {"accuracy": 7.125}},
     }
     card = model_card({"class_names": [f"c{k}" for k in range(100)]}, record)
     assert "into 100 classes (c0, c1, " in card and "c19, ...)" in card and "c20" not in card
-    for row in ("| training images | 1,600 |", "| macro-F1 | 61.23 |", "| held-out images | 12,345 |", "| seed | 0 |"):
-        assert row in card.splitlines()
+    rows = (
+        "| training images | 1,600 |",
+        "| seed | 0 |",
+        "| base: images | 12,345 |",
+        "| base: macro-F1 | 61.23 |",
+        "| base: accuracy | 66.67 |",
+        "| new: images | 3 |",
+        "| new: expected calibration error | 66.67 |",
+        "| new: accuracy of zero-shot | 7.12 |",
+    )
+    assert set(rows) <= set(card.splitlines()) and "mistakes" not in card
+    assert "base: accuracy of zero-shot" not in card

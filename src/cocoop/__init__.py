@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from cocoop.classifier import PromptClassifier
     from cocoop.clip import CLIP
-    from cocoop.data import Example, base_to_new, sample_few_shot
+    from cocoop.data import Dataset, Example, base_to_new, read_dataset, sample_few_shot
     from cocoop.errors import CocoopError, InputError, RunError
     from cocoop.methods import METHODS, CoCoOp, CoOp, ZeroShot
 
@@ -21,6 +21,7 @@ _HOME = {
     "CoCoOp": "cocoop.methods",
     "CoOp": "cocoop.methods",
     "CocoopError": "cocoop.errors",
+    "Dataset": "cocoop.data",
     "Example": "cocoop.data",
     "InputError": "cocoop.errors",
     "METHODS": "cocoop.methods",
@@ -28,6 +29,7 @@ _HOME = {
     "RunError": "cocoop.errors",
     "ZeroShot": "cocoop.methods",
     "base_to_new": "cocoop.data",
+    "read_dataset": "cocoop.data",
     "sample_few_shot": "cocoop.data",
 }
 
@@ -37,12 +39,14 @@ __all__ = [
     "CoCoOp",
     "CoOp",
     "CocoopError",
+    "Dataset",
     "Example",
     "InputError",
     "PromptClassifier",
     "RunError",
     "ZeroShot",
     "base_to_new",
+    "read_dataset",
     "sample_few_shot",
 ]
 

@@ -89,6 +89,34 @@ def number_classes(labels: Sequence[Any], class_names: Sequence[str] | None) -> 
     return np.asarray(class_names), [int(label) for label in labels]
 
 
+def number_labels(classes: NDArray[Any], labels: Sequence[Any]) -> list[int]:
+    """Each label's number among the classes [K] of a fitted classifier.
+
+    Raises:
+        InputError: a label that is none of them, or the name of two.
+    """
+    names = classes.tolist()
+    numbers = {name: number for number, name in enumerate(names)}
+    unknown = sorted({str(label) for label in labels if label not in numbers})
+    if unknown:
+        raise InputError(
+            f"labels: expected classes of this model ({_shortened([str(name) for name in names])}); got "
+            f"{_shortened(unknown)}. Set the class list first to score other classes (set_classes in Python, "
+            "--folder-classes on the command line)."
+        )
+    twice = {label for label in labels if names.count(label) > 1} if len(numbers) < len(names) else set()
+    if twice:
+        raise InputError(
+            f"labels: expected names of one class each; got {', '.join(sorted(map(str, twice)))}, which two classes of "
+            "this model have. Classify into the data's own classes (set_classes; --folder-classes)."
+        )
+    return [numbers[label] for label in labels]
+
+
 def as_tuple(value: Any) -> Any:
     """Lists, which is how JSON reads tuples back, as tuples."""
     return tuple(value) if isinstance(value, list) else value
+
+
+def _shortened(names: Sequence[str], shown: int = 10) -> str:
+    return ", ".join(names[:shown]) + (f", ... {len(names):,} in all" if len(names) > shown else "")

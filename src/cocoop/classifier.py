@@ -18,11 +18,11 @@ from numpy.typing import NDArray
 from PIL import Image
 from sklearn.base import BaseEstimator, ClassifierMixin
 
-from cocoop.arguments import as_tuple, check_numbers, check_pictures, method_settings, number_classes
-from cocoop.class_names import check_class_names
+from cocoop.arguments import as_tuple, check_numbers, check_pictures, method_settings, number_classes, number_labels
+from cocoop.class_names import check_class_names, check_spelling
 from cocoop.clip import CLIP
 from cocoop.clip.loading import BUNDLED
-from cocoop.data import Example, few_shot_indices, fingerprint, open_image, split_hash
+from cocoop.data import Example, common_folder, few_shot_indices, fingerprint, open_image, split_hash
 from cocoop.errors import InputError
 from cocoop.evaluation import Metrics, evaluate, predict_probabilities
 from cocoop.methods import METHODS, PromptMethod
@@ -147,48 +147,56 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         found: NDArray[Any] = self.classes_[best]
         return found
 
-    def evaluate(self, images: Sequence[Picture], labels: Sequence[Any]) -> Metrics:
+    def evaluate(
+        self, images: Sequence[Picture], labels: Sequence[Any], class_names: Sequence[str] | None = None
+    ) -> Metrics:
         """Accuracy, macro-F1, per-class accuracy and calibration error, in percent, on labelled images.
+
+        Args:
+            images: [N] image files or Pillow images.
+            labels: [N] members of `classes_`.
+            class_names: if given, `labels` are numbers into this list, as in `fit`.
 
         Raises:
             InputError: a label that is not among `classes_`; `set_classes` first for other classes.
         """
         self._check_fitted()
         check_pictures(images, labels)
-        numbers = {name: number for number, name in enumerate(self.classes_.tolist())}
-        unknown = sorted({str(label) for label in labels if label not in numbers})
-        if unknown:
-            raise InputError(
-                f"labels: expected classes of this model ({_shortened(self.model_.class_names)}); got "
-                f"{_shortened(unknown)}. Set the class list first to score other classes (set_classes in Python, "
-                "--folder-classes on the command line)."
-            )
-        features = encode_pictures(self.clip_, images)
-        return evaluate(self.model_, features, [numbers[label] for label in labels])
+        if class_names is not None and list(class_names) == self.model_.class_names:
+            numbers = list(labels)
+        else:
+            numbers = number_labels(self.classes_, [class_names[k] for k in labels] if class_names else labels)
+        return evaluate(self.model_, encode_pictures(self.clip_, images), numbers)
 
-    def set_classes(self, class_names: Sequence[str]) -> Self:
-        """Classify into these classes from now on, with what was learned on the old ones."""
+    def set_classes(self, class_names: Sequence[str], allow_equal: bool = False) -> Self:
+        """Classify into these classes from now on, with what was learned on the old ones.
+
+        Args:
+            class_names: [K] names.
+            allow_equal: whether two names may read the same in a prompt, as two of ImageNet's do.
+        """
         self._check_fitted()
         if isinstance(class_names, str):
             raise InputError(f"class names: expected a list of names; got the text {class_names!r}.")
         classes = np.asarray(class_names)
         names = [str(name) for name in classes.tolist()]
-        check_class_names(names)
+        (check_spelling if allow_equal else check_class_names)(names)
         self.model_.set_classes(names)
         self.classes_ = classes
         return self
 
     def was_trained_on(self, path: str | PathLike[str]) -> bool:
         """Whether this very image file (by its bytes, not its name) was among the training images."""
+        return fingerprint(path) in self.trained_on
+
+    @property
+    def trained_on(self) -> frozenset[str]:
+        """The `fingerprint` of every training image that is a file."""
         self._check_fitted()
-        return fingerprint(path) in self._trained_on
+        return frozenset(self._trained_on)
 
     def as_run(self) -> Run:
-        """All that a run folder holds, in memory; its record has no "results" yet.
-
-        Raises:
-            InputError: not fitted.
-        """
+        """All that a run folder holds, in memory; its record has no "results" yet. `InputError` if not fitted."""
         self._check_fitted()
         # Where it runs is this machine's matter: `load` asks again.
         parameters = {name: value for name, value in self.get_params().items() if name not in ("device", "dtype")}
@@ -206,10 +214,11 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             "clip": self.clip_.name,
             "clip_fingerprint": self.clip_.fingerprint,
             "seed": operator.index(self.seed),
-            "shots": self.shots,
+            "shots": self.shots if self.model_.trainable_parameters else 0,
             "classes": len(self.classes_),
             "training_images": len(self.picked_),
             "trainable_parameters": self.model_.trainable_parameters,
+            "protocol": "own-images",
             "results": {},
             "seconds": self.seconds_,
             "peak_memory_mb": peak_memory_mb(),
@@ -220,18 +229,18 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         }
         return Run(config, tensors, [asdict(epoch) for epoch in self.history_], record, {})
 
-    def save(self, folder: str | PathLike[str], results: Mapping[str, Any] | None = None) -> Path:
+    def save(self, folder: str | PathLike[str], test: Metrics | None = None) -> Path:
         """Write a run folder, which must be new.
 
         Args:
             folder: where.
-            results: figures to keep in the record: name of a test -> `Metrics.as_dict()`.
+            test: figures to keep in the record and on its card, as `evaluate` gives them.
 
         Raises:
             InputError: not fitted, or the folder is taken. RunError: the disk refuses.
         """
         run = self.as_run()
-        run.record["results"] = dict(results or {})
+        run.record["results"] = {"test": test.as_dict()} if test else {}
         return write_run(folder, run, model_card(run.config, run.record))
 
     @classmethod
@@ -312,15 +321,12 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 def _split_hash(
     images: Sequence[Picture], picked: Sequence[int], targets: Sequence[int], names: Sequence[str]
 ) -> str | None:
-    """The hash of the training images relative to the folder that holds all images; None without any,
-    or if one is no file.
-    """
-    paths = [Path(image) for image in images if not isinstance(image, Image.Image)]
+    """The hash of the training images below the folder that holds all; None without any, or if one is no file."""
+    paths = [Path(image).absolute() for image in images if not isinstance(image, Image.Image)]
     if not picked or len(paths) < len(images):
         return None
-    root = os.path.commonpath([path.absolute().parent for path in paths])
-    picks = zip((paths[i].absolute() for i in picked), targets, strict=True)
-    return split_hash([Example(path, target, names[target]) for path, target in picks], root)
+    picks = [Example(paths[i], target, names[target]) for i, target in zip(picked, targets, strict=True)]
+    return split_hash(picks, common_folder(paths))
 
 
 def _load_tensors(model: PromptMethod, tensors: Mapping[str, NDArray[Any]], expected: str) -> None:
@@ -339,7 +345,3 @@ def _load_tensors(model: PromptMethod, tensors: Mapping[str, NDArray[Any]], expe
 def _findable(clip_name: str) -> str:
     """A CLIP's name that still finds it from another working directory."""
     return os.path.abspath(clip_name) if clip_name not in BUNDLED and os.path.isdir(clip_name) else clip_name
-
-
-def _shortened(names: Sequence[str], shown: int = 10) -> str:
-    return ", ".join(names[:shown]) + (f", ... {len(names):,} in all" if len(names) > shown else "")

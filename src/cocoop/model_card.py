@@ -7,11 +7,11 @@ from typing import Any
 
 _SHOWN_CLASSES = 20
 
-_SPELLING = {
-    "held_out_images": "held-out images",
+_FIGURES = {
+    "accuracy": "accuracy",
     "macro_f1": "macro-F1",
     "mean_per_class_accuracy": "mean per-class accuracy",
-    "zero_shot_accuracy": "zero-shot accuracy",
+    "expected_calibration_error": "expected calibration error",
 }
 
 _CARD = """\
@@ -41,17 +41,14 @@ classifier.predict(["image.jpg"])
 def model_card(config: Mapping[str, Any], record: Mapping[str, Any]) -> str:
     """Markdown for a run with this `config.json` and `record.json`."""
     names = config["class_names"]
-    figures = {name: value for name, value in record["results"].items() if isinstance(value, int | float)}
     facts = {
         "training images": f"{record['training_images']:,}",
         "seed": str(record["seed"]),
         "trainable parameters": f"{record['trainable_parameters']:,}",
         "seconds": f"{record['seconds']:.1f}",
     }
-    facts |= {
-        _SPELLING.get(name, name.replace("_", " ")): f"{value:.2f}" if isinstance(value, float) else f"{value:,}"
-        for name, value in figures.items()
-    }
+    for test, metrics in record["results"].items():
+        facts |= _test_rows(test, metrics, record.get("zero_shot", {}).get(test))
     return _CARD.format(
         method=record["method"],
         count=len(names),
@@ -59,3 +56,11 @@ def model_card(config: Mapping[str, Any], record: Mapping[str, Any]) -> str:
         clip=record["clip"],
         rows="\n".join(f"| {name} | {value} |" for name, value in facts.items()),
     )
+
+
+def _test_rows(test: str, metrics: Mapping[str, Any], zero_shot: Mapping[str, Any] | None) -> dict[str, str]:
+    rows = {f"{test}: images": f"{metrics['n']:,}"}
+    rows |= {f"{test}: {words}": f"{metrics[name]:.2f}" for name, words in _FIGURES.items()}
+    if zero_shot is not None:
+        rows[f"{test}: accuracy of zero-shot"] = f"{zero_shot['accuracy']:.2f}"
+    return rows

@@ -39,8 +39,10 @@ def write_names(tmp_path, *names: str) -> None:
 
 
 TRAIN_CASES = {
-    "no such folder": (["train", "nowhere", "--out", "new"], "nowhere: .*there is no such folder"),
+    "no such folder": (["train", "nowhere", "--out", "new"], "nowhere: .*no such file or folder"),
     "a file": (["train", "photos/one/0.png", "--out", "new"], "got a file"),
+    "a name without its data root": (["train", "dtd", "--out", "new"], "dtd: expected the data root.*--data-root"),
+    "a wrong data root": (["train", "dtd", "--out", "new", "--data-root", "photos"], "dtd"),
     "unknown method": ([*TRAIN, "--method", "maple"], "expected one of zero-shot, coop, cocoop; got 'maple'"),
     "out is taken": (["train", "photos", "--out", "photos"], "photos: expected a new or empty folder"),
     "out is a file": (["train", "photos", "--out", "photos/one/0.png"], "it exists. Choose another name"),
@@ -130,7 +132,7 @@ def test_labels_that_the_run_does_not_know(cocoop, trained, tmp_path):
     assert "expected classes of this model (one, seven, three); got four." in told and "--folder-classes" in told
     both = ("--folder-classes", "--classes", "four,one")
     assert "Give one" in refused(cocoop, tmp_path, "evaluate", "run", "others", *both)
-    assert "there is no such folder" in refused(cocoop, tmp_path, "evaluate", "run", "nowhere")
+    assert "no such file or folder" in refused(cocoop, tmp_path, "evaluate", "run", "nowhere")
 
 
 @pytest.mark.parametrize("file", ["config.json", "prompt.safetensors", "metrics.jsonl", "record.json"])

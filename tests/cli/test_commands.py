@@ -8,20 +8,65 @@ import pytest
 from own_photos import CLASSES, digit_images, write_photos
 
 from cocoop import PromptClassifier
+from cocoop.data import write_miniature
 from cocoop.results import read_run
 
 
 def test_train_prints_and_records_the_same(cocoop, photos):
     ran = cocoop("train", "photos", "--out", "run", "--shots", 4, "--epochs", 2, "--method", "coop")
-    results = read_run("run").record["results"]
-    assert ran.code == 0
+    assert ran.code == 0, ran.err
+    record = read_run("run").record
+    assert (record["protocol"], record["dataset"]) == ("own-images", "photos")
     assert ran.out.splitlines() == [
         "learned from 12 images, 3 classes: run",
         "accuracy on the 6 other images, in percent:",
-        f"  {results['accuracy']:6.2f}  coop",
-        f"  {results['zero_shot_accuracy']:6.2f}  zero-shot, 'a photo of a {{}}.'",
+        f"  {record['results']['test']['accuracy']:6.2f}  coop",
+        f"  {record['zero_shot']['test']['accuracy']:6.2f}  zero-shot, 'a photo of a {{}}.'",
     ]
     assert ran.err.count("\n") == 1 and "'tiny' is for trials" in ran.err
+
+
+def test_a_test_split_is_scored_and_nothing_else(cocoop, tmp_path):
+    write_photos(tmp_path / "parts" / "train", 4)
+    write_photos(tmp_path / "parts" / "test", 2)
+    ran = cocoop("train", "parts", "--out", "run", "--shots", 2, "--epochs", 1)
+    assert ran.out.splitlines()[:2] == [
+        "learned from 6 images, 3 classes: run",
+        "accuracy on the 6 test images, in percent:",
+    ]
+    # The test images are among the training split here; a split that was given is taken as it is.
+    found = json.loads(cocoop("evaluate", "run", "parts", "--include-training", "--json").out)
+    recorded = read_run("run").record["results"]["test"]
+    assert {name: recorded[name] for name in found} == found and found["n"] == 6
+    assert set(recorded) - set(found) == {"dataset", "mistakes"}
+
+
+def test_every_form_of_the_same_images_gives_the_same_run(cocoop, photos, tmp_path):
+    paths = [photos / name / f"{number}.png" for name in CLASSES for number in range(6)]
+    lines = [f"{path.relative_to(tmp_path)},{path.parent.name}" for path in paths]
+    (tmp_path / "list.csv").write_text("\n".join(["path,label", *lines]))
+    content = [[str(path.relative_to(tmp_path)), CLASSES.index(path.parent.name), path.parent.name] for path in paths]
+    (tmp_path / "split.json").write_text(json.dumps({"train": content, "val": [], "test": []}))
+    runs = []
+    for source in ("photos", "list.csv", "split.json"):
+        options = ("--shots", 2, "--epochs", 1, "--no-augment", "--device", "cpu")
+        assert cocoop("train", source, "--out", f"run-{source}", *options).code == 0
+        runs.append(read_run(f"run-{source}"))
+    assert all(np.array_equal(run.tensors["ctx"], runs[0].tensors["ctx"]) for run in runs)
+    assert len({json.dumps(run.record["picked"]) for run in runs}) == 1
+    assert len({run.record["results"]["test"]["accuracy"] for run in runs}) == 1
+
+
+def test_a_named_data_set_and_its_own_prompt(cocoop, tmp_path):
+    write_miniature("eurosat", tmp_path / "root")
+    options = ("--method", "zero-shot", "--data-root", "root")
+    ran = cocoop("train", "eurosat", "--out", "run", *options)
+    assert ran.code == 0, ran.err
+    assert ran.out.splitlines()[-1].endswith("zero-shot, 'a centered satellite photo of {}.'")
+    run = read_run("run")
+    assert run.config["settings"]["templates"] == ["a centered satellite photo of {}."]
+    assert run.record["results"]["test"] == run.record["zero_shot"]["test"]
+    assert len(run.predictions["test/label"]) == run.record["results"]["test"]["n"]
 
 
 def test_train_without_images_to_score(cocoop, photos):
@@ -65,14 +110,15 @@ def test_words_and_templates(cocoop, photos):
 
 def test_train_evaluate_predict_agree(cocoop, trained):
     training = json.loads((trained.parent / "out.json").read_text())
-    assert training["run"] == "run" and training["training_images"] == 9 and training["held_out_images"] == 9
+    assert training["run"] == "run" and training["training_images"] == 9
+    assert training["zero_shot"]["test"]["n"] == training["results"]["test"]["n"] == 9
 
     ran = cocoop("evaluate", "run", "photos", "--json")
     assert ran.code == 0 and ran.err == "note: left out 9 images that run was trained on\n"
     metrics = json.loads(ran.out)
     assert metrics["n"] == 9
     for figure in ("accuracy", "macro_f1", "expected_calibration_error", "per_class_accuracy"):
-        assert metrics[figure] == pytest.approx(training[figure])
+        assert metrics[figure] == pytest.approx(training["results"]["test"][figure])
 
     classifier = PromptClassifier.load("run", device="cpu")
     paths = sorted((trained.parent / "photos").rglob("*.png"))

@@ -8,6 +8,17 @@ from typing import Annotated, Any
 import typer
 
 RunFolder = Annotated[Path, typer.Argument(help="A run folder, as `cocoop train --out` leaves it.")]
+Source = Annotated[
+    str,
+    typer.Argument(
+        help="Labelled images: a folder with one sub-folder per class, or with train, val and test folders of such; a "
+        "manifest (.csv, .jsonl: columns path, label, split); a split file (.json); hf:OWNER/NAME; or a name of "
+        "`cocoop datasets list`."
+    ),
+]
+DataRoot = Annotated[
+    Path | None, typer.Option(metavar="DIR", help="The folder that holds the data sets that go by name.")
+]
 Clip = Annotated[
     str,
     typer.Option(

@@ -1,6 +1,5 @@
 """`cocoop evaluate`."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -8,10 +7,12 @@ import typer
 from cocoop.cli.common import (
     AsJson,
     Classes,
+    DataRoot,
     Device,
     Dtype,
     OtherClip,
     RunFolder,
+    Source,
     note,
     print_json,
     split_names,
@@ -20,11 +21,12 @@ from cocoop.cli.common import (
 
 def evaluate(
     run: RunFolder,
-    images: Annotated[Path, typer.Argument(help="A folder with one sub-folder of images per class.")],
+    source: Source,
+    data_root: DataRoot = None,
     classes: Classes = None,
     folder_classes: Annotated[
         bool,
-        typer.Option("--folder-classes", help="Classify into the folder's classes, not those trained on."),
+        typer.Option("--folder-classes", help="Classify into the classes of these images, not those trained on."),
     ] = False,
     include_training: Annotated[
         bool, typer.Option("--include-training", help="Score the images it was trained on, too.")
@@ -36,33 +38,36 @@ def evaluate(
 ) -> None:
     """Score a learned prompt on labelled images: accuracy, macro-F1, calibration, and every class.
 
-    Images it was trained on are recognised and left out.
+    Where the images have a test split, that is scored, else all. Images it was trained on are recognised and left out.
 
     Examples:
       cocoop evaluate my-run photos/
-      cocoop evaluate my-run other-photos/ --folder-classes
+      cocoop evaluate my-run other-photos.csv --folder-classes
+      cocoop evaluate my-run imagenetv2 --data-root data/ --folder-classes
     """
     from cocoop.classifier import PromptClassifier
-    from cocoop.data import class_names, read_folder
+    from cocoop.data import read_dataset
     from cocoop.errors import InputError
     from cocoop.protocols import not_trained_on
     from cocoop.reports import text_table
 
     if classes is not None and folder_classes:
-        raise InputError("--classes: expected nothing beside --folder-classes, which takes the folder's. Give one.")
-    examples = read_folder(images)
+        raise InputError("--classes: expected nothing beside --folder-classes, which takes the images'. Give one.")
+    dataset = read_dataset(source, data_root)
+    examples = dataset.test or dataset.train
     classifier = PromptClassifier.load(run, clip, device, dtype)
     if folder_classes:
-        classifier.set_classes(class_names(examples))
+        classifier.set_classes(dataset.class_names, allow_equal=True)
     elif classes is not None:
         classifier.set_classes(split_names(classes))
     scored = examples if include_training else not_trained_on(classifier, examples)
     if not scored:
         raise InputError(
-            f"{images}: expected images that {run} was not trained on; all {len(examples)} were. "
+            f"{source}: expected images that {run} was not trained on; all {len(examples)} were. "
             "Give other images, or add --include-training."
         )
-    metrics = classifier.evaluate([example.path for example in scored], [example.class_name for example in scored])
+    paths, labels = [example.path for example in scored], [example.label for example in scored]
+    metrics = classifier.evaluate(paths, labels, dataset.class_names)
     if len(scored) < len(examples):
         note(f"note: left out {len(examples) - len(scored):,} images that {run} was trained on")
     if as_json:

@@ -5,12 +5,13 @@ from typing import Annotated
 
 import typer
 
-from cocoop.cli.common import AsJson, Clip, Device, Dtype, note, print_json
+from cocoop.cli.common import AsJson, Clip, DataRoot, Device, Dtype, Source, note, print_json
 
 
 def train(
-    images: Annotated[Path, typer.Argument(help="A folder with one sub-folder of images per class.")],
+    source: Source,
     out: Annotated[Path, typer.Option(help="The run folder to write; must be new.")],
+    data_root: DataRoot = None,
     method: Annotated[str, typer.Option(help="cocoop, coop or zero-shot.")] = "cocoop",
     clip: Clip = "tiny",
     shots: Annotated[int, typer.Option(help="Training images per class, picked by the seed.")] = 16,
@@ -37,23 +38,25 @@ def train(
     dtype: Dtype = "auto",
     as_json: AsJson = False,
 ) -> None:
-    """Learn a prompt from a folder of images, and score it on the images it did not learn from.
+    """Learn a prompt from labelled images, and score it on the test split, or on the images it did not learn from.
 
     Examples:
       cocoop train photos/ --out my-run
-      cocoop train photos/ --out my-run --clip openai/clip-vit-base-patch16 --shots 8
+      cocoop train photos.csv --out my-run --clip openai/clip-vit-base-patch16 --shots 8
       cocoop train photos/ --out my-run --method coop --random-context 16
+      cocoop train oxford_pets --data-root data/ --out my-run
     """
     from cocoop.classifier import PromptClassifier
-    from cocoop.data import read_folder
+    from cocoop.data import OWN_TEMPLATE, read_dataset
     from cocoop.errors import InputError
+    from cocoop.model_card import model_card
     from cocoop.protocols import fit_and_score
-    from cocoop.results import check_new
+    from cocoop.results import check_new, write_run
 
     if context is not None and random_context is not None:
         raise InputError("--context: expected nothing beside --random-context, which starts from no words. Give one.")
     check_new(out)
-    examples = read_folder(images)
+    dataset = read_dataset(source, data_root)
     classifier = PromptClassifier(
         method=method,
         clip=clip,
@@ -66,23 +69,26 @@ def train(
         context_length=random_context,
         class_specific=class_specific,
         class_position=class_position,
-        templates=tuple(template) if template else ("a photo of a {}.",),
+        templates=tuple(template or [dataset.template if method == "zero-shot" else OWN_TEMPLATE]),
         augment=not no_augment,
         device=device,
         dtype=dtype,
     )
-    results = fit_and_score(classifier, examples)
-    folder = classifier.save(out, results)
+    run = fit_and_score(classifier, dataset)
+    folder = write_run(out, run, model_card(run.config, run.record))
     if clip == "tiny":
         note("note: the bundled CLIP 'tiny' is for trials; for photographs add --clip openai/clip-vit-base-patch16")
     if as_json:
-        print_json({"run": str(folder), "training_images": len(classifier.picked_), **results})
+        kept = {name: run.record[name] for name in ("training_images", "results", "zero_shot")}
+        print_json({"run": str(folder), **kept})
         return
     learned = f"learned from {len(classifier.picked_):,} images" if method != "zero-shot" else "nothing to learn"
     print(f"{learned}, {len(classifier.classes_):,} classes: {folder}")
-    if not results["held_out_images"]:
-        print("no other images to score it on: use fewer shots, or `cocoop evaluate` on another folder")
+    if not run.record["results"]:
+        print("no other images to score it on: use fewer shots, or `cocoop evaluate` on other images")
         return
-    print(f"accuracy on the {results['held_out_images']:,} other images, in percent:")
-    print(f"  {results['accuracy']:6.2f}  {method}")
-    print(f"  {results['zero_shot_accuracy']:6.2f}  zero-shot, 'a photo of a {{}}.'")
+    test, beside = run.record["results"]["test"], run.record["zero_shot"]["test"]
+    which = "test" if dataset.test else "other"
+    print(f"accuracy on the {test['n']:,} {which} images, in percent:")
+    print(f"  {test['accuracy']:6.2f}  {method}")
+    print(f"  {beside['accuracy']:6.2f}  zero-shot, {dataset.template!r}")

@@ -14,6 +14,7 @@ from cocoop.data.images import check_images, open_image
 from cocoop.data.manifest import read_manifest
 from cocoop.data.miniature import write_miniature
 from cocoop.data.offline import OFFLINE, OFFLINE_VARIANTS, SHIFTS, list_offline_dataset, read_offline_dataset
+from cocoop.data.own import OWN_TEMPLATE, common_folder
 from cocoop.data.paper import read_paper_dataset
 from cocoop.data.sources import Labelled, read_dataset
 from cocoop.data.split import Splits, hold_out, random_split, read_split_json, split_content, split_hash
@@ -35,6 +36,7 @@ __all__ = [
     "OFFLINE",
     "OFFLINE_ABOUT",
     "OFFLINE_VARIANTS",
+    "OWN_TEMPLATE",
     "PAPER_DATASETS",
     "PaperDataset",
     "Part",
@@ -48,6 +50,7 @@ __all__ = [
     "check_dataset",
     "check_images",
     "class_names",
+    "common_folder",
     "few_shot_indices",
     "fingerprint",
     "hold_out",

@@ -4,7 +4,12 @@ import hashlib
 from os import PathLike
 from pathlib import Path
 
+from cocoop.errors import InputError
+
 
 def fingerprint(path: str | PathLike[str]) -> str:
-    """The SHA-256 of a file's bytes, 64 hex digits."""
-    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+    """The SHA-256 of a file's bytes, 64 hex digits. `InputError` where it cannot be read."""
+    try:
+        return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+    except OSError as error:
+        raise InputError(f"{path}: expected an image file; got {error.strerror or error}. Check the path.") from error

@@ -1,44 +1,61 @@
-"""A user's own images: learn from a few per class, score on all the others, beside zero-shot."""
+"""A user's own images: learn from a few per class, score on the test split or all the others, beside zero-shot."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from cocoop.classifier import PromptClassifier
-from cocoop.data import Example, check_images
-from cocoop.evaluation import evaluate
+from cocoop.data import Dataset, Example, check_images, fingerprint, split_hash
+from cocoop.errors import InputError
+from cocoop.evaluation import score
 from cocoop.methods import ZeroShot
 from cocoop.progress import progress
+from cocoop.results import Run
 from cocoop.training import encode_pictures
 
 
-def fit_and_score(classifier: PromptClassifier, examples: Sequence[Example]) -> dict[str, Any]:
-    """Fit on the classifier's shots of `examples` and score on those it was not trained on.
+def fit_and_score(classifier: PromptClassifier, dataset: Dataset) -> Run:
+    """Fit on the classifier's shots of the training split; score on the test split, beside zero-shot.
+
+    Without a test split, the training images that were not learned from are scored. The classes are those of the
+    data set, in its order.
 
     Returns:
-        "held_out_images", and if there are any, in percent: "accuracy", "macro_f1", "mean_per_class_accuracy",
-        "expected_calibration_error", "per_class_accuracy", and "zero_shot_accuracy" of "a photo of a {}." on the
-        same images.
+        The run as `PromptClassifier.as_run` has it, with predictions. Its record's "results" and "zero_shot" are
+        {"test": {"dataset": name, and what `Scores.results` holds}} of the method, and of the data set's own template
+        on the same images; both are empty where no image is left to score.
 
     Raises:
-        InputError: what `fit` refuses; images that do not decode, held-out ones too, before any training.
+        InputError: what `fit` refuses; no training images; images that do not decode, scored ones too, before any
+            training.
     """
-    check_images([example.path for example in examples], lambda paths: progress(paths, "checking images"))
-    classifier.fit([example.path for example in examples], [example.class_name for example in examples])
-    held_out = not_trained_on(classifier, examples)
-    if not held_out:
-        return {"held_out_images": 0}
-    features = encode_pictures(classifier.clip_, [example.path for example in held_out])
-    # The classifier's own numbers: it sorts the names, while the examples' labels may stand in any order.
-    numbers = {name: number for number, name in enumerate(classifier.model_.class_names)}
-    labels = [numbers[example.class_name] for example in held_out]
-    learned = evaluate(classifier.model_, features, labels).as_dict()
-    zero_shot = evaluate(ZeroShot(classifier.clip_, classifier.model_.class_names), features, labels)
-    del learned["n"], learned["correct"]
-    return {"held_out_images": len(held_out), "zero_shot_accuracy": zero_shot.accuracy, **learned}
+    if not dataset.train:
+        raise InputError(
+            f"{dataset.name}: expected images to learn from; it has test images only. Learn from others, then score "
+            "on it: cocoop evaluate RUN."
+        )
+    paths = [example.path for example in dataset.test or dataset.train]
+    check_images(paths, lambda paths: progress(paths, "checking images"))
+    images, labels = [example.path for example in dataset.train], [example.label for example in dataset.train]
+    classifier.fit(images, labels, dataset.class_names)
+    run = classifier.as_run()
+    picked = [dataset.train[index] for index in classifier.picked_]
+    run.record.update(dataset=dataset.name, zero_shot={})
+    run.record["split_hash"] = split_hash(picked, dataset.image_root) if picked else None
+    scored = dataset.test or not_trained_on(classifier, dataset.train)
+    if scored:
+        features = encode_pictures(classifier.clip_, [example.path for example in scored])
+        zero_shot = ZeroShot(classifier.clip_, dataset.class_names, (dataset.template,))
+        learned, beside = (score(model, features, scored) for model in (classifier.model_, zero_shot))
+        run.record["results"] = {"test": {"dataset": dataset.name, **learned.results}}
+        run.record["zero_shot"] = {"test": {"dataset": dataset.name, **beside.results}}
+        run.predictions.update({f"test/{name}": values for name, values in learned.predictions.items()})
+    return run
 
 
 def not_trained_on(classifier: PromptClassifier, examples: Sequence[Example]) -> list[Example]:
     """Those examples whose image was not among the classifier's training images, wherever its file lies."""
-    return [example for example in examples if not classifier.was_trained_on(example.path)]
+    trained_on = classifier.trained_on
+    return (
+        [example for example in examples if fingerprint(example.path) not in trained_on] if trained_on else [*examples]
+    )
