@@ -7,7 +7,7 @@ import html
 import io
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from cocoop.errors import expect_choice
@@ -60,7 +60,7 @@ def _text(tables: Sequence[Table]) -> str:
 
 
 def _one_text(table: Table) -> str:
-    rows, left = _texts(table), _left(table)
+    rows, left = _lined_up(_texts(table)), _left(table)
     widths = [max(map(len, column)) for column in zip(table.header, *rows, strict=True)]
 
     def line(cells: Sequence[str]) -> str:
@@ -78,6 +78,19 @@ def _one_text(table: Table) -> str:
     return "\n".join([*lines, *(["", *table.notes] if table.notes else [])])
 
 
+def _lined_up(rows: Sequence[Sequence[str]]) -> list[list[str]]:
+    """Pad the spreads of each column to one width, and leave that much room where there is none."""
+    columns = []
+    for column in zip(*rows, strict=True):
+        split = [cell.partition(" +- ") for cell in column]
+        width = max((len(spread) for *_, spread in split), default=0)
+        padded = [
+            mean + sign + spread.rjust(width) if sign else mean + " " * (4 + width) for mean, sign, spread in split
+        ]
+        columns.append(padded if width else list(column))
+    return [list(row) for row in zip(*columns, strict=True)]
+
+
 def _markdown(tables: Sequence[Table]) -> str:
     return "\n\n".join(map(_one_markdown, tables))
 
@@ -89,7 +102,9 @@ def _one_markdown(table: Table) -> str:
 
     rows = [[safe(cell) for cell in row] for row in _texts(table, plus_minus="±", minus="−")]
     parts = [f"**{safe(table.title)}**", text_table(table.header, rows)]
-    return "\n\n".join([*parts, *(["\n".join(f"* {safe(note)}" for note in table.notes)] if table.notes else [])])
+    return "\n\n".join(
+        [*parts, *(["\n".join(f"* {safe(_signed(note))}" for note in table.notes)] if table.notes else [])]
+    )
 
 
 _LATEX = {
@@ -161,14 +176,21 @@ def html_table(table: Table) -> str:
     for row, texts in zip(table.rows, _texts(table, plus_minus="±", minus="−"), strict=True):
         new = not body or row[0] != table.rows[len(body) - 1][0]
         text = line("td", [_small_spread(html.escape(cell)) for cell in texts])
+        if not new:
+            text = text.replace("<td class=l>", '<td class="l again">', 1)
         kind = "average" if str(row[0]).startswith("average of") else ""
         kinds = " ".join(filter(None, [kind, "first" if new else ""]))
         body.append(text.replace("<tr>", f'<tr class="{kinds}">', 1) if kinds else text)
-    notes = "".join(f"<li>{html.escape(note)}</li>" for note in table.notes)
+    notes = "".join(f"<li>{html.escape(_signed(note))}</li>" for note in table.notes)
     return (
         f"<table><caption>{html.escape(table.title)}</caption><thead>{line('th', [*map(html.escape, table.header)])}"
         f"</thead><tbody>{''.join(body)}</tbody></table>" + (f"<ul class=notes>{notes}</ul>" if notes else "")
     )
+
+
+def _signed(note: str) -> str:
+    """A note beside figures that are written with a real plus-minus sign."""
+    return note.replace("+-", "±")
 
 
 def _small_spread(cell: str) -> str:
@@ -180,7 +202,7 @@ def _html(tables: Sequence[Table]) -> str:
 
 
 def _csv(tables: Sequence[Table]) -> str:
-    lines = [_flat(table, dict(zip(table.header, row, strict=True))) for table in tables for row in table.rows]
+    lines = [_flat(table, row) for table in tables for row in table.rows]
     names = list(dict.fromkeys(name for line in lines for name in line))
     text = io.StringIO()
     writer = csv.DictWriter(text, names, restval="", lineterminator="\n")
@@ -189,21 +211,20 @@ def _csv(tables: Sequence[Table]) -> str:
     return text.getvalue().removesuffix("\n")
 
 
-def _flat(table: Table, row: Mapping[str, Cell]) -> dict[str, Any]:
+def _flat(table: Table, row: Sequence[Cell]) -> dict[str, Any]:
     """A row with a column for every number: mean, std, n and, if asked for, the interval of a rate."""
     line: dict[str, Any] = {"table": table.title}
-    for name, cell in row.items():
-        if isinstance(cell, Rate) or (cell is None and name not in ("seeds", "images")):
-            line[name] = None if cell is None else cell.mean
+    for name, cell in zip(table.header, row, strict=True):
+        if isinstance(cell, Rate):
+            line[name] = cell.mean
             line |= {f"{name} {part}": value for part, value in _parts(cell, table.spread).items()}
         else:
             line[name] = cell.value if isinstance(cell, Published | Difference) else cell
     return line
 
 
-def _parts(cell: Rate | None, spread: str) -> dict[str, Any]:
-    parts = {"std": cell and cell.std, "n": cell and cell.n}
-    return parts | ({"ci95": cell and cell.ci95} if spread == "ci95" else {})
+def _parts(cell: Rate, spread: str) -> dict[str, Any]:
+    return {"std": cell.std, "n": cell.n} | ({"ci95": cell.ci95} if spread == "ci95" else {})
 
 
 def _json(tables: Sequence[Table]) -> str:

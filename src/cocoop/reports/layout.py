@@ -64,7 +64,7 @@ def _on_seeds(groups: Sequence[Group], table: Table) -> Iterable[str]:
     if max(counts, default=0) > 1:
         learned = {tuple(sorted(set(group.seeds))) for group in groups if group.shots}
         seeds = f"seeds {', '.join(map(str, learned.pop()))}" if len(learned) == 1 else "the seeds of each run"
-        yield f"Accuracy in percent: mean +- {spread[table.spread]} over {seeds}. Without +-: one run."
+        yield f"Accuracy in percent: mean +- {spread[table.spread]} over {seeds}. Without +-: one run, or an average."
     else:
         yield "Accuracy in percent, of one run each."
     for group in groups:

@@ -114,7 +114,7 @@ def own_images_tables(groups: Sequence[Group], ci95: bool = False) -> list[Table
             rates = [Rate(test[name]) if test else None for name in figures.values()]
             own = Rate(beside["accuracy"]) if beside else rates[0] if record.method == "zero-shot" else None
             images = test.get("n") if test else None
-            rows.append((record.dataset, group.label, record.shots, record.seed, images, *rates, own))
+            rows.append((str(record.folder), group.label, record.shots, record.seed, images, *rates, own))
     header = ("run", "method", "shots", "seed", "images", *figures, "zero-shot accuracy")
     table = Table(f"Own images, {groups[0].clip}", "own-images", header, tuple(rows))
     legend = ("-: no run has this figure.",) if table.missing else ()

@@ -1,7 +1,7 @@
 """Facts on disk: atomic JSON, the environment of a run, and summaries over seeds. Imports no torch."""
 
 from cocoop.results.collect import PROTOCOL_NAMES, Record, read_records
-from cocoop.results.files import read_json, read_jsonl, write_json, write_jsonl
+from cocoop.results.files import read_json, read_jsonl, write_json, write_jsonl, write_text
 from cocoop.results.published import departures, is_published_clip, published
 from cocoop.results.record import PACKAGES, environment, peak_memory_mb, reset_peak_memory
 from cocoop.results.run_folder import Run, check_new, clear_leftovers, read_run, write_run
@@ -29,4 +29,5 @@ __all__ = [
     "write_json",
     "write_jsonl",
     "write_run",
+    "write_text",
 ]

@@ -21,12 +21,12 @@ def write_json(path: str | PathLike[str], content: Any) -> None:
     `RunError` where a number is not finite (the place is named) or the disk refuses; `TypeError` for what
     JSON has no word for (paths, arrays).
     """
-    _write_atomically(Path(path), _dumps(content, indent=2) + "\n")
+    write_text(path, _dumps(content, indent=2) + "\n")
 
 
 def write_jsonl(path: str | PathLike[str], records: Iterable[Mapping[str, Any]]) -> None:
     """Write `records`, one JSON object per line, to `path` at once. Floats and errors as in `write_json`."""
-    _write_atomically(Path(path), "".join(_dumps(record) + "\n" for record in records))
+    write_text(path, "".join(_dumps(record) + "\n" for record in records))
 
 
 def read_json(path: str | PathLike[str]) -> Any:
@@ -88,7 +88,12 @@ def _read_text(path: str | PathLike[str]) -> str:
         raise InputError(f"{path}: expected a readable UTF-8 file; got {error}.") from error
 
 
-def _write_atomically(path: Path, text: str) -> None:
+def write_text(path: str | PathLike[str], text: str) -> None:
+    """Write `text` to `path` as UTF-8, at once: a reader meets the old file or the new one.
+
+    The folder is made where missing. `RunError` where the disk refuses.
+    """
+    path = Path(path)
     # In the same folder, because a rename is atomic only within one file system. Opened by `open`, not
     # `tempfile`, whose files nobody but the owner may read.
     temporary = path.with_name(f".{path.name}.{uuid4().hex}.tmp")

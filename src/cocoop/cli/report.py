@@ -1,0 +1,56 @@
+"""`cocoop report`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cocoop.cli.common import note
+
+PAGE = Path("report.html")
+
+
+def report(
+    runs: Annotated[list[Path], typer.Argument(help="Run folders, or folders that hold some at any depth.")],
+    form: Annotated[
+        str, typer.Option("--format", help="table, md, csv, latex, html or json; csv and json are unrounded.")
+    ] = "table",
+    out: Annotated[
+        Path | None, typer.Option(help="Write there instead of printing; html goes to report.html without it.")
+    ] = None,
+    ci95: Annotated[
+        bool, typer.Option("--ci95", help="Half the 95 % interval, 1.96 std / sqrt(n), instead of the std.")
+    ] = False,
+) -> None:
+    """Make tables and pictures of runs, with the published figures beside one's own.
+
+    html is one page with everything in it: tables, pictures, settings; it needs no network.
+
+    Examples:
+      cocoop report benchmark/
+      cocoop report benchmark/ --format html --out report.html
+      cocoop report benchmark/ other-runs/ --format csv --out figures.csv
+    """
+    import shlex
+    import sys
+
+    from cocoop.errors import InputError, expect_choice
+    from cocoop.reports import FORMATS, format_tables, html_report, protocol_tables, read_records
+    from cocoop.results import write_text
+
+    expect_choice("--format", form, FORMATS)
+    target = out or (PAGE if form == "html" else None)
+    if target is not None and (target.is_dir() or not target.parent.is_dir()):
+        reason = "is a folder" if target.is_dir() else "lies in a folder that is not there"
+        raise InputError(f"--out: expected a file to write; {target} {reason}. Give a file name, or make the folder.")
+    records = read_records(runs)
+    if form == "html":
+        text = html_report(records, shlex.join(["cocoop", *sys.argv[1:]]), ci95)
+    else:
+        text = format_tables(protocol_tables(records, ci95), form)
+    if target is None:
+        print(text)
+        return
+    write_text(target, text + "\n")
+    note(f"{len(records):,} runs")
+    print(target)
