@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cocoop.data import Example, base_to_new, few_shot_indices, random_split, sample_few_shot
+from cocoop.data import Example, base_to_new, few_shot_indices, hold_out, random_split, sample_few_shot
 from cocoop.errors import InputError
 
 LABELS = st.lists(st.integers(0, 9), max_size=60)
@@ -149,3 +149,41 @@ def test_random_split_refuses_fractions(fractions):
 def test_random_split_refuses_a_class_too_small_for_three_parts(size):
     with pytest.raises(InputError, match=f"class 'class 1'.*got {size}"):
         random_split(labelled([0] * 20 + [1] * size), 1)
+
+
+def originals_hold_out(examples, seed):
+    """The original's procedure for 20 % of every class, spelled out on Python's global stream."""
+    random.seed(seed)
+    train, val = [], []
+    for label in dict.fromkeys(e.label for e in examples):
+        positions = [i for i, e in enumerate(examples) if e.label == label]
+        random.shuffle(positions)
+        n_val = round(len(positions) * 0.2)
+        val.extend(examples[i] for i in positions[:n_val])
+        train.extend(examples[i] for i in positions[n_val:])
+    return train, val
+
+
+@given(st.lists(st.integers(3, 30), min_size=1, max_size=8), SEEDS, st.randoms(use_true_random=False))
+def test_hold_out_equals_the_global_stream_and_leaves_it_alone(class_sizes, seed, mixer):
+    examples = labelled([label for label, size in enumerate(class_sizes) for _ in range(size)])
+    mixer.shuffle(examples)
+    before, given_order = random.getstate(), list(examples)
+    train, val = hold_out(examples, seed)
+    assert random.getstate() == before and examples == given_order
+    assert (train, val) == originals_hold_out(examples, seed)
+    assert sorted([*train, *val]) == sorted(examples)
+    # In integers, as above: n / 5 rounded has no ties.
+    assert Counter(e.label for e in val) == {label: (2 * size + 5) // 10 for label, size in enumerate(class_sizes)}
+
+
+@pytest.mark.parametrize("fraction", [0.0, 1.0, -0.1, float("nan")])
+def test_hold_out_refuses_fractions(fraction):
+    with pytest.raises(InputError, match="between 0 and 1"):
+        hold_out(labelled([0] * 20), 1, fraction)
+
+
+@pytest.mark.parametrize(("size", "fraction"), [(1, 0.2), (2, 0.2), (2, 0.9)])
+def test_hold_out_refuses_a_class_too_small_for_two_parts(size, fraction):
+    with pytest.raises(InputError, match=f"class 'class 1'.*got {size}"):
+        hold_out(labelled([0] * 20 + [1] * size), 1, fraction)

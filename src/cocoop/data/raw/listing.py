@@ -1,7 +1,9 @@
 """What folders hold, by names alone: no file is opened or asked for its status, so that a million are quick."""
 
+import gc
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from cocoop.data.examples import Example
@@ -33,17 +35,31 @@ def list_examples(root: Path, folders: Sequence[str], names: Sequence[str]) -> l
     Hidden files and files of other types are left out. `InputError`: no such folder, or no image in one.
     """
     pairs = enumerate(zip(folders, names, strict=True))
-    return [Example(path, label, name) for label, (folder, name) in pairs for path in _images(root / folder)]
+    with _without_collector():
+        return [Example(path, label, name) for label, (folder, name) in pairs for path in _images(root / folder)]
+
+
+@contextmanager
+def _without_collector() -> Iterator[None]:
+    """Keep Python from searching the growing list for garbage, which for ImageNet takes longer than listing it."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def _images(folder: Path) -> list[Path]:
     try:
-        names = sorted(os.listdir(folder))
+        # `iterdir` makes a path in a third of the time of `folder / name`, which counts for ImageNet.
+        named = sorted([(path.name, path) for path in folder.iterdir()])
     except OSError as error:
         raise InputError(f"{folder}: expected a folder of images; got {_reason(error)}.") from error
-    images = [folder / name for name in names if name.lower().endswith(_ENDINGS) and not name.startswith(".")]
+    images = [path for name, path in named if name.lower().endswith(_ENDINGS) and not name.startswith(".")]
     if not images:
-        raise InputError(f"{folder}: expected images; got {len(names)} other files.")
+        raise InputError(f"{folder}: expected images; got {len(named)} other files.")
     return images
 
 

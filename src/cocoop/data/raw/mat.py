@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 def read_mat(path: Path, name: str, fields: tuple[str, ...] = ()) -> NDArray[Any]:
     """The variable `name` of the MATLAB file `path`, flat: [N] cells, or [N] structs that have `fields`.
 
-    `InputError`: no such file, not readable as a MATLAB file, no such variable, or a struct without a field.
+    `InputError`: no such file, not readable as a MATLAB file, no such variable, or a struct without a field. One
+    thing cannot be caught: SciPy 1.17 crashes on some damaged type tags of uncompressed files (compressed ones
+    have a checksum).
     """
     import numpy as np
     from scipy.io import loadmat
@@ -22,12 +24,11 @@ def read_mat(path: Path, name: str, fields: tuple[str, ...] = ()) -> NDArray[Any
     expected = f"{path}: expected a MATLAB file with the variable {name!r}"
     expected += f" of structs with the fields {', '.join(fields)}" if fields else ""
     try:
-        content = loadmat(path, appendmat=False)
+        with path.open("rb") as file:
+            content = loadmat(file)
     except FileNotFoundError as error:
         raise InputError(f"{expected}; there is no such file.") from error
-    except (
-        Exception
-    ) as error:  # damaged bytes make the reader raise nearly anything: zlib.error, struct.error, KeyError..
+    except Exception as error:  # damaged bytes make SciPy raise nearly anything: zlib.error, struct.error, KeyError..
         raise InputError(f"{expected}; got {type(error).__name__}: {error}.") from error
     found = content.get(name)
     if not isinstance(found, np.ndarray):
