@@ -112,14 +112,11 @@ def _marker(dataset: Dataset) -> dict[str, object]:
 
 def _is_whole(dataset: Dataset) -> bool:
     """Whether this version made the data set's folder and all files are still there."""
-    marker = dataset.image_root / _MARKER
     try:
-        found = json.loads(marker.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+        found = json.loads((dataset.image_root / _MARKER).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
         if not dataset.image_root.exists():
             return False
-        found = None
-    except (OSError, ValueError):
         found = None
     if not isinstance(found, dict) or found.get("data set") != dataset.name:
         raise InputError(

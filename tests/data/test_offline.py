@@ -1,0 +1,182 @@
+"""The offline data sets on a disk: whole or absent, whatever happens while they are written."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+from random import Random
+
+import numpy as np
+import pytest
+from sklearn.datasets import load_digits
+
+import cocoop.data.offline as offline
+from cocoop.data import OFFLINE, OFFLINE_VARIANTS, SHIFTS, open_image, read_folder, read_offline_dataset
+from cocoop.errors import InputError, RunError
+
+
+@pytest.fixture
+def few(monkeypatch):
+    """Drawn data sets with one picture per class and split, for speed."""
+    monkeypatch.setattr(offline, "PICTURES_PER_CLASS", dict.fromkeys(("train", "val", "test"), 1))
+
+
+def everything(dataset):
+    return [*dataset.train, *dataset.val, *dataset.test]
+
+
+def times(folder: Path) -> dict[Path, int]:
+    return {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
+
+
+def test_names():
+    assert OFFLINE == ("digits", "pictographs", "shapes")
+    assert SHIFTS == ("sketch", "noise", "blur", "inverted", "texture")
+    assert len(OFFLINE_VARIANTS) == 10
+    assert {name.split("_")[0] for name in OFFLINE_VARIANTS} == {"pictographs", "shapes"}
+
+
+@pytest.mark.parametrize(("name", "classes"), [("pictographs", 220), ("shapes", 175)])
+def test_a_drawn_data_set(name, classes, tmp_path, few):
+    dataset = read_offline_dataset(name, tmp_path)
+    assert (dataset.name, dataset.template, dataset.image_root) == (name, "a photo of a {}.", tmp_path / name)
+    assert len(set(dataset.class_names)) == classes
+    assert not dataset.split_made
+    for split in ("train", "val", "test"):
+        examples = getattr(dataset, split)
+        by_others = read_folder(tmp_path / name / split)  # as a user's folder of class folders
+        assert [(e.path, e.label) for e in examples] == [(e.path, e.label) for e in by_others]
+        assert [e.class_name for e in examples] == dataset.class_names
+    assert {open_image(e.path).size for e in dataset.test} == {(32, 32)}
+    shifted = read_offline_dataset(f"{name}_noise", tmp_path)
+    assert (shifted.train, shifted.val, shifted.class_names) == ([], [], dataset.class_names)
+    assert [e[1:] for e in shifted.test] == [e[1:] for e in dataset.test]
+    for variant, original in zip(shifted.test[:9], dataset.test, strict=False):
+        difference = np.subtract(open_image(variant.path), open_image(original.path), dtype=np.float64)
+        assert 10 < difference.std() < 60  # sigma 45, cut off at black and white
+
+
+def test_numbers_of_pictures():
+    assert offline.PICTURES_PER_CLASS == {"train": 20, "val": 4, "test": 10}
+    dataset = offline.list_offline_dataset("pictographs", Path("anywhere"))
+    assert [len(dataset.train), len(dataset.val), len(dataset.test)] == [4400, 880, 2200]
+    assert set(Counter(e.label for e in dataset.train).values()) == {20}
+    assert len({e.path for e in everything(dataset)}) == 7480
+
+
+def test_digits_are_scikit_learns_in_the_demos_split(tmp_path):
+    dataset = read_offline_dataset("digits", tmp_path)
+    assert dataset.class_names == ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
+    digits = load_digits()
+    stream, parts = Random(0), {"train": [], "val": [], "test": []}
+    for label in range(10):  # the rule of the original code for data without a split, written out
+        members = list(np.flatnonzero(digits.target == label))
+        a, b = round(0.2 * len(members)), round(0.1 * len(members))
+        stream.shuffle(members)
+        for part, chosen in zip(parts, (members[:a], members[a : a + b], members[a + b :]), strict=True):
+            parts[part] += chosen
+    for part, members in parts.items():
+        examples = getattr(dataset, part)
+        assert [e.label for e in examples] == digits.target[members].tolist()
+        for example, values in zip(examples, digits.images[members], strict=True):
+            assert np.array_equal(np.asarray(open_image(example.path))[..., 0], np.rint(values * 255 / 16))
+
+
+def test_later_calls_only_list(tmp_path):
+    first = read_offline_dataset("digits", tmp_path)
+    before = times(tmp_path)
+    assert read_offline_dataset("digits", str(tmp_path)) == first
+    assert times(tmp_path) == before
+    assert [path.name for path in tmp_path.iterdir()] == ["digits"]
+
+
+def test_a_missing_file_is_made_again(tmp_path):
+    gone = read_offline_dataset("digits", tmp_path).test[500].path
+    content = gone.read_bytes()
+    gone.unlink()
+    read_offline_dataset("digits", tmp_path)
+    assert gone.read_bytes() == content
+
+
+def test_what_another_version_drew_is_drawn_again(tmp_path, monkeypatch):
+    path = read_offline_dataset("digits", tmp_path).test[0].path
+    before = times(tmp_path)
+    monkeypatch.setattr(offline, "_VERSION", offline._VERSION + 1)
+    assert path == read_offline_dataset("digits", tmp_path).test[0].path
+    assert times(tmp_path)[path] > before[path]
+    assert [path.name for path in tmp_path.iterdir()] == ["digits"]
+
+
+@pytest.mark.parametrize("marker", [None, "{", "[1]", '{"data set": "shapes"}'])
+def test_a_folder_of_the_users_is_left_alone(tmp_path, marker):
+    mine = tmp_path / "digits" / "mine.txt"
+    mine.parent.mkdir()
+    mine.write_text("mine")
+    if marker:
+        (tmp_path / "digits" / offline._MARKER).write_text(marker)
+    with pytest.raises(InputError, match="expected the data set digits as cocoop wrote it, or nothing; got something"):
+        read_offline_dataset("digits", tmp_path)
+    assert mine.read_text() == "mine"
+
+
+def test_errors(tmp_path):
+    with pytest.raises(InputError, match="data set: expected one of digits, pictographs, shapes, pictographs_sketch, "):
+        read_offline_dataset("digits_sketch", tmp_path)
+    (tmp_path / "file").touch()
+    with pytest.raises(RunError, match="expected to write small images there"):
+        read_offline_dataset("digits", tmp_path / "file")
+
+
+READ = "import sys; from cocoop.data import read_offline_dataset; read_offline_dataset('digits', sys.argv[1])"
+
+
+def start(root: Path) -> subprocess.Popen[bytes]:
+    return subprocess.Popen([sys.executable, "-c", READ, str(root)])
+
+
+def unfinished(root: Path) -> list[Path]:
+    return list(root.glob(".digits.*"))
+
+
+def test_killed_while_writing(tmp_path):
+    """At several moments: after some files, and after nearly all."""
+    for files in (1, 400, 1700):
+        process = start(tmp_path)
+        while sum(1 for _ in tmp_path.glob(".digits.*/*/*/*.png")) < files and process.poll() is None:
+            time.sleep(0.001)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        for left in unfinished(tmp_path):
+            left.rename(tmp_path / f"left-{files}")  # apart from what the next process writes
+    killed = len(list(tmp_path.glob("left-*")))
+    assert killed >= 2  # the last one may have been too fast for us
+    dataset = read_offline_dataset("digits", tmp_path)
+    assert all(open_image(e.path).size == (8, 8) for e in everything(dataset))
+
+
+def test_what_killed_processes_left_goes_once_it_is_old(tmp_path):
+    old, new = tmp_path / ".digits.0.tmp", tmp_path / ".digits.1.tmp"
+    for folder in (old, new):
+        (folder / "train").mkdir(parents=True)
+    os.utime(old, (time.time() - 7200,) * 2)
+    read_offline_dataset("digits", tmp_path)
+    assert unfinished(tmp_path) == [new]
+
+
+@pytest.mark.parametrize("stale", [False, True])
+def test_several_processes_at_once(tmp_path, stale):
+    if stale:
+        read_offline_dataset("digits", tmp_path)
+        marker = tmp_path / "digits" / offline._MARKER
+        marker.write_text(json.dumps(json.loads(marker.read_text()) | {"version": 0}))
+    processes = [start(tmp_path) for _ in range(2)]
+    assert [process.wait() for process in processes] == [0, 0]
+    before = times(tmp_path)
+    dataset = read_offline_dataset("digits", tmp_path)
+    assert times(tmp_path) == before
+    assert len(everything(dataset)) == 1797
+    assert [path.name for path in tmp_path.iterdir()] == ["digits"]
