@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -80,7 +81,7 @@ def record(
         "method": method,
         "settings": SETTINGS[method],
         "clip": clip,
-        "clip_fingerprint": f"{abs(hash(clip)) % 16**8:08x}" * 2,
+        "clip_fingerprint": sha256(clip.encode()).hexdigest(),
         "seed": seed,
         "shots": 0 if method == "zero-shot" else shots,
         "classes": 2,

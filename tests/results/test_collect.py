@@ -1,0 +1,99 @@
+import json
+import shutil
+
+import numpy as np
+import pytest
+import records
+
+from cocoop.errors import InputError
+from cocoop.results import read_records
+
+
+def test_records_are_found_at_any_depth_in_the_order_of_their_paths(tmp_path):
+    for seed in (2, 1):
+        records.write(tmp_path / "deep" / "down", records.record("few-shot", "dtd", "coop", {"test": 50}, seed=seed))
+    folder = records.write(tmp_path, records.record("base-to-new", "dtd", "cocoop", {"base": 1, "new": 2}))
+    found = read_records([tmp_path])
+    assert [(r.protocol, r.dataset, r.method, r.shots, r.seed) for r in found] == [
+        ("base-to-new", "dtd", "cocoop", 16, 1),
+        ("few-shot", "dtd", "coop", 16, 1),
+        ("few-shot", "dtd", "coop", 16, 2),
+    ]
+    assert found[0].results["new"]["accuracy"] == 2
+    # A run folder itself; and what is found twice counts once.
+    assert read_records([folder])[0] == found[0]
+    assert len(read_records([folder, tmp_path, tmp_path / "deep"])) == 3
+
+
+def test_unfinished_runs_are_passed_over(tmp_path):
+    folder = records.write(tmp_path, records.record("few-shot", "dtd", "coop", {"test": 50}))
+    shutil.copytree(folder, folder.with_name(".seed-2.0123.tmp"))
+    (folder.with_name("seed-3")).mkdir()
+    assert [record.folder for record in read_records([tmp_path])] == [folder]
+
+
+def test_lists_of_training_images_are_not_kept(tmp_path):
+    records.write(tmp_path, records.record("few-shot", "dtd", "coop", {"test": 50}, trained_on=["0" * 64] * 9))
+    assert "trained_on" not in read_records([tmp_path])[0].content
+
+
+def test_predictions_are_read_when_asked_for(tmp_path):
+    content = records.record("few-shot", "dtd", "coop", {"test": 50})
+    folder = records.write(tmp_path, content, {"test/label": np.array([1, 0], np.int32)})
+    (record,) = read_records([tmp_path])
+    assert record.predictions()["test/label"].tolist() == [1, 0]
+    (folder / "predictions.safetensors").write_bytes(b"torn")
+    with pytest.raises(InputError, match=r"predictions\.safetensors: expected a safetensors file"):
+        record.predictions()
+    (folder / "predictions.safetensors").unlink()
+    assert record.predictions() == {}
+
+
+def test_a_run_that_was_never_scored_is_one_of_own_images(tmp_path):
+    content = records.record("few-shot", "dtd", "coop", {})
+    del content["protocol"], content["dataset"]
+    folder = tmp_path / "saved"
+    folder.mkdir()
+    (folder / "record.json").write_text(json.dumps(content))
+    (record,) = read_records([tmp_path])
+    assert (record.protocol, record.dataset, record.results) == ("own-images", "saved", {})
+
+
+@pytest.mark.parametrize(
+    ("change", "fault"),
+    [
+        (lambda r: r.pop("method"), "its 'method' is None"),
+        (lambda r: r.update(seed="1"), "its 'seed' is '1'"),
+        (lambda r: r.update(shots="16"), "its 'shots' is '16'"),
+        (lambda r: r.update(protocol="zero"), "its 'protocol' is 'zero', not one of base-to-new, cross-dataset"),
+        (lambda r: r.update(results={"test": 80.0}), "its results of 'test' are 80.0, not an object"),
+        (lambda r: r["results"]["test"].update(accuracy=None), "'accuracy' is None, not percent"),
+        (lambda r: r["results"]["test"].update(macro_f1=101), "'macro_f1' is 101, not percent"),
+        (lambda r: r.update(zero_shot=[1]), r"its 'zero_shot' is \[1\]"),
+    ],
+)
+def test_a_damaged_record_is_named(tmp_path, change, fault):
+    content = records.record("few-shot", "dtd", "coop", {"test": 50})
+    change(content)
+    folder = tmp_path / "run"
+    folder.mkdir()
+    (folder / "record.json").write_text(json.dumps(content))
+    with pytest.raises(InputError, match=rf"run/record\.json: expected a record as cocoop writes it; .*{fault}"):
+        read_records([tmp_path])
+
+
+@pytest.mark.parametrize("text", ['{"method": "co', "", "[1]", '{"seed": NaN}'])
+def test_a_torn_record_is_named(tmp_path, text):
+    (tmp_path / "record.json").write_text(text)
+    with pytest.raises(InputError, match=r"record\.json: expected"):
+        read_records([tmp_path])
+
+
+def test_no_records_and_no_folder(tmp_path):
+    with pytest.raises(InputError, match=r"found no record\.json\. Make runs with `cocoop benchmark`"):
+        read_records([tmp_path])
+    with pytest.raises(InputError, match="no such folder"):
+        read_records([tmp_path / "none"])
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match="got a file"):
+        read_records([tmp_path / "file"])

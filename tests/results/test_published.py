@@ -1,0 +1,88 @@
+"""The papers' figures: their own averages follow from them."""
+
+from statistics import fmean
+
+import pytest
+
+from cocoop.data import IMAGENET_VARIANTS, TRAINABLE, TRANSFER_TARGETS
+from cocoop.results import departures, harmonic_mean, is_published_clip, published
+
+# CoCoOp, CVPR 2022, table 1 (a): averages over 11 data sets as printed.
+AVERAGES = {"zero-shot": (69.34, 74.22, 71.70), "coop": (82.69, 63.22, 71.66), "cocoop": (80.47, 71.69, 75.83)}
+
+
+@pytest.mark.parametrize("method", AVERAGES)
+def test_the_averages_of_table_1(method):
+    base, new = (
+        fmean(published("base-to-new", name, half, name, method) for name in TRAINABLE) for half in ("base", "new")
+    )
+    assert (round(base, 2), round(new, 2), round(harmonic_mean(base, new), 2)) == AVERAGES[method]
+
+
+@pytest.mark.parametrize(
+    ("dataset", "method", "h"),
+    # Printed harmonic means, one of each column.
+    [("imagenet", "zero-shot", 70.22), ("fgvc_aircraft", "coop", 28.75), ("eurosat", "cocoop", 71.21)],
+)
+def test_harmonic_means_of_table_1(dataset, method, h):
+    base, new = (published("base-to-new", dataset, half, dataset, method) for half in ("base", "new"))
+    assert round(harmonic_mean(base, new), 2) == h
+
+
+@pytest.mark.parametrize(("method", "average"), [("coop", 63.88), ("cocoop", 65.74)])
+def test_the_averages_of_table_2(method, average):
+    assert round(fmean(published("cross-dataset", "imagenet", t, t, method) for t in TRANSFER_TARGETS), 2) == average
+
+
+def test_table_3_shares_its_source_column_with_table_2():
+    for method in ("coop", "cocoop"):
+        in_3, in_2 = (
+            published(protocol, "imagenet", "imagenet", "imagenet", method)
+            for protocol in ("domain-generalization", "cross-dataset")
+        )
+        assert in_3 == in_2
+    assert all(published("domain-generalization", "imagenet", v, v, "zero-shot") for v in IMAGENET_VARIANTS)
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        ("cross-dataset", "imagenet", "dtd", "dtd", "zero-shot"),  # not in table 2
+        ("cross-dataset", "dtd", "eurosat", "eurosat", "cocoop"),  # another source
+        ("few-shot", "dtd", "test", "dtd", "coop"),
+        ("base-to-new", "digits", "base", "digits", "cocoop"),
+        ("base-to-new", "dtd", "base", "dtd", "kgcoop"),
+    ],
+)
+def test_what_was_not_published(question):
+    assert published(*question) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "is_it"),
+    [
+        ("openai/clip-vit-base-patch16", True),
+        ("/models/clip-vit-base-patch16", True),
+        ("ViT-B-16.pt", True),
+        ("ViT-B/16", True),
+        ("openai/clip-vit-base-patch32", False),
+        ("laion/CLIP-ViT-B-16-laion2B-s34B-b88K", False),
+        ("laion/clip-vit-base-patch16", False),
+        ("openai/clip-vit-base-patch16-plus", False),
+        ("tiny", False),
+    ],
+)
+def test_the_clip_of_the_papers(name, is_it):
+    assert is_published_clip(name) is is_it
+
+
+def test_settings_that_are_not_the_papers():
+    assert departures("cocoop", "dtd", {"epochs": 10, "batch_size": 1, "context": "a photo of a"}) == []
+    assert departures("cocoop", "dtd", {"epochs": 1, "augment": False}) == [
+        "epochs 1 instead of 10",
+        "augment False instead of True",
+    ]
+    # CoOp learned for 50 epochs on ImageNet, 200 elsewhere.
+    assert departures("coop", "imagenet", {"epochs": 50}) == departures("coop", "dtd", {"epochs": 200}) == []
+    assert departures("coop", "dtd", {"epochs": 50}) == ["epochs 50 instead of 200"]
+    assert departures("zero-shot", "dtd", {"templates": ["{} texture."]}) == []
