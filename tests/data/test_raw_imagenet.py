@@ -54,6 +54,11 @@ def test_imagenet(tmp_path):
     assert gc.isenabled()
 
 
+def test_the_mark_that_windows_editors_put_in_front_of_utf8_is_no_part_of_the_first_line(tmp_path):
+    root = write(tmp_path, {**IMAGENET, "imagenet/classnames.txt": "\ufeff" + CLASSNAMES})
+    assert read_paper_dataset("imagenet", root).class_names == ["tench", "missile", "missile"]
+
+
 def test_imagenetv2_folders_are_lines_of_the_list(tmp_path):
     folder = "imagenetv2/imagenetv2-matched-frequency-format-val"
     names = [f"n{number:08d} class {number}" for number in range(11)]

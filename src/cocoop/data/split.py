@@ -132,7 +132,7 @@ def split_hash(examples: Iterable[Example], root: str | PathLike[str]) -> str:
 def _load_json(path: Path) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:  # ValueError: not JSON, or not UTF-8
+    except (OSError, ValueError, RecursionError) as error:  # ValueError: not JSON, or not UTF-8
         raise InputError(f"{path}: expected a split file, {_SCHEMA}; got {error}.") from error
 
 

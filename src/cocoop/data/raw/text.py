@@ -65,7 +65,7 @@ def at(where: str | PathLike[str]) -> Iterator[None]:
 
 def _read(path: Path, form: str) -> str:
     try:
-        return path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8-sig")  # Windows editors put a mark in front
     except FileNotFoundError as error:
         raise InputError(f"{path}: expected a text file with lines like {form}; there is no such file.") from error
     except (OSError, ValueError) as error:
