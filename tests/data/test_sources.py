@@ -6,7 +6,15 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from cocoop.data import Example, open_image, read_dataset, read_offline_dataset, read_paper_dataset, write_miniature
+from cocoop.data import (
+    Example,
+    open_image,
+    read_dataset,
+    read_offline_dataset,
+    read_paper_dataset,
+    split_hash,
+    write_miniature,
+)
 from cocoop.errors import InputError
 
 
@@ -65,11 +73,16 @@ def test_a_split_file_with_paths_from_its_folder(here):
     Path("data/split.json").write_text(json.dumps(content))
     found = read_dataset("data/split.json")
     assert found.class_names == ["zoo", "ant"]
-    assert found.train == [Example(Path("data/a.png"), 1, "ant")]
-    assert found.val == [Example(Path("data/c/d.png"), 0, "zoo")]
-    assert found.test == [Example(Path("data/b.png"), 0, "zoo")]
+    assert found.train == [Example(here / "data/a.png", 1, "ant")]
+    assert found.val == [Example(here / "data/c/d.png", 0, "zoo")]
+    assert found.test == [Example(here / "data/b.png", 0, "zoo")]
     Path("data/split.json").write_text(json.dumps(content | {"test": []}))
     assert [e.path.name for e in read_dataset("data/split.json").test] == ["d.png"]
+    elsewhere = [[str(here / "data/a.png"), 0, "ant"], ["../b.png", 1, "zoo"]]
+    Path("data/split.json").write_text(json.dumps({"train": elsewhere, "val": [], "test": []}))
+    found = read_dataset("data/split.json")
+    assert [e.path.resolve() for e in found.train] == [here / "data/a.png", here / "b.png"]
+    split_hash(found.train, found.image_root)  # all lie below it
 
 
 def test_pairs_from_python(here):
@@ -95,6 +108,8 @@ def test_pairs_from_python(here):
         ("a\0b", "expected a data set"),
         ("notes.txt", "notes.txt: expected a data set; got a file. Give"),
         ("bad.json", r'bad.json: expected {"train"'),
+        ("one.json", "one.json: expected at least two classes; got only 'ant'"),
+        ("nameless.json", "words in every name; got '_'"),
         ("empty", "empty: expected one sub-folder of images per class"),
         ([], "expected labelled images; got none"),
         ([("notes.txt", "x"), ("notes.txt",)], "images, number 1: expected a pair.*got tuple"),
@@ -106,6 +121,9 @@ def test_pairs_from_python(here):
 def test_refuses(here, source, message):
     Path("notes.txt").touch()
     Path("bad.json").write_text("[]")
+    for name, classes in (("one", ["ant"]), ("nameless", ["ant", "_"])):
+        images = [["a.png", label, class_name] for label, class_name in enumerate(classes)]
+        Path(f"{name}.json").write_text(json.dumps({"train": images, "val": [], "test": []}))
     Path("empty").mkdir()
     with pytest.raises(InputError, match=message) as caught:
         read_dataset(source)

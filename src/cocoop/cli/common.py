@@ -17,7 +17,8 @@ Source = Annotated[
     ),
 ]
 DataRoot = Annotated[
-    Path | None, typer.Option(metavar="DIR", help="The folder that holds the data sets that go by name.")
+    Path | None,
+    typer.Option(metavar="DIR", help="Where data sets with a name lie; what is drawn or unpacked goes there."),
 ]
 Clip = Annotated[
     str,

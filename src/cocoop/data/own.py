@@ -69,8 +69,6 @@ def number_by_name(
     if not pairs:
         raise InputError(f"{name}: expected labelled images; got none.")
     names = sorted({label for _, label in pairs}) if class_names is None else list(class_names)
-    if len(names) < 2:
-        raise InputError(f"{name}: expected at least two classes; got only {names[0]!r}. Add images of another class.")
     check_class_names(names)
     numbers = {label: number for number, label in enumerate(names)}
     splits = tuple([Example(path, numbers[label], label) for path, label in split] for split in (train, val, test))
@@ -78,7 +76,14 @@ def number_by_name(
 
 
 def own_dataset(name: str, splits: Splits, class_names: list[str], image_root: Path) -> Dataset:
-    """A `Dataset` of these splits. What is held out is scored: where there is "val" but no "test", it is the test."""
+    """A `Dataset` of these splits. What is held out is scored: where there is "val" but no "test", it is the test.
+
+    `InputError` for fewer than two classes.
+    """
+    if len(class_names) < 2:
+        raise InputError(
+            f"{name}: expected at least two classes; got only {class_names[0]!r}. Add images of another class."
+        )
     train, val, test = splits
     if not test:
         val, test = [], val

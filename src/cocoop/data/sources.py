@@ -9,6 +9,7 @@ from typing import Any
 
 from PIL import Image
 
+from cocoop.class_names import check_spelling
 from cocoop.data.cache import cache_folder
 from cocoop.data.dataset import Dataset
 from cocoop.data.examples import class_names
@@ -16,7 +17,7 @@ from cocoop.data.folder import read_folder_dataset
 from cocoop.data.hugging_face import HUB_PREFIX, is_saved_dataset, read_hub_dataset, read_saved_dataset
 from cocoop.data.manifest import MANIFEST_SUFFIXES, read_manifest
 from cocoop.data.offline import OFFLINE, OFFLINE_VARIANTS, read_offline_dataset
-from cocoop.data.own import number_by_name, own_dataset
+from cocoop.data.own import common_folder, number_by_name, own_dataset
 from cocoop.data.paper import read_paper_dataset
 from cocoop.data.split import read_split_json
 from cocoop.data.store import store_image
@@ -83,8 +84,12 @@ def read_dataset(source: str | PathLike[str] | Iterable[Labelled], root: str | P
 
 
 def _read_split_file(path: Path) -> Dataset:
-    splits = read_split_json(path, path.parent)
-    return own_dataset(str(path), splits, class_names([example for split in splits for example in split]), path.parent)
+    splits = read_split_json(path, path.parent.absolute())
+    together = [example for split in splits for example in split]
+    names = class_names(together)
+    check_spelling(names)
+    # Not the file's folder, because its paths may be absolute.
+    return own_dataset(str(path), splits, names, common_folder(example.path for example in together))
 
 
 def _read_pairs(pairs: Iterable[Labelled], pictures: Path) -> Dataset:
