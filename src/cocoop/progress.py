@@ -1,7 +1,7 @@
 """Progress bars: on stderr, for anything that takes over two seconds, and silent where nobody watches."""
 
 from collections.abc import Iterable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from tqdm import tqdm
 
@@ -16,6 +16,14 @@ def progress(items: Iterable[T], what: str, total: int | None = None) -> Iterabl
     disable = True if _silent else None
     bar: Iterable[T] = tqdm(items, desc=what, total=total, disable=disable, delay=2, leave=False, dynamic_ncols=True)
     return bar
+
+
+def counter(what: str, total: int, unit: str) -> Any:
+    """A bar, to be used in a `with`, that is there at once and counts by hand.
+
+    `.update(n)` counts n more; `.refresh()` lets its clock go on while nothing is finished.
+    """
+    return tqdm(desc=what, total=total, unit=unit, disable=True if _silent else None, leave=False, dynamic_ncols=True)
 
 
 def silence() -> None:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import typer
 
-from cocoop.cli import datasets, demo, evaluate, predict, report, train
+from cocoop.cli import benchmark, datasets, demo, evaluate, predict, report, train
 from cocoop.errors import CocoopError, InputError
 
 app = typer.Typer(
@@ -44,6 +44,7 @@ _add(app, "demo", demo.demo, "Compare the three methods on real images; about a 
 _add(app, "train", train.train, "Learn a prompt from a folder of images.")
 _add(app, "evaluate", evaluate.evaluate, "Score a learned prompt on labelled images.")
 _add(app, "predict", predict.predict, "Classify image files.")
+_add(app, "benchmark", benchmark.benchmark, "Carry out a protocol of the papers, many runs in one folder.")
 _add(app, "report", report.report, "Tables and pictures of runs, beside the published figures.")
 app.add_typer(datasets_app, name="datasets", short_help="Data sets by name: list, show, check, sample.")
 _add(datasets_app, "list", datasets.list_datasets, "All data sets that have a name, in one table.")
@@ -55,6 +56,8 @@ _add(datasets_app, "sample", datasets.sample, "Write a miniature of one in its e
 def main() -> None:
     """Entry point: run the command, and turn this package's errors into one line and an exit code."""
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    if not sys.stderr.isatty():  # nobody watches
+        os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
     try:
         app(prog_name="cocoop")
     except InputError as error:

@@ -9,7 +9,6 @@ from cocoop.cli.common import note
 
 SHOTS = 16
 SEEDS = (1, 2, 3)
-SPLIT = (0.2, 0.1, 0.7)  # most digits to the test: 16 shots need few, and figures on more images waver less
 
 
 def demo(
@@ -24,31 +23,23 @@ def demo(
     Example:
       cocoop demo --out cocoop-demo
     """
-    import torch
-
-    from cocoop.classifier import PromptClassifier
-    from cocoop.clip import CLIP
-    from cocoop.data import random_split, read_digits
-    from cocoop.methods import METHODS
-    from cocoop.progress import progress
-    from cocoop.protocols import BaseToNew
+    from cocoop.data import HALVES, read_dataset
+    from cocoop.errors import RunError
+    from cocoop.protocols import Benchmark, narrowed, preset
     from cocoop.reports import base_to_new_figure, base_to_new_rows, text_table
-    from cocoop.results import check_new, read_run
+    from cocoop.results import check_new, read_json, write_text
 
     check_new(out)
-    # The model is small: a second thread gains little, and waits on busy cores for sixty times as long (measured).
-    torch.set_num_threads(1)
-    clip = CLIP.load("tiny", device="cpu")
-    train, _, test = random_split(read_digits(out / "digits"), seed=0, fractions=SPLIT)
-    protocol = BaseToNew(clip, train, test)
-    runs = [(method, seed) for method in METHODS for seed in SEEDS]
-    records: dict[str, list[dict[str, object]]] = {method: [] for method in METHODS}
-    for method, seed in progress(runs, "base-to-new, runs"):
-        # No random crops and flips: a mirrored or cut digit is another sign, or none.
-        classifier = PromptClassifier(method=method, clip=clip, shots=None, seed=seed, augment=False)
-        folder = classifier.save(out / "runs" / f"{method}-seed{seed}", protocol.run(classifier, SHOTS))
-        records[method].append(read_run(folder).record)
+    digits = read_dataset("digits", out)
+    trials = narrowed(preset("base-to-new", "offline"), ["digits"], shots=(SHOTS,), seeds=SEEDS).trials("base-to-new")
+    for failure in Benchmark(trials, out, "tiny", {"digits": digits}, device="cpu").run():
+        raise RunError(f"{failure.trial.folder}: {failure.reason}")
 
+    records: dict[str, list[dict[str, object]]] = {}
+    for trial in trials:
+        record = read_json(out / trial.folder / "record.json")
+        accuracies = {half: record["results"][half]["accuracy"] for half in HALVES}
+        records.setdefault(trial.method, []).append(record | {"results": accuracies})
     rows = base_to_new_rows(records)
     header = ["method", "base", "new", "H", "seconds per run", "trainable parameters"]
     table = text_table(
@@ -65,8 +56,8 @@ def demo(
             for row in rows
         ],
     )
-    (out / "table.md").write_text(table + "\n", encoding="utf-8")
-    base_to_new_figure(out / "base-to-new.png", rows, protocol.halves)
+    write_text(out / "table.md", table + "\n")
+    base_to_new_figure(out / "base-to-new.png", rows, {half: digits.select(half).test for half in HALVES})
     print(table)
-    note(f"accuracy in percent on {len(test):,} test images, mean +- std over seeds {SEEDS[0]}-{SEEDS[-1]}")
+    note(f"accuracy in percent on {len(digits.test):,} test images, mean +- std over seeds {SEEDS[0]}-{SEEDS[-1]}")
     note(f"runs, table and picture: {out}")

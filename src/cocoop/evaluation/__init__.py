@@ -1,7 +1,7 @@
 """Evaluation: probabilities for many images, and the figures that follow from them."""
 
-from cocoop.evaluation.evaluate import evaluate, predict_probabilities
+from cocoop.evaluation.evaluate import evaluate, images_at_once, predict_probabilities
 from cocoop.evaluation.metrics import Metrics, measure
 from cocoop.evaluation.score import MISTAKES, Scores, score
 
-__all__ = ["MISTAKES", "Metrics", "Scores", "evaluate", "measure", "predict_probabilities", "score"]
+__all__ = ["MISTAKES", "Metrics", "Scores", "evaluate", "images_at_once", "measure", "predict_probabilities", "score"]

@@ -17,8 +17,13 @@ _TEXT_FEATURES_AT_ONCE = 65_536  # B x K of one step; at E = 512 in float32 128 
 
 def predict_probabilities(model: PromptMethod, image_features: Tensor) -> Tensor:
     """Class probabilities [N, K] of unit-norm image features [N, E], any N, with a progress bar."""
-    parts = image_features.split(max(1, _TEXT_FEATURES_AT_ONCE // len(model.class_names)))
+    parts = image_features.split(images_at_once(model))
     return torch.cat([model.probabilities(part) for part in progress(parts, "classifying", len(parts))])
+
+
+def images_at_once(model: PromptMethod) -> int:
+    """How many images `predict_probabilities` gives the model in one step."""
+    return max(1, _TEXT_FEATURES_AT_ONCE // len(model.class_names))
 
 
 def evaluate(model: PromptMethod, image_features: Tensor, labels: Sequence[int]) -> Metrics:

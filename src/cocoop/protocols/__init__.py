@@ -1,6 +1,31 @@
 """Protocols: which images are learned from, which are scored, and what is reported."""
 
-from cocoop.protocols.base_to_new import BaseToNew
+from cocoop.protocols.benchmark import Benchmark
+from cocoop.protocols.estimate import Estimate, Estimator, Total, estimate
+from cocoop.protocols.gather import gather, write_miniatures
 from cocoop.protocols.own_images import fit_and_score, not_trained_on
+from cocoop.protocols.plan import PROTOCOLS, Test, Trial
+from cocoop.protocols.presets import PRESETS, Preset, narrowed, preset
+from cocoop.protocols.runner import Runner
+from cocoop.protocols.workers import Failure
 
-__all__ = ["BaseToNew", "fit_and_score", "not_trained_on"]
+__all__ = [
+    "Benchmark",
+    "Estimate",
+    "Estimator",
+    "Failure",
+    "PRESETS",
+    "PROTOCOLS",
+    "Preset",
+    "Runner",
+    "Test",
+    "Total",
+    "Trial",
+    "estimate",
+    "fit_and_score",
+    "gather",
+    "narrowed",
+    "not_trained_on",
+    "preset",
+    "write_miniatures",
+]

@@ -2,39 +2,24 @@
 
 from __future__ import annotations
 
-import json
-import multiprocessing
-import os
-import shutil
-import threading
-import traceback
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from multiprocessing.connection import wait as wait_for_any
-from multiprocessing.queues import SimpleQueue
 from pathlib import Path
-from typing import NamedTuple
 
 import torch
 from filelock import FileLock, Timeout
 
 from cocoop.clip import CLIP
+from cocoop.clip.loading import BUNDLED
 from cocoop.data import Dataset
-from cocoop.errors import CocoopError, InputError
-from cocoop.progress import progress, silence
+from cocoop.errors import InputError
+from cocoop.progress import counter
 from cocoop.protocols.plan import Trial
 from cocoop.protocols.runner import Runner
-from cocoop.results import read_json
-
-
-class Failure(NamedTuple):
-    """A trial that came to nothing, and why."""
-
-    trial: Trial
-    reason: str
+from cocoop.protocols.workers import Failure, attempt, in_processes, torch_threads
+from cocoop.results import clear_leftovers, read_json
 
 
 @dataclass(frozen=True)
@@ -55,11 +40,12 @@ class Benchmark:
     dtype: str = "auto"
 
     def open_trials(self) -> list[Trial]:
-        """Those trials that are not done.
+        """Those trials that are not done. Only looks.
 
         Raises:
             InputError: the folder holds a run of the same place with other settings, or on another CLIP.
         """
+        self._check_places()
         done = {trial.folder for trial in self.trials if (self.out / trial.folder / "record.json").is_file()}
         for trial in self.trials:
             if trial.folder in done:
@@ -69,125 +55,91 @@ class Benchmark:
     def run(self, jobs: int = 1) -> list[Failure]:
         """Carry out what is not done, `jobs` at a time in processes of their own; with GPUs each takes the next.
 
+        With `jobs` above 1 a script must call this below `if __name__ == "__main__":`: the processes import it.
+
+        Returns:
+            The trials that failed, and why. All others are done.
+
         Raises:
-            InputError: another process is at work in the folder, or it holds other runs.
+            InputError: another process is at work in the folder, it holds other runs, or the CLIP does not load.
         """
         with _alone_in(self.out):
+            for trial in self.trials:
+                clear_leftovers(self.out / trial.folder)
             trials = self.open_trials()
             outcomes = self._in_processes(trials, jobs) if jobs > 1 else self._here(trials)
-            found = progress(outcomes, "trials", len(trials))
-            return [failure for failure in found if failure is not None]
+            return _collected(outcomes, len(trials))
 
     def runner(self, device: str | None = None) -> Runner:
         """The CLIP, loaded, and the data sets: what carries out the trials."""
-        return Runner(CLIP.load(self.clip, device=device or self.device, dtype=self.dtype), self.datasets)
+        return Runner(CLIP.load(self.clip, device=device or self.device, dtype=self.dtype), self.datasets, self.out)
 
-    def _here(self, trials: Sequence[Trial]) -> Iterator[Failure | None]:
-        if not trials:
-            return
-        runner = self.runner()
-        for trial in trials:
-            yield _attempt(runner, trial, self.out)
+    def threads(self, jobs: int) -> int:
+        """How many threads torch gets in each of `jobs` processes: together as many as one would have."""
+        # The bundled CLIP is so small that a second thread gains little, and on busy cores it waits for sixty times as
+        # long (measured).
+        return 1 if self.clip in BUNDLED else max(1, torch.get_num_threads() // jobs)
 
-    def _in_processes(self, trials: Sequence[Trial], jobs: int) -> Iterator[Failure | None]:
-        waiting = list(trials)
-        while waiting:
-            suspects = []
-            with self._pool(jobs) as pool:
-                running: dict[Future[Failure | None], Trial] = {}
-                while waiting or running:
-                    # No more than can start at once: then those under way when a process dies are known.
-                    while waiting and len(running) < jobs and not suspects:
-                        trial = waiting.pop(0)
-                        running[pool.submit(_attempt_in_process, trial)] = trial
-                    if not running:
-                        break
-                    for future in wait(running, return_when=FIRST_COMPLETED).done:
-                        trial = running.pop(future)
-                        try:
-                            yield future.result()
-                        except BrokenProcessPool:
-                            suspects.append(trial)
-            yield from self._one_by_one(suspects)
+    def _here(self, trials: Sequence[Trial]) -> Iterator[list[Failure | None]]:
+        if trials:
+            with torch_threads(self.threads(1)):
+                runner = self.runner()
+                for trial in trials:
+                    yield [attempt(runner, trial)]
 
-    def _one_by_one(self, suspects: Sequence[Trial]) -> Iterator[Failure | None]:
-        """Trials that were under way when a process died (out of memory, say): alone, to see which one kills it."""
-        for trial in suspects:
-            with self._pool(1) as pool:
-                try:
-                    yield pool.submit(_attempt_in_process, trial).result()
-                except BrokenProcessPool:
-                    yield Failure(trial, "its process was killed, perhaps for want of memory; try fewer --jobs")
+    def _in_processes(self, trials: Sequence[Trial], jobs: int) -> Iterator[list[Failure | None]]:
+        gpus = torch.cuda.device_count() if self.device in ("auto", "cuda") else 0
+        devices = [f"cuda:{number % gpus}" if gpus else self.device for number in range(jobs)]
+        return in_processes(self.runner, trials, devices, self.threads(jobs))
 
-    def _pool(self, jobs: int) -> ProcessPoolExecutor:
-        # "spawn": a forked process could not use a GPU, and would inherit locks of torch's threads.
-        context = multiprocessing.get_context("spawn")
-        devices: SimpleQueue[str] = context.SimpleQueue()
-        for number in range(jobs):
-            gpus = torch.cuda.device_count() if self.device == "auto" else 0
-            devices.put(f"cuda:{number % gpus}" if gpus else self.device)
-        threads = max(1, torch.get_num_threads() // jobs)
-        return ProcessPoolExecutor(jobs, context, _start_process, (self, devices, threads))
+    def _check_places(self) -> None:
+        places = Counter(trial.folder for trial in self.trials)
+        folder, count = places.most_common(1)[0] if places else (None, 0)
+        if count > 1:
+            names = sorted({trial.dataset for trial in self.trials if trial.folder == folder})
+            raise InputError(
+                f"{folder}: expected one run per folder; got {count}, of {' and '.join(names)}. Rename one of the data "
+                "sets, or give each an --out of its own."
+            )
 
     def _check_same(self, trial: Trial) -> None:
         folder = self.out / trial.folder
         record = read_json(folder / "record.json")
-        # As JSON has it: tuples are lists there.
-        here = json.loads(json.dumps(trial.as_dict() | {"clip": self.clip}))
+        here = trial.as_dict() | {"clip": self.clip}
         there = record.get("trial", {}) | {"clip": record.get("clip")}
+        if self.dtype != "auto":
+            here["dtype"], there["dtype"] = self.dtype, record.get("dtype")
         for name, value in here.items():
             if there.get(name) != value:
                 raise InputError(
-                    f"{folder}: expected a run with {name} {value!r}; found one with {there.get(name)!r}. Choose another "
-                    "--out, or remove that folder."
+                    f"{folder}: expected a run with {name} {value!r}; found one with {there.get(name)!r}. Choose "
+                    "another --out, or remove that folder."
                 )
 
 
-def _attempt(runner: Runner, trial: Trial, out: Path) -> Failure | None:
-    try:
-        runner.run(trial, out / trial.folder)
-    except CocoopError as error:
-        return Failure(trial, str(error))
-    except Exception as error:  # whatever it is, the other trials go on
-        place = traceback.extract_tb(error.__traceback__)[-1]
-        return Failure(trial, f"{type(error).__name__}: {error} ({Path(place.filename).name}, line {place.lineno})")
-    return None
-
-
-_process: tuple[Runner, Path]
-
-
-def _start_process(benchmark: Benchmark, devices: SimpleQueue[str], threads: int) -> None:
-    global _process
-    threading.Thread(target=_die_with_parent, daemon=True).start()
-    silence()
-    torch.set_num_threads(threads)
-    _process = benchmark.runner(devices.get()), benchmark.out
-
-
-def _attempt_in_process(trial: Trial) -> Failure | None:
-    return _attempt(_process[0], trial, _process[1])
-
-
-def _die_with_parent() -> None:
-    """A killed benchmark must not leave processes behind that write into the folder of the next one."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        wait_for_any([parent.sentinel])
-        os._exit(1)
+def _collected(outcomes: Iterator[list[Failure | None]], total: int) -> list[Failure]:
+    """All failures, while a bar counts what has ended."""
+    failures: list[Failure] = []
+    with closing(outcomes), counter("trials", total, "trial") as bar:  # type: ignore[type-var]  # it is a generator
+        for ended in outcomes:
+            bar.update(len(ended))
+            bar.refresh()
+            failures += filter(None, ended)
+    return failures
 
 
 @contextmanager
 def _alone_in(out: Path) -> Iterator[None]:
-    """Hold the folder for this process, and clear away what a killed one left half-written."""
+    """Hold the folder for this process; the system lets go of it when the process dies."""
     try:
         out.mkdir(parents=True, exist_ok=True)
         lock = FileLock(out / ".lock", blocking=False).acquire()
     except Timeout as error:
-        raise InputError(f"{out}: expected a folder for this benchmark alone; another one is at work in it.") from error
+        raise InputError(
+            f"{out}: expected a folder for this benchmark alone; another one is at work in it. Wait for it, or choose "
+            "another --out."
+        ) from error
     except OSError as error:
         raise InputError(f"{out}: expected a folder to write run folders into; got {error}. Choose another.") from error
     with lock:
-        for leftover in out.rglob(".*.tmp"):
-            shutil.rmtree(leftover, ignore_errors=True)
         yield

@@ -9,7 +9,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from cocoop.data import HALVES, Classes
-from cocoop.errors import expect_choice
+from cocoop.errors import InputError, expect_choice
 from cocoop.methods import METHODS
 
 PROTOCOLS = {
@@ -19,6 +19,9 @@ PROTOCOLS = {
     "few-shot": "learn on 1, 2, 4, 8 and 16 images of every class, test on the same classes (CoOp, figure 3)",
 }
 """Name -> what it is."""
+
+TRANSFERS = ("cross-dataset", "domain-generalization")
+"""The protocols that test on other data sets than the one they learn on."""
 
 
 @dataclass(frozen=True)
@@ -54,23 +57,51 @@ class Trial:
     @property
     def folder(self) -> PurePosixPath:
         """Where the run folder of this trial lies below the benchmark's own."""
-        # A data set may be a path of the user's; its last part names it.
-        dataset = re.sub(r"[^\w.-]+", "-", PurePosixPath(self.dataset).name) or "data"
-        return PurePosixPath(self.protocol, dataset, self.method, f"{self.shots}-shots", f"seed-{self.seed}")
+        place = place_of(self.dataset)
+        return PurePosixPath(self.protocol, place, self.method, f"{self.shots}-shots", f"seed-{self.seed}")
+
+    @property
+    def training(self) -> dict[str, Any]:
+        """What decides what is learned. Trials of several protocols that agree in it learn the same prompt."""
+        return {name: value for name, value in self.as_dict().items() if name not in ("protocol", "tests")}
+
+    @property
+    def data(self) -> list[str]:
+        """The data sets that it needs, each once."""
+        return list(dict.fromkeys([self.dataset, *(test.dataset for test in self.tests)]))
 
     def as_dict(self) -> dict[str, Any]:
         """The trial as JSON has it."""
         return asdict(self) | {"settings": dict(self.settings), "tests": [asdict(test) for test in self.tests]}
 
 
+def place_of(dataset: str) -> str:
+    """A data set's name as a file name: of a path, or of a name on a hub, the last part."""
+    return re.sub(r"[^\w.-]+", "-", PurePosixPath(dataset).name).lstrip(".") or "data"
+
+
 def tests_of(protocol: str, dataset: str, targets: Sequence[str]) -> tuple[Test, ...]:
-    """What a trial of `protocol` that learns on `dataset` is scored on."""
+    """What a trial of `protocol` that learns on `dataset` is scored on.
+
+    Raises:
+        InputError: targets for a protocol that tests on its own data set, or none for one that needs them.
+    """
     expect_choice("protocol", protocol, PROTOCOLS)
+    if targets and protocol not in TRANSFERS:
+        raise InputError(
+            f"targets: expected none, because {protocol} tests on the data set it learns on; got {', '.join(targets)}. "
+            f"Leave them out, or choose {' or '.join(TRANSFERS)}."
+        )
     if protocol == "base-to-new":
         return tuple(Test(half, dataset, half) for half in HALVES)
     if protocol == "few-shot":
         return (Test("test", dataset, "all"),)
-    return tuple(Test(name, name, "all") for name in (dataset, *targets))
+    others = [name for name in dict.fromkeys(targets) if name != dataset]
+    if not others:
+        raise InputError(
+            f"targets: expected data sets to test on what was learned on {dataset}; got none. Name them (--targets)."
+        )
+    return tuple(Test(name, name, "all") for name in (dataset, *others))
 
 
 def learns(method: str) -> bool:

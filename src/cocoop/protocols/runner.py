@@ -5,26 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import cache
-from os import PathLike
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
+import torch
 from torch import Tensor
 
 from cocoop.classifier import PromptClassifier
 from cocoop.clip import CLIP
-from cocoop.data import Classes, Dataset, Example, sample_few_shot, split_hash
-from cocoop.evaluation import measure, predict_probabilities
+from cocoop.data import Classes, Dataset, fingerprint, sample_few_shot, split_hash
+from cocoop.evaluation import score
 from cocoop.methods import PromptMethod, ZeroShot
 from cocoop.model_card import model_card
-from cocoop.protocols.plan import Trial
-from cocoop.results import peak_memory_mb, reset_peak_memory, write_run
+from cocoop.protocols.plan import PROTOCOLS, Trial
+from cocoop.results import check_new, peak_memory_mb, read_json, reset_peak_memory, write_run
 from cocoop.training import encode_pictures
-
-MISTAKES = 12
-"""How many of the most confident mistakes of a test a record names."""
 
 
 class Runner:
@@ -33,44 +27,54 @@ class Runner:
     Args:
         clip: the frozen CLIP of all of them.
         datasets: the data sets that the trials name.
+        out: the folder that their run folders go to.
     """
 
-    def __init__(self, clip: CLIP, datasets: Mapping[str, Dataset]) -> None:
+    def __init__(self, clip: CLIP, datasets: Mapping[str, Dataset], out: Path) -> None:
         self.clip = clip
+        self.out = out
         self._datasets = datasets
+        # Each at most once for all trials: halving a data set of a million images takes seconds, too.
+        self.selected = cache(lambda dataset, classes: self._datasets[dataset].select(classes))
         self._test_features = cache(self._encode_test)
 
-    def run(self, trial: Trial, folder: str | PathLike[str]) -> Path:
-        """Learn, score, and write the run folder, all at once at the end.
+    def run(self, trial: Trial) -> Path:
+        """Learn, score, and write the run folder, all at once at the end. Returns the folder.
+
+        A prompt that another protocol learned in the same way, below the same `out`, is taken from there: the record's
+        "prompt_from" says from where, and its seconds and memory are those of the training.
 
         Raises:
             InputError: an image that does not decode, a setting that cannot work, or the folder is taken.
             RunError: the training diverged, or the disk refuses.
         """
-        reset_peak_memory()
+        folder = self.out / trial.folder
+        check_new(folder)  # before hours of training
+        self.reset_peaks()
         learned_from = self.training_set(trial)
-        settings = dict(trial.settings)
-        if not trial.shots:
-            settings["templates"] = (learned_from.template,)
-        classifier = PromptClassifier(method=trial.method, clip=self.clip, shots=None, seed=trial.seed, **settings)
-        images, labels = [e.path for e in learned_from.train], [e.label for e in learned_from.train]
-        classifier.fit(images, labels, learned_from.class_names)
+        earlier = self.learned_before(trial, learned_from)
+        classifier = PromptClassifier.load(earlier, self.clip) if earlier else self._fit(trial, learned_from)
         run = classifier.as_run()
         for test in trial.tests:
-            scored = self._datasets[test.dataset].select(test.classes)
+            scored = self.selected(test.dataset, test.classes)
             model = self.fitted_to(classifier.model_, scored)
-            probabilities = predict_probabilities(model, self._test_features(test.dataset, test.classes))
-            results, facts = _score(probabilities.cpu().double().numpy(), scored)
-            run.record["results"][test.name] = {"dataset": test.dataset, **results}
-            run.predictions.update({f"{test.name}/{name}": values for name, values in facts.items()})
-        run.record |= {
-            "protocol": trial.protocol,
-            "dataset": learned_from.name,
-            "shots": trial.shots,
-            "split_hash": split_hash(learned_from.train, learned_from.image_root) if trial.shots else None,
-            "peak_memory_mb": peak_memory_mb(),
-            "trial": trial.as_dict(),
-        }
+            scores = score(model, self._test_features(test.dataset, test.classes), scored.test)
+            run.record["results"][test.name] = {"dataset": test.dataset, **scores.results}
+            run.predictions.update({f"{test.name}/{name}": values for name, values in scores.predictions.items()})
+        run.record.update(
+            protocol=trial.protocol,
+            dataset=trial.dataset,
+            shots=trial.shots,
+            split_hash=_split_hash(learned_from) if trial.shots else None,
+            device=str(self.clip.device),
+            dtype=self.dtype,
+            trial=trial.as_dict(),
+            **self.peaks(),
+        )
+        if earlier:
+            costs = read_json(earlier / "record.json")
+            run.record.update({name: costs.get(name) for name in self.peaks()})
+            run.record["prompt_from"] = earlier.relative_to(self.out).as_posix()
         return write_run(folder, run, model_card(run.config, run.record))
 
     def training_set(self, trial: Trial) -> Dataset:
@@ -78,11 +82,33 @@ class Runner:
 
         As in the original the pick is made over all classes, so that base and new classes share one.
         """
+        if not trial.shots:
+            return self.selected(trial.dataset, trial.classes)
         dataset = self._datasets[trial.dataset]
-        if trial.shots:
-            picked, _ = sample_few_shot(dataset.train, [], trial.shots, trial.seed)
-            dataset = replace(dataset, train=picked)
-        return dataset.select(trial.classes)
+        picked, _ = sample_few_shot(dataset.train, [], trial.shots, trial.seed)
+        return replace(dataset, train=picked).select(trial.classes)
+
+    def learned_before(self, trial: Trial, learned_from: Dataset) -> Path | None:
+        """The finished run of another protocol that learned the same from the same images, if there is one."""
+        here = (trial.training, self.clip.fingerprint, self.dtype, _split_hash(learned_from))
+        for protocol in PROTOCOLS if trial.shots else ():
+            folder = self.out / replace(trial, protocol=protocol).folder
+            if protocol == trial.protocol or not (folder / "record.json").is_file():
+                continue
+            record, names = read_json(folder / "record.json"), read_json(folder / "config.json").get("class_names")
+            training = {name: record.get("trial", {}).get(name) for name in trial.training}
+            there = (training, record.get("clip_fingerprint"), record.get("dtype"), record.get("split_hash"))
+            if here != there or names != learned_from.class_names:
+                continue
+            # By their bytes, which takes reading them: the data may lie elsewhere by now, or have changed.
+            if record["trained_on"] == [fingerprint(example.path) for example in learned_from.train]:
+                return folder
+        return None
+
+    def classifier(self, trial: Trial, dataset: Dataset) -> PromptClassifier:
+        """What learns in a trial on `dataset`, not fitted yet. Zero-shot takes the data set's own prompt."""
+        settings = dict(trial.settings) if trial.shots else {"templates": (dataset.template,)}
+        return PromptClassifier(method=trial.method, clip=self.clip, shots=None, seed=trial.seed, **settings)
 
     def fitted_to(self, model: PromptMethod, dataset: Dataset) -> PromptMethod:
         """The model on the classes of `dataset`; zero-shot takes the data set's own prompt, too."""
@@ -90,22 +116,31 @@ class Runner:
             return ZeroShot(self.clip, dataset.class_names, (dataset.template,))
         return model.set_classes(dataset.class_names)
 
+    @property
+    def dtype(self) -> str:
+        """Of the CLIP's numbers, as records name it: "float32"."""
+        return str(self.clip.dtype).removeprefix("torch.")
+
+    def reset_peaks(self) -> None:
+        """Let `peaks` count from now on."""
+        reset_peak_memory()
+        if self.clip.device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(self.clip.device)
+
+    def peaks(self) -> dict[str, float | None]:
+        """The most memory since `reset_peaks`, in MB of 10^6 bytes: of this process, and on its GPU if it has one."""
+        peaks = {"peak_memory_mb": peak_memory_mb()}
+        if self.clip.device.type == "cuda":
+            peaks["peak_gpu_memory_mb"] = torch.cuda.max_memory_allocated(self.clip.device) / 1e6
+        return peaks
+
+    def _fit(self, trial: Trial, learned_from: Dataset) -> PromptClassifier:
+        images, labels = [e.path for e in learned_from.train], [e.label for e in learned_from.train]
+        return self.classifier(trial, learned_from).fit(images, labels, learned_from.class_names)
+
     def _encode_test(self, dataset: str, classes: Classes) -> Tensor:
-        return encode_pictures(self.clip, [example.path for example in self._datasets[dataset].select(classes).test])
+        return encode_pictures(self.clip, [example.path for example in self.selected(dataset, classes).test])
 
 
-def _score(probabilities: NDArray[np.float64], dataset: Dataset) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
-    """Metrics and the most confident mistakes; and, per test image, label, prediction and confidence."""
-    labels = np.array([example.label for example in dataset.test], dtype=np.int32)
-    predicted = probabilities.argmax(axis=1).astype(np.int32)
-    confidence = probabilities.max(axis=1).astype(np.float32)
-    wrong = np.flatnonzero(predicted != labels)
-    worst = wrong[np.argsort(-confidence[wrong], kind="stable")][:MISTAKES]
-    mistakes = [_mistake(dataset.test[i], dataset.class_names[predicted[i]], float(confidence[i])) for i in worst]
-    metrics = measure(probabilities, labels, dataset.class_names).as_dict()
-    return metrics | {"mistakes": mistakes}, {"label": labels, "predicted": predicted, "confidence": confidence}
-
-
-def _mistake(example: Example, predicted: str, confidence: float) -> dict[str, Any]:
-    label = example.class_name
-    return {"image": str(example.path), "label": label, "predicted": predicted, "confidence": confidence}
+def _split_hash(dataset: Dataset) -> str:
+    return split_hash(dataset.train, dataset.image_root)

@@ -1,0 +1,184 @@
+"""What a benchmark will take: a step and a batch of each kind are carried out and timed, and multiplied."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from functools import cache
+from typing import Any, NamedTuple
+
+import torch
+from torch.optim import SGD
+
+from cocoop.data import Classes
+from cocoop.evaluation import images_at_once
+from cocoop.methods import METHODS, PromptMethod
+from cocoop.protocols.benchmark import Benchmark
+from cocoop.protocols.plan import Trial
+from cocoop.protocols.runner import Runner
+from cocoop.protocols.workers import torch_threads
+from cocoop.training import AugmentedFeatures, encode_pictures, step
+
+_IMAGES = 64  # of a data set, decoded and encoded to time it
+_PATIENCE = 2.0  # seconds for classifying a batch; where a whole one takes longer, a part of it stands for it
+
+
+class Estimate(NamedTuple):
+    """What one trial will take, in one process that has encoded the test images.
+
+    images, classes, steps: that it learns from, and in; no images and steps where there is nothing to learn, no steps
+    where the prompt is there already.
+    seconds: of learning and scoring. memory_mb: the peak, in MB of 10^6 bytes, of its process; on a GPU, of the GPU.
+    """
+
+    images: int
+    classes: int
+    steps: int
+    seconds: float
+    memory_mb: float
+
+
+class Total(NamedTuple):
+    """What a whole benchmark will take from now on, several trials at a time: seconds, and MB of all processes."""
+
+    seconds: float
+    memory_mb: float
+
+
+def estimate(benchmark: Benchmark, jobs: int = 1) -> tuple[Total, list[Estimate]]:
+    """Estimate all that is not done of a benchmark, and every trial of it. Writes nothing.
+
+    The total is that of the open trials, evenly spread, and of encoding their test images in every process. Starting
+    the processes and loading the CLIP is not in it.
+    """
+    with torch_threads(benchmark.threads(jobs)):
+        estimator = Estimator(benchmark.runner())
+        each = [estimator.of(trial) for trial in benchmark.trials]
+        todo = benchmark.open_trials()
+        left = [found for trial, found in zip(benchmark.trials, each, strict=True) if trial in todo]
+        seconds = sum(found.seconds for found in left) / jobs + estimator.encoding_seconds(todo)
+    return Total(seconds, min(jobs, len(left)) * max((found.memory_mb for found in left), default=0.0)), each
+
+
+class _Cost(NamedTuple):
+    seconds: float
+    memory_mb: float
+
+
+class _Prompt(NamedTuple):
+    """All that the cost of a model depends on."""
+
+    method: str
+    dataset: str
+    classes: Classes
+    context_length: int | None
+
+
+class Estimator:
+    """Times one step, one batch and one handful of images of each kind, once for all trials that share it.
+
+    Args:
+        runner: what would carry out the trials.
+    """
+
+    def __init__(self, runner: Runner) -> None:
+        self.runner = runner
+        self._step = cache(self._time_step)
+        self._image = cache(self._time_image)
+        self._classified = cache(self._time_classified)
+
+    def of(self, trial: Trial) -> Estimate:
+        """The estimate for one trial."""
+        learned_from = self.runner.training_set(trial)
+        images = len(learned_from.train) if trial.shots else 0
+        steps, costs = 0, []
+        if images and not self.runner.learned_before(trial, learned_from):
+            epochs, augment = trial.settings["epochs"], trial.settings.get("augment", True)
+            batch_size = min(trial.settings["batch_size"], images)
+            steps = epochs * (images // batch_size)
+            one = self._step(self._prompt(trial, trial.dataset, trial.classes), batch_size)
+            view = self._image(trial.dataset, augment)
+            # A fresh view for every epoch, after one look for damaged files; or one view for all.
+            views = images * (epochs + 1 if augment else 1)
+            costs += [_Cost(one.seconds * steps, one.memory_mb), _Cost(view.seconds * views, view.memory_mb)]
+        for test in trial.tests:
+            cost = self._classified(self._prompt(trial, test.dataset, test.classes))
+            scored = len(self.runner.selected(test.dataset, test.classes).test)
+            costs.append(_Cost(cost.seconds * scored, cost.memory_mb))
+        seconds, memory = sum(cost.seconds for cost in costs), max(cost.memory_mb for cost in costs)
+        return Estimate(images, len(learned_from.class_names), steps, seconds, memory)
+
+    def encoding_seconds(self, trials: Iterable[Trial]) -> float:
+        """What encoding the test images of these trials takes, which every process does once."""
+        tests = {(test.dataset, test.classes) for trial in trials for test in trial.tests}
+        return sum(
+            len(self.runner.selected(dataset, classes).test) * self._image(dataset, False).seconds
+            for dataset, classes in tests
+        )
+
+    def _prompt(self, trial: Trial, dataset: str, classes: Classes) -> _Prompt:
+        return _Prompt(trial.method, dataset, classes, trial.settings.get("context_length"))
+
+    def _model(self, prompt: _Prompt) -> PromptMethod:
+        names = self.runner.selected(prompt.dataset, prompt.classes).class_names
+        random = {"context": None, "context_length": prompt.context_length} if prompt.context_length else {}
+        with torch.random.fork_rng(devices=[]):
+            return METHODS[prompt.method](self.runner.clip, names, **random)
+
+    def _time_step(self, prompt: _Prompt, batch_size: int) -> _Cost:
+        """One step of training."""
+        model = self._model(prompt)
+        optimizer = SGD(model.parameters(), lr=1e-9)
+        targets = torch.zeros(batch_size, dtype=torch.long, device=model.clip.device)
+        return self._cost(lambda: step(model, optimizer, self._features(batch_size), targets), rounds=2)
+
+    def _time_classified(self, prompt: _Prompt) -> _Cost:
+        """Classifying one test image, of a whole batch."""
+        model = self._model(prompt)
+        whole = min(images_at_once(model), len(self.runner.selected(prompt.dataset, prompt.classes).test))
+        one = self._cost(lambda: model.probabilities(self._features(1)))
+        count = max(1, min(whole, int(_PATIENCE / one.seconds)))
+        at_rest = self._memory()
+        part = self._cost(lambda: model.probabilities(self._features(count)))
+        # Memory grows with the images of a batch.
+        return _Cost(part.seconds / count, at_rest + (part.memory_mb - at_rest) * whole / count)
+
+    def _time_image(self, dataset: str, augment: bool) -> _Cost:
+        """Decoding and encoding one image."""
+        read = self.runner.selected(dataset, "all")
+        paths = [example.path for example in (read.train if augment else read.test)[:_IMAGES]]
+        clip = self.runner.clip
+        if augment:
+            views = AugmentedFeatures(clip, paths, seed=0)
+            cost = self._cost(lambda: list(views.batches(0, range(len(paths)), 1)))
+        else:
+            cost = self._cost(lambda: encode_pictures(clip, paths))
+        return cost._replace(seconds=cost.seconds / len(paths))
+
+    def _features(self, count: int) -> torch.Tensor:
+        clip = self.runner.clip
+        features = torch.ones(count, clip.embed_dim, device=clip.device, dtype=clip.dtype)
+        return features.div_(clip.embed_dim**0.5)
+
+    def _cost(self, work: Callable[[], Any], rounds: int = 1) -> _Cost:
+        """The mean of some rounds, after one that warms up."""
+        self.runner.reset_peaks()
+        work()
+        self._wait()
+        started = time.perf_counter()
+        for _ in range(rounds):
+            work()
+        self._wait()
+        return _Cost((time.perf_counter() - started) / rounds, self._peak())
+
+    def _wait(self) -> None:
+        if self.runner.clip.device.type == "cuda":
+            torch.cuda.synchronize(self.runner.clip.device)
+
+    def _memory(self) -> float:
+        self.runner.reset_peaks()
+        return self._peak()
+
+    def _peak(self) -> float:
+        peaks = self.runner.peaks()
+        return peaks.get("peak_gpu_memory_mb") or peaks["peak_memory_mb"] or 0.0

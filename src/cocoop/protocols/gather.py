@@ -1,0 +1,86 @@
+"""The data sets of a benchmark: read by name, split where they come without a split, checked before any training."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+from cocoop.data import PAPER_DATASETS, Dataset, class_names, read_dataset, read_split_json, split_content
+from cocoop.data import write_miniature as write_one
+from cocoop.errors import InputError
+from cocoop.protocols.plan import Trial, place_of
+from cocoop.results import write_json
+
+
+def gather(trials: Iterable[Trial], root: Path | None, splits: Path, keep: bool = True) -> dict[str, Dataset]:
+    """Read every data set that the trials name.
+
+    A split that is drawn here, because the data have none, is kept as `splits`/NAME.json and read from there the next
+    time, so that all runs share it.
+
+    Args:
+        trials: what needs them.
+        root: the data root of the papers' data sets.
+        splits: the folder of the splits; need not exist.
+        keep: whether to write splits.
+
+    Raises:
+        InputError: data sets that cannot be read, with all their names; one to learn on without training images; a kept
+            split that does not fit the data.
+    """
+    trials = list(trials)
+    found = _read_all(list(dict.fromkeys(name for trial in trials for name in trial.data)), root)
+    for trial in trials:
+        if not found[trial.dataset].train:
+            raise InputError(
+                f"{trial.dataset}: expected training images to learn from; it has test images only. Learn on another "
+                "data set and test on it (--targets)."
+            )
+    return {name: _with_split(dataset, splits / f"{place_of(name)}.json", keep) for name, dataset in found.items()}
+
+
+def write_miniatures(names: Iterable[str], root: Path) -> None:
+    """Write the miniatures of the papers' data sets that are not below `root` yet."""
+    for name in names:
+        if name in PAPER_DATASETS and not (root / PAPER_DATASETS[name].folder).exists():
+            write_one(name, root)
+
+
+def _read_all(names: Sequence[str], root: Path | None) -> dict[str, Dataset]:
+    # Nothing but the papers' data sets is looked for below the data root, or made there.
+    readers: dict[str, Callable[[], Dataset]] = {
+        name: partial(read_dataset, name, root if name in PAPER_DATASETS else None) for name in names
+    }
+    found, errors = {}, {}
+    for name, read in readers.items():
+        try:
+            found[name] = read()
+        except InputError as error:
+            errors[name] = error
+    if not errors:
+        return found
+    first = next(iter(errors.values()))
+    if len(errors) == 1:
+        raise first
+    raise InputError(f"{first} {len(errors)} of {len(names)} data sets cannot be read: {', '.join(errors)}.") from first
+
+
+def _with_split(dataset: Dataset, path: Path, keep: bool) -> Dataset:
+    """The data set with test images."""
+    split = dataset.with_split()
+    if not split.split_made:
+        return split
+    if not path.is_file():
+        if keep:
+            write_json(path, split_content((split.train, split.val, split.test), split.image_root))
+        return split
+    train, val, test = read_split_json(path, split.image_root)
+    names = class_names([*train, *val, *test])
+    if names != split.class_names:
+        raise InputError(
+            f"{path}: expected a split of the classes {', '.join(split.class_names[:10])}; found one of "
+            f"{', '.join(names[:10])}. The data changed since: choose another --out."
+        )
+    return replace(split, train=train, val=val, test=test)

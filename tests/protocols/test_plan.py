@@ -1,0 +1,146 @@
+"""Trials and presets against the papers' settings, written out."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cocoop import InputError
+from cocoop.protocols import PRESETS, PROTOCOLS, narrowed, plan, preset
+
+ELEVEN = [
+    "imagenet",
+    "caltech101",
+    "oxford_pets",
+    "stanford_cars",
+    "oxford_flowers",
+    "food101",
+    "fgvc_aircraft",
+    "sun397",
+    "dtd",
+    "eurosat",
+    "ucf101",
+]
+
+
+def test_table_1():
+    trials = preset("base-to-new", "paper").trials("base-to-new")
+    assert len(trials) == 11 * (1 + 3 + 3)
+    assert list(dict.fromkeys(trial.dataset for trial in trials)) == ELEVEN
+    assert {trial.classes for trial in trials} == {"base"}
+    assert {tuple((test.name, test.classes) for test in trial.tests) for trial in trials} == {
+        (("base", "base"), ("new", "new"))
+    }
+    assert {(t.method, t.shots, t.seed) for t in trials if t.dataset == "dtd"} == {
+        ("zero-shot", 0, 1),
+        *((method, 16, seed) for method in ("coop", "cocoop") for seed in (1, 2, 3)),
+    }
+    settings = {(t.method, t.dataset): t.settings for t in trials}
+    assert settings["zero-shot", "dtd"] == {}
+    assert settings["coop", "dtd"] == {"batch_size": 32, "epochs": 200}
+    assert settings["coop", "imagenet"] == {"batch_size": 32, "epochs": 50}
+    assert settings["cocoop", "dtd"] == settings["cocoop", "imagenet"] == {"batch_size": 1, "epochs": 10}
+
+
+def test_tables_2_and_3():
+    for protocol, targets in (
+        ("cross-dataset", ELEVEN[1:]),
+        ("domain-generalization", ["imagenetv2", "imagenet_sketch", "imagenet_a", "imagenet_r"]),
+    ):
+        trials = preset(protocol, "paper").trials(protocol)
+        assert len(trials) == 7
+        assert {(t.dataset, t.classes) for t in trials} == {("imagenet", "all")}
+        assert [test.name for test in trials[0].tests] == ["imagenet", *targets]
+        assert {t.method: t.settings for t in trials} == {
+            "zero-shot": {},
+            "coop": {"batch_size": 32, "epochs": 50},
+            "cocoop": {"batch_size": 1, "epochs": 10},
+        }
+
+
+def test_few_shot_figures():
+    trials = preset("few-shot", "paper").trials("few-shot")
+    assert len(trials) == 11 * (1 + 5 * 3 + 5 * 3)
+    coop = {t.shots: t.settings for t in trials if (t.method, t.dataset) == ("coop", "eurosat")}
+    assert {shots: found["epochs"] for shots, found in coop.items()} == {1: 50, 2: 100, 4: 100, 8: 200, 16: 200}
+    assert {t.settings["epochs"] for t in trials if (t.method, t.dataset) == ("coop", "imagenet")} == {50}
+    assert all((found["context"], found["context_length"]) == (None, 16) for found in coop.values())
+    assert {t.settings["epochs"] for t in trials if t.method == "cocoop"} == {10}
+
+
+def test_smoke_is_the_papers_cut_to_one():
+    for protocol in PROTOCOLS:
+        small, paper = preset(protocol, "smoke"), preset(protocol, "paper")
+        assert (small.datasets, small.methods) == (paper.datasets, paper.methods)
+        trials = small.trials(protocol)
+        assert {(t.shots, t.seed, t.settings["epochs"]) for t in trials if t.shots} == {(1, 1, 1)}
+        assert len(trials) == 3 * len(paper.datasets)
+
+
+def test_offline_presets_need_no_download_and_do_not_cut_signs():
+    from cocoop.data import OFFLINE, OFFLINE_VARIANTS
+
+    for protocol, presets in PRESETS.items():
+        for trial in presets["offline"].trials(protocol):
+            assert {*trial.data} <= {*OFFLINE, *OFFLINE_VARIANTS}
+            assert trial.settings.get("augment", False) is False
+
+
+def test_every_preset_says_how_to_run_it_and_what_comes_out():
+    for protocol, presets in PRESETS.items():
+        for found in (*presets.values(), preset(protocol, "smoke")):
+            assert found.command.startswith(f"cocoop benchmark {protocol}") and found.expected
+
+
+def test_trials_have_folders_of_their_own():
+    trials = [t for protocol in PROTOCOLS for t in preset(protocol, "paper").trials(protocol)]
+    folders = {trial.folder for trial in trials}
+    assert len(folders) == len(trials)
+    assert str(trials[1].folder) == "base-to-new/imagenet/coop/16-shots/seed-1"
+
+
+def test_narrowing():
+    full = preset("cross-dataset", "paper")
+    found = narrowed(full, ["a/photos"], ["b", "c", "b"], methods=("coop",), shots=(4, 4), seeds=(0,), epochs=3)
+    (trial,) = found.trials("cross-dataset")
+    assert [test.name for test in trial.tests] == ["a/photos", "b", "c"]
+    assert (trial.shots, trial.seed, trial.settings) == (4, 0, {"batch_size": 32, "epochs": 3})
+    assert narrowed(full, targets=["dtd"]).datasets == {"imagenet": ["dtd"]}
+    assert narrowed(full) == full
+
+
+@pytest.mark.parametrize(
+    ("protocol", "changes", "message"),
+    [
+        ("base-to-new", {"methods": ("clip",)}, "method: expected one of zero-shot, coop, cocoop; got 'clip'"),
+        ("few-shot", {"shots": (0,)}, r"shots: expected 1 or more; got \(0,\)"),
+        ("few-shot", {"epochs": 0}, "epochs: expected 1 or more; got 0"),
+        ("base-to-new", {"targets": ["dtd"]}, "targets: expected none, because base-to-new tests on"),
+        ("cross-dataset", {"datasets": ["dtd"]}, r"on dtd; got none. Name them \(--targets\)"),
+        ("cross-dataset", {"datasets": ["dtd"], "targets": ["dtd"]}, "on dtd; got none"),
+    ],
+)
+def test_what_cannot_be_a_benchmark(protocol, changes, message):
+    with pytest.raises(InputError, match=message):
+        narrowed(preset(protocol, "paper"), **changes).trials(protocol)
+
+
+@pytest.mark.parametrize(
+    ("of", "message"),
+    [(("basetonew", "paper"), "protocol: expected one of base-to-new, "), (("few-shot", "x"), "preset:")],
+)
+def test_unknown_names_list_the_known(of, message):
+    with pytest.raises(InputError, match=message):
+        preset(*of)
+
+
+@given(st.text(min_size=1))
+def test_any_name_is_one_plain_part_of_a_path(name):
+    place = plan.place_of(name)
+    assert place and "/" not in place and not place.startswith(".")
+
+
+def test_a_trial_is_json():
+    for trial in preset("few-shot", "paper").trials("few-shot"):
+        assert json.loads(json.dumps(trial.as_dict())) == trial.as_dict()

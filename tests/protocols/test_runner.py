@@ -1,0 +1,233 @@
+"""The four protocols against slow literal transcriptions of their definitions."""
+
+import random
+from collections import defaultdict
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from safetensors.numpy import load_file
+from small_data import NAMES, make_trial, write_datasets
+
+from cocoop import CLIP, InputError, PromptClassifier, ZeroShot
+from cocoop.data import Example, open_image, split_hash
+from cocoop.protocols import Runner
+from cocoop.results import read_json, read_run
+
+METHODS = ["zero-shot", "coop", "cocoop"]
+
+
+@pytest.fixture(scope="module")
+def datasets(tmp_path_factory):
+    return write_datasets(tmp_path_factory.mktemp("data"))
+
+
+@pytest.fixture
+def runner(tiny, datasets, tmp_path):
+    return Runner(tiny, datasets, tmp_path)
+
+
+def literal_pick(examples: list[Example], shots: int, seed: int) -> list[Example]:
+    """The original: one stream over all classes."""
+    groups = defaultdict(list)
+    for example in examples:
+        groups[example.label].append(example)
+    stream = random.Random(seed)
+    return [example for label in range(4) for example in stream.sample(groups[label], shots)]
+
+
+def one_by_one(model, examples: list[Example], names: list[str]) -> list[int]:
+    """The number of each image's class, an image at a time, with nothing but the model and its CLIP."""
+    found = []
+    for example in examples:
+        features = model.clip.encode_images(model.clip.preprocess(open_image(example.path))[None])
+        found.append(int(model(features)[0].argmax()))
+    assert model.class_names == names
+    return found
+
+
+def check(folder, test: str, examples: list[Example], names: list[str], model) -> None:
+    """A test's accuracy and predictions, image by image."""
+    predicted = one_by_one(model, examples, names)
+    labels = [names.index(example.class_name) for example in examples]
+    stored = load_file(folder / "predictions.safetensors")
+    assert stored[f"{test}/predicted"].tolist() == predicted
+    assert stored[f"{test}/label"].tolist() == labels
+    assert stored[f"{test}/confidence"].dtype == np.float32
+    results = read_json(folder / "record.json")["results"][test]
+    assert results["n"] == len(examples)
+    assert results["accuracy"] == 100 * sum(map(int.__eq__, predicted, labels)) / len(labels)
+    assert len(results["mistakes"]) == sum(map(int.__ne__, predicted, labels))
+
+
+def fit(clip: CLIP, method: str, picked: list[Example], names: list[str]) -> PromptClassifier:
+    """The same training without any protocol."""
+    settings = {} if method == "zero-shot" else {"epochs": 2, "batch_size": 4, "lr": 0.1, "augment": False}
+    classifier = PromptClassifier(method, clip, shots=None, seed=5, **settings)
+    return classifier.fit([e.path for e in picked], [names.index(e.class_name) for e in picked], names)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_base_to_new(tiny, runner, datasets, method):
+    folder = runner.run(make_trial("base-to-new", method))
+    source = datasets["source"]
+    base = [e for e in literal_pick(source.train, 3, 5) if e.label in (0, 1)]
+    classifier = fit(tiny, method, base, NAMES[:2])
+    learned = read_run(folder).tensors
+    assert learned.keys() == classifier.model_.state_dict().keys()
+    assert all(np.array_equal(learned[n], t.numpy()) for n, t in classifier.model_.state_dict().items())
+    for half, names in (("base", NAMES[:2]), ("new", NAMES[2:])):
+        examples = [e for e in source.test if e.class_name in names]
+        assert len(examples) == 6
+        check(folder, half, examples, names, classifier.set_classes(names).model_)
+    record = read_json(folder / "record.json")
+    assert record["training_images"] == (0 if method == "zero-shot" else 6)
+    assert record["classes"] == 2
+
+
+@pytest.mark.parametrize("protocol", ["cross-dataset", "domain-generalization"])
+@pytest.mark.parametrize("method", METHODS)
+def test_transfer(tiny, runner, datasets, protocol, method):
+    folder = runner.run(make_trial(protocol, method))
+    classifier = fit(tiny, method, literal_pick(datasets["source"].train, 3, 5), NAMES)
+    for name, names in (("source", NAMES), ("other", ["one", "three", "four"])):
+        model = classifier.set_classes(names).model_
+        if method == "zero-shot":  # every data set has its own prompt
+            template = {"source": "a photo of a {}.", "other": "the number {}."}[name]
+            model = ZeroShot(tiny, names, [template])
+        check(folder, name, datasets[name].test, names, model)
+    assert {test: found["dataset"] for test, found in read_json(folder / "record.json")["results"].items()} == {
+        "source": "source",
+        "other": "other",
+    }
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_few_shot(tiny, runner, datasets, method):
+    folder = runner.run(make_trial("few-shot", method, shots=2))
+    classifier = fit(tiny, method, literal_pick(datasets["source"].train, 2, 5), NAMES)
+    check(folder, "test", datasets["source"].test, NAMES, classifier.model_)
+
+
+def test_few_shot_from_random_vectors(runner):
+    folder = runner.run(make_trial("few-shot", "coop", context=None, context_length=3))
+    assert read_run(folder).tensors["ctx"].shape[0] == 3
+
+
+def test_the_record_says_what_was_done(tiny, runner, datasets):
+    trial = make_trial("base-to-new", "cocoop")
+    folder = runner.run(trial)
+    assert folder == runner.out / "base-to-new/source/cocoop/3-shots/seed-5"
+    record = read_json(folder / "record.json")
+    picked = [e for e in literal_pick(datasets["source"].train, 3, 5) if e.label in (0, 1)]
+    expected = {
+        "protocol": "base-to-new",
+        "dataset": "source",
+        "method": "cocoop",
+        "shots": 3,
+        "seed": 5,
+        "clip": "tiny",
+        "clip_fingerprint": tiny.fingerprint,
+        "dtype": "float32",
+        "device": "cpu",
+        "split_hash": split_hash(picked, datasets["source"].image_root),
+        "trial": trial.as_dict(),
+    }
+    assert {name: record[name] for name in expected} == expected
+    assert record["peak_memory_mb"] > 50 and "prompt_from" not in record
+
+
+def test_test_images_are_encoded_once_for_all_trials(runner, monkeypatch):
+    encoded = []
+    encode = CLIP.encode_images
+    monkeypatch.setattr(CLIP, "encode_images", lambda self, pixels: encoded.append(len(pixels)) or encode(self, pixels))
+    for seed in (1, 2):
+        encoded.clear()
+        runner.run(make_trial("base-to-new", "coop", shots=2, seed=seed))
+        assert sum(encoded) == 2 * 2 + (12 if seed == 1 else 0)  # the shots of two base classes; all test images
+
+
+def test_the_same_seed_gives_the_same_run(runner, tmp_path):
+    trial = make_trial("base-to-new", "cocoop", seed=0, augment=True)
+    one = runner.run(trial)
+    runner.out = tmp_path / "again"
+    other = runner.run(trial)
+    for name in ("prompt.safetensors", "predictions.safetensors"):
+        assert (one / name).read_bytes() == (other / name).read_bytes()
+
+
+def test_a_prompt_that_another_protocol_learned_is_taken_from_there(runner, monkeypatch, tmp_path):
+    trained = runner.run(make_trial("cross-dataset", "cocoop"))
+    fits = []
+    original = PromptClassifier.fit
+    monkeypatch.setattr(PromptClassifier, "fit", lambda self, *args: fits.append(self) or original(self, *args))
+    taken = runner.run(make_trial("few-shot", "cocoop"))
+    assert not fits
+    record, source = read_json(taken / "record.json"), read_json(trained / "record.json")
+    assert record["prompt_from"] == "cross-dataset/source/cocoop/3-shots/seed-5"
+    assert record["seconds"] == source["seconds"] and record["peak_memory_mb"] == source["peak_memory_mb"]
+    # Equal to training again, where there is nothing to take it from.
+    runner.out = tmp_path / "alone"
+    again = runner.run(make_trial("few-shot", "cocoop"))
+    assert fits and "prompt_from" not in read_json(again / "record.json")
+    for name in ("prompt.safetensors", "predictions.safetensors", "config.json"):
+        assert (taken / name).read_bytes() == (again / name).read_bytes()
+    costs = ("seconds", "peak_memory_mb", "prompt_from")
+    records = [read_json(folder / "record.json") for folder in (taken, again)]
+    for record in records:
+        for name in ("seconds", "peak_memory_mb", "prompt_from"):
+            record.pop(name, None)
+    assert records[0] == records[1]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"seed": 6},
+        {"shots": 2},
+        {"lr": 0.2},
+        {"context": None, "context_length": 2},
+    ],
+    ids=str,
+)
+def test_another_training_is_not_taken_for_the_same(runner, other):
+    runner.run(make_trial("cross-dataset", "coop"))
+    folder = runner.run(make_trial("few-shot", "coop", **other))
+    assert "prompt_from" not in read_json(folder / "record.json")
+
+
+def test_other_images_at_the_same_place_are_not_taken_for_the_same(tiny, tmp_path):
+    datasets = write_datasets(tmp_path / "data")
+    runner = Runner(tiny, datasets, tmp_path / "out")
+    runner.run(make_trial("cross-dataset", "coop"))
+    for example in datasets["source"].train:
+        open_image(example.path).rotate(180).save(example.path)
+    folder = runner.run(make_trial("few-shot", "coop"))
+    assert "prompt_from" not in read_json(folder / "record.json")
+
+
+def test_a_folder_that_is_taken_is_refused_before_any_training(runner, monkeypatch):
+    trial = make_trial("few-shot", "coop")
+    (runner.out / trial.folder).mkdir(parents=True)
+    (runner.out / trial.folder / "mine.txt").touch()
+    monkeypatch.setattr(PromptClassifier, "fit", lambda *_: pytest.fail("trained"))
+    with pytest.raises(InputError, match="expected a new or empty folder"):
+        runner.run(trial)
+
+
+def test_a_damaged_training_image_is_named(tiny, tmp_path):
+    datasets = write_datasets(tmp_path / "data")
+    damaged = literal_pick(datasets["source"].train, 3, 5)[0].path
+    damaged.write_bytes(b"no image")
+    with pytest.raises(InputError, match=str(damaged)):
+        Runner(tiny, datasets, tmp_path / "out").run(make_trial("few-shot", "coop"))
+    assert not list((tmp_path / "out").rglob("record.json"))
+
+
+def test_the_global_random_state_is_left_alone(runner):
+    torch.manual_seed(3)
+    random.seed(3)
+    before = torch.get_rng_state(), random.getstate()
+    runner.run(replace(make_trial("few-shot", "coop"), seed=9))
+    assert torch.equal(torch.get_rng_state(), before[0]) and random.getstate() == before[1]
