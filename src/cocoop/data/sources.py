@@ -101,8 +101,11 @@ def _read_pairs(pairs: Iterable[Labelled], pictures: Path) -> Dataset:
             case (Image.Image() as image, label):
                 named.append((store_image(image, pictures), str(label)))
             case _:
+                parts = (
+                    f" ({', '.join(type(part).__name__ for part in pair)})" if isinstance(pair, tuple | list) else ""
+                )
                 raise InputError(
                     f"images, number {number}: expected a pair of an image file or a Pillow image and its class; got "
-                    f"{type(pair).__name__}. Give a list such as [('a.jpg', 'cat'), ('b.jpg', 'dog')]."
+                    f"{type(pair).__name__}{parts}. Give a list such as [('a.jpg', 'cat'), ('b.jpg', 'dog')]."
                 )
     return number_by_name("images", {"train": named})
