@@ -131,29 +131,31 @@ def test_errors(tmp_path):
         read_offline_dataset("digits", tmp_path / "file")
 
 
-READ = "import sys; from cocoop.data import read_offline_dataset; read_offline_dataset('digits', sys.argv[1])"
+def start(patch: str, *arguments: object) -> subprocess.Popen[bytes]:
+    """Another process that reads the digits below its first argument, with `cocoop.data.offline` patched before."""
+    code = f"import os, signal, sys, time\nimport cocoop.data.offline as offline\n{patch}\n"
+    code += "offline.read_offline_dataset('digits', sys.argv[1])"
+    return subprocess.Popen([sys.executable, "-c", code, *map(str, arguments)])
 
 
-def start(root: Path) -> subprocess.Popen[bytes]:
-    return subprocess.Popen([sys.executable, "-c", READ, str(root)])
-
-
-def unfinished(root: Path) -> list[Path]:
-    return list(root.glob(".digits.*"))
+DIE = """
+left = iter(range(int(sys.argv[2])))
+def dying(function):
+    def wrapped(*arguments):
+        if next(left, None) is None:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return function(*arguments)
+    return wrapped
+offline._image, offline._put_in_place = dying(offline._image), dying(offline._put_in_place)
+"""
 
 
 def test_killed_while_writing(tmp_path):
-    """At several moments: after some files, and after nearly all."""
-    for files in (1, 400, 1700):
-        process = start(tmp_path)
-        while sum(1 for _ in tmp_path.glob(".digits.*/*/*/*.png")) < files and process.poll() is None:
-            time.sleep(0.001)
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-        for left in unfinished(tmp_path):
-            left.rename(tmp_path / f"left-{files}")  # apart from what the next process writes
-    killed = len(list(tmp_path.glob("left-*")))
-    assert killed >= 2  # the last one may have been too fast for us
+    """Before the first file, half-way, and when all files are written but not in place."""
+    for files in (0, 900, 1797):
+        assert start(DIE, tmp_path, files).wait() == -signal.SIGKILL
+    left = list(tmp_path.iterdir())
+    assert sorted(sum(1 for _ in folder.rglob("*.png")) for folder in left) == [0, 900, 1797]
     dataset = read_offline_dataset("digits", tmp_path)
     assert all(open_image(e.path).size == (8, 8) for e in everything(dataset))
 
@@ -164,19 +166,33 @@ def test_what_killed_processes_left_goes_once_it_is_old(tmp_path):
         (folder / "train").mkdir(parents=True)
     os.utime(old, (time.time() - 7200,) * 2)
     read_offline_dataset("digits", tmp_path)
-    assert unfinished(tmp_path) == [new]
+    assert list(tmp_path.glob(".digits.*")) == [new]
+
+
+MEET = """
+put_in_place = offline._put_in_place
+def wait_for_the_other(*arguments):
+    open(f"{sys.argv[2]}/{os.getpid()}", "w").close()
+    while len(os.listdir(sys.argv[2])) < 2:
+        time.sleep(0.001)
+    put_in_place(*arguments)
+offline._put_in_place = wait_for_the_other
+"""
 
 
 @pytest.mark.parametrize("stale", [False, True])
-def test_several_processes_at_once(tmp_path, stale):
+def test_two_processes_at_once(tmp_path, stale):
+    """Both write all files, wait for each other, and then put them in place."""
+    root, ready = tmp_path / "root", tmp_path / "ready"
+    ready.mkdir()
     if stale:
-        read_offline_dataset("digits", tmp_path)
-        marker = tmp_path / "digits" / offline._MARKER
+        read_offline_dataset("digits", root)
+        marker = root / "digits" / offline._MARKER
         marker.write_text(json.dumps(json.loads(marker.read_text()) | {"version": 0}))
-    processes = [start(tmp_path) for _ in range(2)]
+    processes = [start(MEET, root, ready) for _ in range(2)]
     assert [process.wait() for process in processes] == [0, 0]
-    before = times(tmp_path)
-    dataset = read_offline_dataset("digits", tmp_path)
-    assert times(tmp_path) == before
+    before = times(root)
+    dataset = read_offline_dataset("digits", root)
+    assert times(root) == before
     assert len(everything(dataset)) == 1797
-    assert [path.name for path in tmp_path.iterdir()] == ["digits"]
+    assert [path.name for path in root.iterdir()] == ["digits"]
