@@ -101,7 +101,7 @@ def _one_markdown(table: Table) -> str:
         return html.escape(text, quote=False).replace("\n", " ")
 
     rows = [[safe(cell) for cell in row] for row in _texts(table, plus_minus="±", minus="−")]
-    parts = [f"**{safe(table.title)}**", text_table(table.header, rows)]
+    parts = [f"**{safe(table.title)}**", text_table(table.header, rows, left=[*_left(table), False].index(False))]
     return "\n\n".join(
         [*parts, *(["\n".join(f"* {safe(_signed(note))}" for note in table.notes)] if table.notes else [])]
     )

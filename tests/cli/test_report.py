@@ -1,0 +1,95 @@
+"""`cocoop report`, on made-up runs."""
+
+import csv
+import io
+import json
+import subprocess
+import sys
+
+import pytest
+import records
+
+
+@pytest.fixture
+def runs(tmp_path):
+    for method, base in (("zero-shot", 60), ("cocoop", 100 / 3)):
+        records.write(tmp_path / "runs", records.record("base-to-new", "dtd", method, {"base": base, "new": 50}))
+    return tmp_path / "runs"
+
+
+def test_a_table_with_the_published_figures(cocoop, runs):
+    ran = cocoop("report", runs)
+    assert ran.code == 0 and ran.err == ""
+    lines = ran.out.splitlines()
+    assert lines[0] == "Base to new, 16 shots, openai/clip-vit-base-patch16"
+    (row,) = [line.split() for line in lines if line.strip().startswith("cocoop")]
+    assert row == ["cocoop", "33.33", "77.01", "-43.68", "50.00", "56.00", "-6.00", "40.00", "64.85", "-24.85"]
+
+
+def test_csv_and_json_are_unrounded(cocoop, runs):
+    rows = list(csv.DictReader(io.StringIO(cocoop("report", runs, "--format", "csv").out)))
+    assert float(rows[1]["base"]) == 100 / 3
+    (table,) = json.loads(cocoop("report", runs, "--format", "json").out)
+    assert table["rows"][1]["base"] == {"mean": 100 / 3, "std": None, "n": 1}
+
+
+@pytest.mark.parametrize(
+    ("form", "sign"), [("md", "| cocoop    |"), ("latex", r"\toprule"), ("html", "<!doctype html>")]
+)
+def test_a_file(cocoop, runs, tmp_path, form, sign):
+    ran = cocoop("report", runs, "--format", form, "--out", "figures.txt")
+    assert (ran.code, ran.out) == (0, "figures.txt\n")
+    assert sign in (tmp_path / "figures.txt").read_text(encoding="utf-8")
+
+
+def test_html_has_a_file_of_its_own(cocoop, runs, tmp_path):
+    ran = cocoop("report", "runs", "--format", "html")
+    assert (ran.code, ran.out, ran.err) == (0, "report.html\n", "2 runs\n")
+    assert "cocoop report runs --format html" in (tmp_path / "report.html").read_text(encoding="utf-8")
+
+
+def test_the_interval(cocoop, runs):
+    records.write(runs, records.record("base-to-new", "dtd", "cocoop", {"base": 43, "new": 50}, seed=2))
+    assert "half the 95 % interval, 1.96 std / sqrt(n)" in cocoop("report", runs, "--ci95").out
+    # 1.96 * 4.8333 / sqrt(2)
+    assert "38.17 +- 6.70" in cocoop("report", runs, "--ci95").out
+    assert "38.17 +- 4.83" in cocoop("report", runs).out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["none"], "none: expected a run folder, or a folder that holds some; got no such folder"),
+        (["."], "found no record.json. Make runs with `cocoop benchmark`"),
+        (["runs", "--format", "xml"], "--format: expected one of table, md, csv, latex, html, json; got 'xml'"),
+        (["runs", "--out", "none/x.md"], "none/x.md lies in a folder that is not there"),
+        (["runs", "--format", "html", "--out", "."], "--out: expected a file to write; . is a folder"),
+    ],
+)
+def test_what_cannot_work_is_one_line(cocoop, tmp_path, arguments, message):
+    if arguments[0] == "runs":
+        records.write(tmp_path / "runs", records.record("few-shot", "dtd", "coop", {"test": 1}))
+    ran = cocoop("report", *arguments)
+    assert ran.code == 2 and ran.out == ""
+    assert message in ran.err and ran.err.count("\n") == 1 and "Traceback" not in ran.err
+
+
+def test_a_damaged_record_is_named(cocoop, runs):
+    path = next(runs.rglob("record.json"))
+    path.write_text('{"method": "co')
+    ran = cocoop("report", runs)
+    assert ran.code == 2 and f"{path}: expected JSON" in ran.err and ran.err.count("\n") == 1
+
+
+@pytest.mark.parametrize("form", ["table", "html"])
+def test_reports_import_no_torch(runs, tmp_path, form):
+    code = (
+        "import sys, atexit\n"
+        "heavy = {'torch', 'transformers', 'sklearn', 'matplotlib'}\n"
+        "atexit.register(lambda: sys.stderr.write(','.join(sorted(heavy & set(sys.modules)))))\n"
+        "from cocoop.cli import main\n"
+        f"sys.argv = ['cocoop', 'report', {str(runs)!r}, '--format', {form!r}, '--out', {str(tmp_path / 'out')!r}]\n"
+        "main()"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (ran.returncode, ran.stderr) == (0, "2 runs\n")

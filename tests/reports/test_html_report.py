@@ -1,0 +1,122 @@
+"""The page as text: whole, escaped, and with nothing in it that a browser would have to fetch."""
+
+import json
+import re
+from html.parser import HTMLParser
+
+import pytest
+import records
+import report_pages as pages
+from PIL import Image
+
+from cocoop.errors import InputError
+from cocoop.reports import html_report, read_records
+from cocoop.reports.gallery import gallery, thumbnail
+
+VOID = {"meta", "link", "img", "br", "line", "circle", "rect", "polyline", "polygon", "image"}
+
+
+class Page(HTMLParser):
+    """Elements with their attributes; fails where they do not nest."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.elements, self.open, self.words = [], [], []
+        self.feed(text)
+        assert not self.open
+
+    def handle_starttag(self, tag, attributes):
+        self.elements.append((tag, dict(attributes)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attributes):
+        self.elements.append((tag, dict(attributes)))
+
+    def handle_endtag(self, tag):
+        if tag not in VOID:
+            assert self.open.pop() == tag
+        elif self.open and self.open[-1] == tag:
+            self.open.pop()
+
+    def handle_data(self, data):
+        self.words.append(data)
+
+    def named(self, tag):
+        return [attributes for name, attributes in self.elements if name == tag]
+
+
+@pytest.fixture(scope="module")
+def text(tmp_path_factory):
+    return html_report(read_records([pages.write_runs(tmp_path_factory.mktemp("runs") / "runs")]), "cocoop report <x>")
+
+
+def test_the_page_has_every_part(text):
+    page = Page(re.sub(r"(<(?:circle|rect|polygon)[^>]*>)(<title>.*?</title>)</\w+>", r"\1\2", text))
+    anchors = [link["href"] for link in page.named("a")]
+    assert sorted(anchors) == sorted(f"#{name}" for name in (*pages.TESTS, "runs", "environment"))
+    assert {section["id"] for section in page.named("section")} == {anchor[1:] for anchor in anchors}
+    assert len(page.named("table")) == 5 + 1  # of protocols and of runs
+    # Tests with a part of their own: 2 + 1 + 3 + 3, and the five runs of own images; two more of runs.
+    assert len(page.named("details")) == 9 + 5 + 2
+    assert len(page.named("svg")) == 4 + 3 * 9 + 3 * 5
+    assert "A processor" in page.words and "cocoop report <x>" in page.words
+    assert {image.get("alt") for image in page.named("img")} == {"there.png"}
+    assert text.count("the file is no longer there") == text.count("cannot be read as an image") == 14
+
+
+def test_names_are_escaped(text):
+    assert "<script" not in text and "<b>bold" not in text
+    assert text.count("&lt;script&gt;") > 10
+    assert "Sea $or$ Lake" in text
+
+
+def test_nothing_is_fetched(text):
+    addresses = re.findall(r"""(?:src|href|url|action)\s*[=(]\s*["']?([^"'\s>)]+)""", text)
+    assert addresses and all(address.startswith(("data:", "#")) for address in addresses)
+    assert "default-src 'none'" in text and "@import" not in text
+    assert re.findall(r"https?:", text) == []
+
+
+def test_the_page_is_the_same_each_time(tmp_path):
+    found = read_records([pages.write_runs(tmp_path / "runs")])
+    assert html_report(found) == html_report(found)
+
+
+def test_runs_without_predictions_and_without_zero_shot(tmp_path):
+    records.write(tmp_path, records.record("few-shot", "dtd", "coop", {"test": 50}))
+    text = html_report(read_records([tmp_path]))
+    assert text.count("<svg") == 1  # the curves
+    records.write(tmp_path, records.record("few-shot", "dtd", "zero-shot", {"test": 40}))
+    assert html_report(read_records([tmp_path])).count("<svg") == 2  # and the gains
+
+
+def test_a_run_that_was_never_scored(tmp_path):
+    content = records.record("own-images", "photos", "coop", {})
+    (tmp_path / "record.json").write_text(json.dumps(content))
+    assert "-: no run has this figure." in html_report(read_records([tmp_path]))
+
+
+def test_predictions_that_do_not_fit_are_named(tmp_path):
+    content = records.record("few-shot", "dtd", "coop", {"test": 50})
+    records.write(tmp_path, content, {"test/label": [1]})
+    with pytest.raises(InputError, match=r"predictions\.safetensors: expected one label, prediction and confidence"):
+        html_report(read_records([tmp_path]))
+
+
+def test_thumbnails_are_small_and_upright(tmp_path):
+    image = Image.new("RGB", (800, 400), (250, 0, 0))
+    exif = image.getexif()
+    exif[0x0112] = 6  # to be turned by 90 degrees
+    image.save(tmp_path / "a.jpg", exif=exif)
+    (tmp_path / "b.jpg").write_bytes(thumbnail(tmp_path / "a.jpg"))
+    with Image.open(tmp_path / "b.jpg") as small:
+        assert (small.size, small.format) == ((80, 160), "JPEG")
+        assert small.getpixel((40, 80))[0] > 240
+
+
+def test_a_gallery_shows_the_most_confident(tmp_path):
+    mistakes = [{"image": f"{i}.png", "label": "a_b", "predicted": "c", "confidence": 0.9} for i in range(12)]
+    text = gallery(mistakes)
+    assert re.findall(r"(\d+)\.png", text) == list("01234567")
+    assert "<b>c</b> 90 % sure; is <b>a b</b>" in text
