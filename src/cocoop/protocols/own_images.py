@@ -32,7 +32,7 @@ def fit_and_score(classifier: PromptClassifier, dataset: Dataset) -> Run:
     if not dataset.train:
         raise InputError(
             f"{dataset.name}: expected images to learn from; it has test images only. Learn from others, then score "
-            "on it: cocoop evaluate RUN."
+            f"on it: cocoop evaluate RUN {dataset.name}"
         )
     paths = [example.path for example in dataset.test or dataset.train]
     check_images(paths, lambda paths: progress(paths, "checking images"))
