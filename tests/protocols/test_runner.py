@@ -173,7 +173,6 @@ def test_a_prompt_that_another_protocol_learned_is_taken_from_there(runner, monk
     assert fits and "prompt_from" not in read_json(again / "record.json")
     for name in ("prompt.safetensors", "predictions.safetensors", "config.json"):
         assert (taken / name).read_bytes() == (again / name).read_bytes()
-    costs = ("seconds", "peak_memory_mb", "prompt_from")
     records = [read_json(folder / "record.json") for folder in (taken, again)]
     for record in records:
         for name in ("seconds", "peak_memory_mb", "prompt_from"):

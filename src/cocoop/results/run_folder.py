@@ -102,9 +102,9 @@ def clear_leftovers(folder: str | PathLike[str]) -> None:
     first, under which it cannot be moved into place while half of it is gone.
     """
     path = Path(folder)
-    for leftover in [*path.parent.glob(f".{path.name}.*.tmp"), *path.parent.glob(f".{path.name}.*.old")]:
+    for leftover in [*path.parent.glob(f".{path.name}.*.old"), *path.parent.glob(f".{path.name}.*.tmp")]:
         removed = leftover.with_suffix(".old")
-        with suppress(FileNotFoundError):
+        with suppress(OSError):  # what cannot be removed stays hidden
             os.replace(leftover, removed)
             shutil.rmtree(removed)
 
