@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from cocoop.data import read_digits
+from cocoop.data import read_offline_dataset
 
 README = Path(__file__).parents[1] / "README.md"
 BLOCKS = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), flags=re.DOTALL)
@@ -16,7 +16,8 @@ BLOCKS = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), 
 @pytest.fixture
 def photos(tmp_path, monkeypatch):
     """A folder `photos/` in the current one, twenty digits of each of two classes."""
-    for example in read_digits(tmp_path / "digits"):
+    digits = read_offline_dataset("digits", tmp_path)
+    for example in (*digits.train, *digits.val, *digits.test):
         if example.class_name in ("six", "one") and example.path.stem < "020":
             target = tmp_path / "photos" / example.class_name / example.path.name
             target.parent.mkdir(parents=True, exist_ok=True)

@@ -12,6 +12,7 @@ from random import Random
 
 import numpy as np
 import pytest
+from PIL import Image
 from sklearn.datasets import load_digits
 
 import cocoop.data.offline as offline
@@ -71,6 +72,7 @@ def test_numbers_of_pictures():
 def test_digits_are_scikit_learns_in_the_demos_split(tmp_path):
     dataset = read_offline_dataset("digits", tmp_path)
     assert dataset.class_names == ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
+    assert dataset.select("new").class_names == ["five", "six", "seven", "eight", "nine"]
     digits = load_digits()
     stream, parts = Random(0), {"train": [], "val": [], "test": []}
     for label in range(10):  # the rule of the original code for data without a split, written out
@@ -83,7 +85,10 @@ def test_digits_are_scikit_learns_in_the_demos_split(tmp_path):
         examples = getattr(dataset, part)
         assert [e.label for e in examples] == digits.target[members].tolist()
         for example, values in zip(examples, digits.images[members], strict=True):
-            assert np.array_equal(np.asarray(open_image(example.path))[..., 0], np.rint(values * 255 / 16))
+            with Image.open(example.path) as image:
+                assert image.mode == "L"
+                # x * 255 / 16 has the tie 127.5 at x = 8 only, which goes to 128, the even one.
+                assert np.array_equal(image, np.rint(values * 255 / 16))
 
 
 def test_later_calls_only_list(tmp_path):
@@ -196,3 +201,11 @@ def test_two_processes_at_once(tmp_path, stale):
     assert times(root) == before
     assert len(everything(dataset)) == 1797
     assert [path.name for path in root.iterdir()] == ["digits"]
+
+
+def test_listing_imports_nothing_heavy(tmp_path):
+    """No torch ever, and what draws only for drawing."""
+    heavy = ("torch", "transformers", "sklearn", "matplotlib")
+    code = f"import sys; found = [m for m in {heavy} if m in sys.modules]\nassert not found, found"
+    listing = "[offline.list_offline_dataset(name, __import__('pathlib').Path()) for name in offline.OFFLINE]"
+    assert start(f"import cocoop.data, cocoop.results\n{listing}\n{code}", tmp_path).wait() == 0

@@ -1,6 +1,6 @@
 """Compares every picture that the bundled CLIP was trained on with every picture of the offline benchmarks.
 
-`nice python -m tools.tiny_clip.check_apart > tools/tiny_clip/check_apart.txt` (about 10 minutes on 2 cores)
+`nice python -m tools.tiny_clip.check_apart > tools/tiny_clip/check_apart.txt` (15 minutes on 2 busy cores)
 
 Renders all training pictures anew, as `render` did, and all benchmark pictures. Two are the same if the SHA-256 of
 their 32 x 32 x 3 bytes is. As different bytes may still be nearly the same picture, it also tells how near the nearest

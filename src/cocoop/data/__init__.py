@@ -1,10 +1,9 @@
-"""Labelled images: folders, splits, few-shot samples, the demo's digits. Imports no torch and no model."""
+"""Labelled images: the papers', drawn ones and the user's; splits, few-shot samples. Imports no torch and no model."""
 
 from cocoop.data.base_new import HALVES, base_to_new
 from cocoop.data.cache import cache_folder
 from cocoop.data.check import Finding, check_dataset
 from cocoop.data.dataset import Classes, Dataset
-from cocoop.data.digits import DIGIT_COUNTS, read_digits, write_digits
 from cocoop.data.examples import Example, class_names, positions_by_label
 from cocoop.data.few_shot import MAX_VAL_SHOTS, few_shot_indices, sample_few_shot
 from cocoop.data.fingerprint import fingerprint
@@ -22,7 +21,6 @@ from cocoop.data.table import IMAGENET_VARIANTS, PAPER_DATASETS, TRAINABLE, TRAN
 
 __all__ = [
     "Classes",
-    "DIGIT_COUNTS",
     "Dataset",
     "Example",
     "Finding",
@@ -60,7 +58,6 @@ __all__ = [
     "positions_by_label",
     "random_split",
     "read_dataset",
-    "read_digits",
     "read_folder",
     "read_folder_dataset",
     "read_manifest",
@@ -70,6 +67,5 @@ __all__ = [
     "sample_few_shot",
     "split_content",
     "split_hash",
-    "write_digits",
     "write_miniature",
 ]
