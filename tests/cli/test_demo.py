@@ -1,4 +1,4 @@
-"""`cocoop demo`, shrunk: one seed and an epoch."""
+"""`cocoop demo`, shrunk: two seeds and an epoch."""
 
 import json
 
@@ -9,14 +9,15 @@ from cocoop import METHODS, PromptClassifier
 from cocoop.cli import demo
 from cocoop.results import read_run
 
+RUNS = [("zero-shot", "0-shots", 1), *((m, "2-shots", s) for m in ("coop", "cocoop") for s in (1, 2))]
+
 
 @pytest.fixture
 def ran(cocoop, monkeypatch):
     monkeypatch.setattr(demo, "SEEDS", (1, 2))
     monkeypatch.setattr(demo, "SHOTS", 2)
-    monkeypatch.setattr(demo, "SPLIT", (0.1, 0.7, 0.2))
-    for method in METHODS.values():
-        monkeypatch.setattr(method, "paper_epochs", 1)
+    for method in ("coop", "cocoop"):
+        monkeypatch.setattr(METHODS[method], "paper_epochs", 1)
     return cocoop("demo", "--out", "out")
 
 
@@ -29,12 +30,14 @@ def test_prints_one_table_and_leaves_runs_and_a_picture(ran, tmp_path):
     assert [row[0] for row in cells[2:]] == ["zero-shot", "coop", "cocoop"]
     assert len({len(line) for line in table}) == 1
 
-    runs = tmp_path / "out" / "runs"
-    assert sorted(path.name for path in runs.iterdir()) == sorted(f"{m}-seed{s}" for m in METHODS for s in (1, 2))
+    runs = tmp_path / "out" / "base-to-new" / "digits"
+    folders = {(path.parts[-4], path.parts[-3], int(path.parts[-2][-1])) for path in runs.rglob("record.json")}
+    assert folders == set(RUNS)
     for row in cells[2:]:
-        records = [read_run(runs / f"{row[0]}-seed{seed}").record for seed in (1, 2)]
+        of_method = [runs / m / shots / f"seed-{seed}" for m, shots, seed in RUNS if m == row[0]]
+        records = [read_run(folder).record for folder in of_method]
         for half, cell in (("base", row[1]), ("new", row[2])):
-            one, other = (record["results"][half] for record in records)
+            one, other = (record["results"][half]["accuracy"] for record in (records[0], records[-1]))
             assert cell == f"{(one + other) / 2:.2f} +- {abs(one - other) / 2:.2f}"
         assert int(row[5].replace(",", "")) == records[0]["trainable_parameters"]
     with Image.open(tmp_path / "out" / "base-to-new.png") as image:
@@ -42,11 +45,12 @@ def test_prints_one_table_and_leaves_runs_and_a_picture(ran, tmp_path):
 
 
 def test_its_runs_are_ordinary_run_folders(ran, tmp_path):
-    folder = tmp_path / "out" / "runs" / "cocoop-seed1"
+    folder = tmp_path / "out/base-to-new/digits/cocoop/2-shots/seed-1"
     record = json.loads((folder / "record.json").read_text())
     assert record["training_images"] == 5 * 2
+    assert record["settings"]["augment"] is False
     classifier = PromptClassifier.load(folder, device="cpu")
     assert classifier.classes_.tolist() == ["zero", "one", "two", "three", "four"]
     # The digits lie beside the runs; a base class's accuracy can be had from them.
-    digits = sorted((tmp_path / "out" / "digits" / "two").iterdir())[:5]
+    digits = sorted((tmp_path / "out/digits/test/two").iterdir())[:5]
     assert classifier.predict_proba(digits).shape == (5, 5)

@@ -63,8 +63,9 @@ def benchmark(
         from cocoop.protocols import preset as named_preset
 
         chosen = _preset_name(preset, data_root)
+        whole = named_preset(protocol, chosen)
         plan = narrowed(
-            named_preset(protocol, chosen),
+            whole,
             _names(datasets),
             _names(targets),
             methods=_names(methods),
@@ -72,19 +73,21 @@ def benchmark(
             seeds=_numbers("--seeds", seeds),
             epochs=epochs,
         )
-        _check_jobs(jobs)
+        _check_options(jobs, out)
         trials = plan.trials(protocol)
         with TemporaryDirectory() as away:
             if chosen == "smoke":
                 data_root = (Path(away) if dry_run else out) / "miniatures"
                 write_miniatures([name for trial in trials for name in trial.data], data_root)
             data = gather(trials, data_root, out / "splits", keep=not dry_run)
-            plan_of_runs = Benchmark(trials, out, clip, data, device, dtype)
+            runs = Benchmark(trials, out, clip, data, device, dtype)
             _note_on_clip(clip, chosen)
             if dry_run:
-                _print_estimates(plan_of_runs, jobs, as_json)
+                _print_estimates(runs, jobs, as_json)
             else:
-                _run(plan_of_runs, protocol, jobs, as_json)
+                if plan == whole:
+                    note(f"expected of {whole.command}: {whole.expected}")
+                _run(runs, protocol, jobs, as_json)
     except KeyboardInterrupt:
         note("stopped; the same command goes on from here")
         raise typer.Exit(130) from None
@@ -113,11 +116,13 @@ def _numbers(option: str, given: str | None) -> tuple[int, ...]:
         raise InputError(f"{option}: expected whole numbers, comma-separated, such as 1,2,3; got {given!r}.") from error
 
 
-def _check_jobs(jobs: int) -> None:
+def _check_options(jobs: int, out: Path) -> None:
     from cocoop.errors import InputError
 
     if jobs < 1:
         raise InputError(f"--jobs: expected 1 or more; got {jobs}.")
+    if out.is_file():
+        raise InputError(f"--out: expected a folder, new or of an earlier benchmark; {out} is a file. Choose another.")
 
 
 def _note_on_clip(clip: str, preset: str) -> None:

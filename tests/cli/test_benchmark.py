@@ -1,0 +1,157 @@
+"""`cocoop benchmark`: the presets' smoke versions whole, plans beforehand, and what can go wrong."""
+
+import json
+
+import pytest
+from own_photos import listing, write_photos
+
+from cocoop.protocols import PROTOCOLS, Benchmark, Failure, preset
+from cocoop.results import read_json
+
+QUICK = ("--shots", "1", "--seeds", "1", "--epochs", "1", "--device", "cpu")
+
+
+@pytest.fixture
+def digits(tmp_path, monkeypatch):
+    """Eight images of each of four digits, in `digits-here` of the working directory."""
+    monkeypatch.setenv("COCOOP_CACHE", str(tmp_path / "cache"))
+    return write_photos(tmp_path / "digits-here", 8, ["one", "seven", "three", "four"]).name
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_smoke(cocoop, tmp_path, protocol):
+    ran = cocoop("benchmark", protocol, "--preset", "smoke", "--out", "out", "--device", "cpu")
+    assert ran.code == 0, ran.err
+    trials = preset(protocol, "smoke").trials(protocol)
+    records = (tmp_path / "out").rglob("record.json")
+    assert {path.parent for path in records} == {tmp_path / "out" / trial.folder for trial in trials}
+    for trial in trials:
+        record = read_json(tmp_path / "out" / trial.folder / "record.json")
+        assert list(record["results"]) == [test.name for test in trial.tests]
+        assert all(found["n"] > 0 for found in record["results"].values())
+        assert trial.dataset in ran.out and trial.method in ran.out
+    assert f"expected of cocoop benchmark {protocol} --preset smoke: a table" in ran.err
+    assert f"{len(trials)} of {len(trials)} runs are done" in ran.err
+    assert "next: cocoop report out --format html" in ran.err
+
+
+def test_again_it_does_nothing_twice(cocoop, digits, tmp_path):
+    command = ("benchmark", "base-to-new", "--datasets", digits, "--out", "out", *QUICK)
+    first = cocoop(*command)
+    assert first.code == 0, first.err
+    assert "done already" not in first.err and (tmp_path / "out/splits/digits-here.json").is_file()
+    before = listing(tmp_path / "out")
+    second = cocoop(*command)
+    assert (second.code, second.out, listing(tmp_path / "out")) == (0, first.out, before)
+    assert "3 of 3 runs are done already" in second.err
+    # More of it: only what is new.
+    more = cocoop(*command, "--seeds", "1,2", "--methods", "coop", "--json")
+    found = json.loads(more.out)
+    assert (found["done"], found["failed"], found["out"]) == (2, [], "out")
+    assert found["tables"]
+
+
+def test_a_plan_beforehand(cocoop, digits, tmp_path):
+    before = listing(tmp_path)
+    ran = cocoop("benchmark", "few-shot", "--datasets", digits, "--shots", "2", "--out", "out", "--dry-run")
+    assert ran.code == 0, ran.err
+    lines = ran.out.splitlines()
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("|")]
+    header, rows = cells[0], cells[2:]
+    assert header[:9] == ["protocol", "dataset", "method", "shots", "seed", "done", "images", "classes", "steps"]
+    assert header[9:] == ["seconds", "memory mb"]
+    # 2 of each of 4 classes; CoOp 100 epochs of one batch of 8, CoCoOp 10 of 8 steps.
+    assert [row[2:9] for row in rows] == [
+        ["zero-shot", "0", "1", "no", "0", "4", "0"],
+        *(["coop", "2", seed, "no", "8", "4", "100"] for seed in "123"),
+        *(["cocoop", "2", seed, "no", "8", "4", "80"] for seed in "123"),
+    ]
+    assert lines[-1].startswith("7 of 7 runs to do, 1 at a time: about ") and "An estimate" in lines[-1]
+    assert listing(tmp_path) == before
+
+
+def test_a_plan_for_machines_knows_what_is_done(cocoop, digits):
+    command = ("benchmark", "few-shot", "--datasets", digits, "--out", "out", *QUICK)
+    cocoop(*command, "--methods", "zero-shot")
+    found = json.loads(cocoop(*command, "--dry-run", "--json").out)
+    assert [(run["method"], run["done"]) for run in found["runs"]] == [
+        ("zero-shot", True),
+        ("coop", False),
+        ("cocoop", False),
+    ]
+    assert found["estimated_seconds"] > 0 and found["estimated_memory_mb"] > 0
+
+
+def test_a_plan_of_miniatures_leaves_none(cocoop, tmp_path):
+    command = ("benchmark", "base-to-new", "--preset", "smoke", "--datasets", "dtd", "--out", "out", "--dry-run")
+    ran = cocoop(*command, "--device", "cpu")
+    assert ran.code == 0, ran.err
+    assert listing(tmp_path) == {}
+
+
+def test_a_run_that_fails_is_listed_and_the_others_done(cocoop, digits, tmp_path):
+    command = ("benchmark", "few-shot", "--datasets", digits, "--out", "out", *QUICK)
+    assert cocoop(*command, "--methods", "zero-shot").code == 0
+    for entry in json.loads((tmp_path / "out/splits/digits-here.json").read_text())["train"]:
+        (tmp_path / digits / entry[0]).write_bytes(b"no image")
+    ran = cocoop(*command)
+    assert ran.code == 1
+    failed = [line for line in ran.err.splitlines() if line.startswith("failed: ")]
+    assert len(failed) == 2
+    assert (
+        failed[0].startswith("failed: few-shot/digits-here/coop/1-shots/seed-1: ") and "expected an image" in failed[0]
+    )
+    assert "zero-shot" in ran.out and "1 of 3 runs are done" in ran.err and "Traceback" not in ran.err
+    told = json.loads(cocoop(*command, "--json").out)
+    assert [found["run"] for found in told["failed"]] == [
+        f"few-shot/digits-here/{method}/1-shots/seed-1" for method in ("coop", "cocoop")
+    ]
+
+
+def test_nothing_done_at_all(cocoop, digits, monkeypatch):
+    monkeypatch.setattr(Benchmark, "run", lambda self, jobs: [Failure(trial, "no luck") for trial in self.trials])
+    ran = cocoop("benchmark", "few-shot", "--datasets", digits, *QUICK)
+    assert (ran.code, ran.out) == (1, "") and ran.err.count("no luck") == 3
+
+
+def test_ctrl_c(cocoop, digits, monkeypatch):
+    def interrupted(self, jobs):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Benchmark, "run", interrupted)
+    ran = cocoop("benchmark", "few-shot", "--datasets", digits, *QUICK)
+    assert (ran.code, ran.out, ran.err) == (130, "", "stopped; the same command goes on from here\n")
+
+
+def test_the_bundled_clip_is_not_for_photographs(cocoop, tmp_path):
+    cocoop("datasets", "sample", "dtd", "--root", "data")
+    ran = cocoop("benchmark", "base-to-new", "--data-root", "data", "--datasets", "dtd", "--out", "out", *QUICK)
+    assert ran.code == 0, ran.err
+    assert "note: the bundled CLIP 'tiny' is for trials" in ran.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["base2new"], "protocol: expected one of base-to-new, cross-dataset, domain-generalization, few-shot"),
+        (["few-shot", "--preset", "big"], "preset: expected one of paper, offline, smoke; got 'big'"),
+        (["few-shot", "--preset", "paper"], "--preset paper: expected --data-root DIR"),
+        (["few-shot", "--preset", "smoke", "--data-root", "."], "--preset smoke: expected no --data-root"),
+        (["few-shot", "--methods", "clip"], "method: expected one of zero-shot, coop, cocoop; got 'clip'"),
+        (["few-shot", "--shots", "1,two"], "--shots: expected whole numbers"),
+        (["few-shot", "--shots", "0"], "shots: expected 1 or more"),
+        (["few-shot", "--seeds", "1.5"], "--seeds: expected whole numbers"),
+        (["few-shot", "--epochs", "0"], "epochs: expected 1 or more"),
+        (["few-shot", "--jobs", "0"], "--jobs: expected 1 or more; got 0"),
+        (["few-shot", "--targets", "digits"], "targets: expected none, because few-shot"),
+        (["few-shot", "--datasets", "no-such-place"], "no-such-place"),
+        (["few-shot", "--data-root", "no-root", "--datasets", "dtd"], "no-root"),
+        (["few-shot", "--datasets", "digits-here", "--clip", "no/such/clip", "--shots", "1"], "no/such/clip: expected"),
+        (["few-shot", "--datasets", "digits-here", "--out", "digits-here/one/0.png"], "--out: expected a folder"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_input_that_cannot_work(cocoop, digits, arguments, message):
+    ran = cocoop("benchmark", *arguments)
+    assert (ran.code, ran.out) == (2, "")
+    assert message in ran.err and ran.err.count("\n") == 1 and "Traceback" not in ran.err

@@ -1,0 +1,100 @@
+"""Estimates: counts exactly, times by arithmetic on stand-ins for the clock, and that nothing is written."""
+
+import pytest
+import torch
+from own_photos import listing
+from small_data import make_trial, write_datasets
+
+from cocoop import CLIP
+from cocoop.protocols import Benchmark, Estimator, Runner, estimate
+
+
+@pytest.fixture(scope="module")
+def datasets(tmp_path_factory):
+    return write_datasets(tmp_path_factory.mktemp("data"))
+
+
+class Priced(Estimator):
+    """Every step costs 100 s, every image 1 s to encode (10 s augmented), every classified image 0.1 s."""
+
+    def __init__(self, runner):
+        super().__init__(runner)
+        cost = super()._cost(lambda: None)
+        self._step = lambda prompt, batch_size: cost._replace(seconds=100.0, memory_mb=3.0)
+        self._image = lambda dataset, augment: cost._replace(seconds=10.0 if augment else 1.0, memory_mb=2.0)
+        self._classified = lambda prompt: cost._replace(seconds=0.1, memory_mb=5.0)
+
+
+@pytest.fixture
+def priced(tiny, datasets, tmp_path):
+    return Priced(Runner(tiny, datasets, tmp_path))
+
+
+def test_steps_images_and_seconds(priced):
+    # 3 shots of 4 classes: 12 images, 3 batches of 4, 2 epochs.
+    found = priced.of(make_trial("few-shot", "coop"))
+    assert (found.images, found.classes, found.steps) == (12, 4, 6)
+    assert found.seconds == pytest.approx(6 * 100 + 12 * 1 + 12 * 0.1)
+    assert found.memory_mb == 5
+    # Augmented: a fresh view per epoch, and one look at each beforehand.
+    found = priced.of(make_trial("few-shot", "coop", augment=True))
+    assert found.seconds == pytest.approx(6 * 100 + 12 * 3 * 10 + 12 * 0.1)
+    # A last, smaller batch is dropped, unless it is the only one.
+    assert priced.of(make_trial("few-shot", "coop", batch_size=5)).steps == 2 * 2
+    assert priced.of(make_trial("few-shot", "coop", batch_size=32)).steps == 2 * 1
+    # Half the classes; tests on both halves.
+    found = priced.of(make_trial("base-to-new", "cocoop", batch_size=1))
+    assert (found.images, found.classes, found.steps) == (6, 2, 12)
+    assert found.seconds == pytest.approx(12 * 100 + 6 + 12 * 0.1)
+    found = priced.of(make_trial("cross-dataset", "zero-shot"))
+    assert (found.images, found.steps) == (0, 0)
+    assert found.seconds == pytest.approx((12 + 9) * 0.1)
+
+
+def test_test_images_are_counted_once(priced):
+    trials = [make_trial("cross-dataset", method) for method in ("coop", "cocoop")]
+    assert priced.encoding_seconds(trials) == 12 + 9
+
+
+def test_a_prompt_that_is_there_costs_no_training(priced):
+    priced.runner.run(make_trial("cross-dataset", "coop"))
+    found = priced.of(make_trial("few-shot", "coop"))
+    assert (found.images, found.steps, found.seconds) == (12, 0, pytest.approx(1.2))
+
+
+def test_steps_as_training_counts_them(priced, monkeypatch):
+    from cocoop.training import loop
+
+    steps = []
+    original = loop.step
+    monkeypatch.setattr(loop, "step", lambda *args: steps.append(1) or original(*args))
+    for trial in (make_trial("base-to-new", "coop", batch_size=5), make_trial("few-shot", "cocoop", batch_size=1)):
+        steps.clear()
+        expected = priced.of(trial).steps
+        priced.runner.run(trial)
+        assert len(steps) == expected
+
+
+def test_a_whole_benchmark_is_measured_and_nothing_written(tiny, datasets, tmp_path, monkeypatch):
+    monkeypatch.setattr(CLIP, "load", lambda *_, **__: tiny)
+    out = tmp_path / "out"
+    done = make_trial("few-shot", "zero-shot")
+    Benchmark([done], out, "tiny", datasets).run()
+    before = listing(out)
+    trials = [done, *(make_trial("few-shot", method, seed=s) for method in ("coop", "cocoop") for s in (1, 2))]
+    threads, state = torch.get_num_threads(), torch.get_rng_state()
+    total, each = estimate(Benchmark(trials, out, "tiny", datasets), jobs=2)
+    assert listing(out) == before
+    assert torch.get_num_threads() == threads and torch.equal(torch.get_rng_state(), state)
+    assert all(found.seconds > 0 and found.memory_mb > 50 for found in each)
+    assert total.seconds > sum(found.seconds for found in each[1:]) / 2
+    assert total.memory_mb == 2 * max(found.memory_mb for found in each[1:])
+    # Trials that differ in the seed alone cost the same.
+    assert each[1].seconds == each[2].seconds
+
+
+def test_nothing_left_to_do(tiny, datasets, tmp_path, monkeypatch):
+    monkeypatch.setattr(CLIP, "load", lambda *_, **__: tiny)
+    benchmark = Benchmark([make_trial("few-shot", "zero-shot")], tmp_path, "tiny", datasets)
+    benchmark.run()
+    assert estimate(benchmark)[0] == (0, 0)
