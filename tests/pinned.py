@@ -6,7 +6,11 @@ from pathlib import Path
 import pytest
 
 DRAWS = ("numpy", "pillow", "matplotlib")
-PINNED = dict(line.split("==") for line in Path("constraints.txt").read_text().splitlines() if "==" in line)
+PINNED = dict(
+    line.split("==")
+    for line in (Path(__file__).parents[1] / "constraints.txt").read_text().splitlines()
+    if "==" in line
+)
 
 
 def skip_unless_pinned() -> None:
