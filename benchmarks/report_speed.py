@@ -1,9 +1,9 @@
 """How long an HTML report of 500 runs takes: `python benchmarks/report_speed.py`.
 
 Writes made-up runs of the few-shot protocol by the layout of `cocoop benchmark`: 11 data sets of 10 to 397 classes,
-3 methods, 1 to 16 shots, 3 seeds, 2,000 test images each, and mistakes that show files of 500 x 375 pixels; the lists of
-training images are as long as in a real run. Then `cocoop report --format html` runs in a process of its own, several
-times; the best counts, imports included.
+3 methods, 1 to 16 shots, 3 seeds, 2,000 test images each, and mistakes that show files of 500 x 375 pixels; the lists
+of training images are as long as in a real run. Then `cocoop report` runs in a process of its own, several times per
+format; the best counts, imports included.
 """
 
 from __future__ import annotations
@@ -150,11 +150,11 @@ def main() -> None:
         count = write_runs(Path(folder))
         size = sum(path.stat().st_size for path in Path(folder).rglob("*") if path.is_file())
         print(f"{count} runs, {size / 1e6:.0f} MB of files, Python {platform.python_version()}\n")
-        print("| `cocoop report --format` | seconds | MB written |")
+        print("| `cocoop report --format` | seconds | kB written |")
         print("|---|---:|---:|")
         for form in ("table", "json", "html"):
             seconds, written = best_seconds(Path(folder), form, rounds)
-            print(f"| {form} | {seconds:.2f} | {written / 1e6:.2f} |")
+            print(f"| {form} | {seconds:.2f} | {written / 1e3:.0f} |")
 
 
 if __name__ == "__main__":

@@ -61,7 +61,7 @@ def test_the_page_has_every_part(text):
     assert len(page.named("details")) == 9 + 5 + 2
     assert len(page.named("svg")) == 4 + 3 * 9 + 3 * 5
     assert "A processor" in page.words and "cocoop report <x>" in page.words
-    assert {image.get("alt") for image in page.named("img")} == {"there.png"}
+    assert {image.get("alt") for image in page.named("img")} == {"runs/there.png"}
     assert text.count("the file is no longer there") == text.count("cannot be read as an image") == 14
 
 
@@ -119,4 +119,23 @@ def test_a_gallery_shows_the_most_confident(tmp_path):
     mistakes = [{"image": f"{i}.png", "label": "a_b", "predicted": "c", "confidence": 0.9} for i in range(12)]
     text = gallery(mistakes)
     assert re.findall(r"(\d+)\.png", text) == list("01234567")
-    assert "<b>c</b> 90 % sure; is <b>a b</b>" in text
+    assert "called <b>c</b> (90 %), is <b>a b</b>" in text
+
+
+def test_the_command_that_makes_such_runs(tmp_path):
+    for seed in (1, 2):
+        for shots in (4, 16):
+            content = records.record("few-shot", "dtd", "coop", {"test": 50}, shots=shots, seed=seed)
+            records.write(tmp_path, content)
+    records.write(
+        tmp_path, records.record("cross-dataset", "shapes", "zero-shot", {"shapes": 1, "my data": 2}, clip="tiny")
+    )
+    text = html_report(read_records([tmp_path]))
+    assert (
+        "<pre>cocoop benchmark few-shot --data-root $DATA --clip openai/clip-vit-base-patch16 --datasets dtd "
+        "--methods coop --shots 4,16 --seeds 1,2</pre>"
+    ) in text
+    command = (
+        "cocoop benchmark cross-dataset --clip tiny --datasets shapes --methods zero-shot --targets &#x27;my data&#x27;"
+    )
+    assert f"<pre>{command}</pre>" in text

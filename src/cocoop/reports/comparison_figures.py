@@ -91,9 +91,10 @@ def base_versus_new_figure(groups: Sequence[Group]) -> Picture:
     picture = Picture(540, 500, "Accuracy on new classes over accuracy on base classes")
     picture.legend(60, 16, styles)
     panel = Panel(picture, 60, 34, 420, 410, (low, 101), (low, 101))
-    ticks = [(float(value), str(value)) for value in range(int(low), 101, 10)]
+    step = 10 if low < 60 else 5 if low < 80 else 2
+    ticks = [(float(value), str(value)) for value in range(int(low), 101, step)]
     panel.frame("", "base classes, %", "new classes, %", ticks, ticks)
-    _harmonic_lines(panel, low)
+    _harmonic_lines(panel, low, step)
     for label, look in styles.items():
         of = points[label]
         named = [(x, y, f"{label}, {name}: base {x:.2f}, new {y:.2f}") for name, (x, y) in of.items()]
@@ -106,8 +107,8 @@ def base_versus_new_figure(groups: Sequence[Group]) -> Picture:
     return picture
 
 
-def _harmonic_lines(panel: Panel, low: float) -> None:
-    for h in range(10, 100, 10):
+def _harmonic_lines(panel: Panel, low: float, step: int) -> None:
+    for h in range(step, 100, step):
         # H = 2 b n / (b + n), so n = H b / (2 b - H): n is 100 at b = 100 H / (200 - H), and the reverse.
         start = max(100 * h / (200 - h), low)
         end = 100.0 if low <= 100 * h / (200 - h) else h * low / (2 * low - h) if 2 * low > h else 0.0

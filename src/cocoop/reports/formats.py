@@ -52,7 +52,11 @@ def _texts(table: Table, **signs: str) -> list[list[str]]:
 
 def _left(table: Table) -> list[bool]:
     """Which columns hold words, and so stand to the left."""
-    return [all(isinstance(row[i], str) and row[i] for row in table.rows) for i in range(len(table.header))]
+    columns = [[row[i] for row in table.rows] for i in range(len(table.header))]
+    return [
+        all(isinstance(cell, str) and cell for cell in column) and any(map(str.isalpha, "".join(map(str, column))))
+        for column in columns
+    ]
 
 
 def _text(tables: Sequence[Table]) -> str:

@@ -26,9 +26,9 @@ def gallery(mistakes: Sequence[Mapping[str, Any]]) -> str:
 
 def _one(mistake: Mapping[str, Any]) -> str:
     path = Path(mistake["image"])
-    name, label, predicted = (html.escape(text) for text in (path.name, *_names(mistake)))
+    name, label, predicted = (html.escape(text) for text in ("/".join(path.parts[-2:]), *_names(mistake)))
     return (
-        f"<figure>{_picture(path, name)}<figcaption><b>{predicted}</b> {100 * mistake['confidence']:.0f} % sure; "
+        f"<figure>{_picture(path, name)}<figcaption>called <b>{predicted}</b> ({100 * mistake['confidence']:.0f} %), "
         f'is <b>{label}</b> <span class="path">{name}</span></figcaption></figure>'
     )
 

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from importlib.resources import files
 from string import Template
-from typing import Any
 
 from cocoop.reports import comparison_figures as draw
 from cocoop.reports.cells import Table
@@ -14,6 +13,7 @@ from cocoop.reports.details import diagnoses, diagnosis_html
 from cocoop.reports.formats import html_table
 from cocoop.reports.groups import Group, dataset_order, group_records
 from cocoop.reports.protocol_tables import protocol_tables
+from cocoop.reports.run_sections import environment_section, facts_list, runs_section
 from cocoop.reports.style import css_colors
 from cocoop.reports.svg import Picture
 from cocoop.results import Record
@@ -66,8 +66,8 @@ def html_report(records: Iterable[Record], command: str = "", ci95: bool = False
         _header(records, groups, command),
         f'<nav aria-label="Contents"><ul>{index}</ul></nav>',
         *(_protocol(protocol, groups, tables) for protocol in protocols),
-        _runs(groups),
-        _environments(records),
+        runs_section(groups),
+        environment_section(records),
     ]
     page = Template(files("cocoop.reports").joinpath("report.html").read_text(encoding="utf-8"))
     return page.substitute(
@@ -89,7 +89,7 @@ def _header(records: Sequence[Record], groups: Sequence[Group], command: str) ->
         **({"made by": command} if command else {}),
     }
     lead = f"{len(records):,} runs, {len(datasets):,} data set{'s' * (len(datasets) != 1)}."
-    return f'<header><h1>Results of prompt learning</h1><p class="lead">{lead}</p>{_facts(facts)}</header>'
+    return f'<header><h1>Results of prompt learning</h1><p class="lead">{lead}</p>{facts_list(facts)}</header>'
 
 
 def _protocol(protocol: str, groups: Sequence[Group], tables: Sequence[Table]) -> str:
@@ -141,63 +141,3 @@ def _overview(protocol: str, groups: Sequence[Group], tables: Sequence[Table]) -
 
 def _figure(figure: Picture, caption: str) -> str:
     return f"<figure>{figure}<figcaption>{html.escape(caption)}</figcaption></figure>"
-
-
-def _runs(groups: Sequence[Group]) -> str:
-    rows, settings = [], dict[str, list[str]]()
-    for group in groups:
-        first = group.records[0].content
-        seconds = sum(record.content.get("seconds") or 0 for record in group.records) / len(group.records)
-        memory = max((record.content.get("peak_memory_mb") or 0) for record in group.records)
-        rows.append(
-            (
-                group.protocol,
-                group.dataset,
-                group.label,
-                group.shots,
-                ", ".join(map(str, group.seeds)),
-                first.get("training_images"),
-                first.get("trainable_parameters"),
-                f"{seconds:,.1f}",
-                f"{memory:,.0f}" if memory else None,
-            )
-        )
-        spelled = ", ".join(f"{name} {value}" for name, value in group.records[0].settings.items())
-        settings.setdefault(f"{group.method}: {spelled}", []).append(f"{group.protocol} {group.dataset}")
-    header = ("protocol", "data set", "method", "shots", "seeds", "images", "parameters", "seconds", "peak MB")
-    notes = (
-        "images and parameters: learned from, and learned. seconds: of one run, on average. peak MB: the largest.",
-    )
-    table = Table(f"{sum(len(group.records) for group in groups):,} runs", "", header, tuple(rows), notes)
-    listed = "".join(
-        f"<dt>{html.escape(', '.join(dict.fromkeys(where))[:160])}</dt><dd><code>{html.escape(what)}</code></dd>"
-        for what, where in settings.items()
-    )
-    return (
-        f'<section id="runs"><h2>Runs</h2><details><summary>Every run</summary><div class="wide">{html_table(table)}'
-        f"</div></details><details><summary>Settings</summary><dl>{listed}</dl></details></section>"
-    )
-
-
-def _environments(records: Sequence[Record]) -> str:
-    counts: dict[str, int] = {}
-    for record in records:
-        spelled = _facts(_environment_facts(record.content.get("environment") or {}))
-        counts[spelled] = counts.get(spelled, 0) + 1
-    parts = [f"<h3>{count:,} run{'s' * (count != 1)}</h3>{spelled}" for spelled, count in counts.items()]
-    return f'<section id="environment"><h2>Environment</h2>{"".join(parts)}</section>'
-
-
-def _environment_facts(environment: Mapping[str, Any]) -> dict[str, str]:
-    packages = environment.get("packages")
-    facts = {name: str(value) for name, value in environment.items() if name != "packages" and value is not None}
-    if isinstance(packages, Mapping):
-        facts["packages"] = ", ".join(f"{name} {version or 'missing'}" for name, version in packages.items())
-    return facts or {"environment": "not recorded"}
-
-
-def _facts(facts: Mapping[str, str]) -> str:
-    lines = (
-        f"<dt>{html.escape(name.replace('_', ' '))}</dt><dd>{html.escape(text)}</dd>" for name, text in facts.items()
-    )
-    return f"<dl>{''.join(lines)}</dl>"

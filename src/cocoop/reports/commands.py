@@ -1,0 +1,38 @@
+"""The command line that makes runs like those of a report."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from cocoop.data import PAPER_DATASETS
+from cocoop.reports.groups import Group
+
+
+def benchmark_command(groups: Sequence[Group]) -> str:
+    """`cocoop benchmark ...` for groups of one protocol and CLIP, with the papers' settings; not for own images.
+
+    A record says what a run was, not how it was typed: the place of the data is left to the reader ($DATA), and
+    settings that are not the papers' have to be added.
+    """
+    protocol = groups[0].protocol
+    learned = [group for group in groups if group.shots] or list(groups)
+    options: dict[str, str] = {
+        "--clip": groups[0].records[0].clip,
+        "--datasets": _listed(group.dataset for group in groups),
+        "--methods": _listed(group.method for group in groups),
+    }
+    if protocol in ("cross-dataset", "domain-generalization"):
+        tests = [(group.dataset, test) for group in groups for record in group.records for test in record.results]
+        options["--targets"] = _listed(test for source, test in tests if test != source)
+    if learned[0].shots:
+        options["--shots"] = _listed(sorted({group.shots for group in learned}))
+        options["--seeds"] = _listed(sorted({seed for group in learned for seed in group.seeds}))
+    words = [word for name, value in options.items() if value for word in (name, shlex.quote(value))]
+    root = ["--data-root", "$DATA"] if any(group.dataset in PAPER_DATASETS for group in groups) else []
+    return " ".join(["cocoop", "benchmark", protocol, *root, *words])
+
+
+def _listed(values: Iterable[Any]) -> str:
+    return ",".join(map(str, dict.fromkeys(values)))
