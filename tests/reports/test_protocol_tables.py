@@ -319,3 +319,15 @@ def test_any_subset_of_shots_makes_a_table(chosen):
         if all((name, method, count) in chosen for name in names)
     }
     assert table.missing == gaps + (len(holes) if len(names) > 1 else 0)
+
+
+def test_every_table_names_its_protocol_and_clip():
+    results = {
+        "base-to-new": {"base": 1, "new": 2},
+        "cross-dataset": {"dtd": 1, "shapes": 2},
+        "domain-generalization": {"dtd": 1, "shapes": 2},
+        "few-shot": {"test": 1},
+        "own-images": {"test": 1},
+    }
+    runs = [records.record(protocol, "dtd", "coop", tests, clip="tiny") for protocol, tests in results.items()]
+    assert [(table.protocol, table.clip) for table in protocol_tables(made(*runs))] == [(p, "tiny") for p in results]

@@ -97,3 +97,19 @@ def test_no_records_and_no_folder(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match="got a file"):
         read_records([tmp_path / "file"])
+
+
+@pytest.mark.parametrize(
+    ("change", "fault"),
+    [
+        ({"per_class_accuracy": None}, "'per_class_accuracy' is not percent by class"),
+        ({"per_class_accuracy": {"a": "50"}}, "'per_class_accuracy' is not percent by class"),
+        ({"mistakes": [{"image": "a.png"}]}, "'mistakes' are not of images"),
+        ({"n": "100"}, "'n' is '100'"),
+    ],
+)
+def test_damaged_figures_are_named(tmp_path, change, fault):
+    figures = records.test_figures(50) | change
+    records.write(tmp_path, records.record("few-shot", "dtd", "coop", {"test": figures}))
+    with pytest.raises(InputError, match=fault):
+        read_records([tmp_path])

@@ -66,6 +66,7 @@ class Table:
 
     title: what it shows. protocol: where it belongs. header: the names of the columns, all different.
     rows: as many cells each. notes: what a reader must know beside it. spread: what stands behind the means.
+    clip: the CLIP of all its runs.
     """
 
     title: str
@@ -74,6 +75,7 @@ class Table:
     rows: tuple[tuple[Cell, ...], ...]
     notes: tuple[str, ...] = ()
     spread: Literal["std", "ci95"] = "std"
+    clip: str = ""
 
     @property
     def missing(self) -> int:

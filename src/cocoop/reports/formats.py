@@ -217,7 +217,7 @@ def _csv(tables: Sequence[Table]) -> str:
 
 def _flat(table: Table, row: Sequence[Cell]) -> dict[str, Any]:
     """A row with a column for every number: mean, std, n and, if asked for, the interval of a rate."""
-    line: dict[str, Any] = {"table": table.title}
+    line: dict[str, Any] = {"table": table.title, "protocol": table.protocol, "clip": table.clip}
     for name, cell in zip(table.header, row, strict=True):
         if isinstance(cell, Rate):
             line[name] = cell.mean
@@ -236,6 +236,7 @@ def _json(tables: Sequence[Table]) -> str:
         {
             "table": table.title,
             "protocol": table.protocol,
+            "clip": table.clip,
             "header": table.header,
             "rows": [
                 {name: _plain(cell, table.spread) for name, cell in zip(table.header, row, strict=True)}

@@ -135,7 +135,7 @@ def _overview(protocol: str, groups: Sequence[Group], tables: Sequence[Table]) -
             )
     if protocol in ("cross-dataset", "domain-generalization"):
         for table in tables:
-            if table.protocol == protocol and table.title.endswith(f", {groups[0].clip}"):
+            if table.protocol == protocol and table.clip == groups[0].clip:
                 yield draw.transfer_figure(table), f"{table.title.partition(',')[0]}: accuracy on each test."
 
 

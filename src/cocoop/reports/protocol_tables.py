@@ -93,9 +93,8 @@ def few_shot_tables(groups: Sequence[Group], ci95: bool = False) -> list[Table]:
     if len(datasets) > 1:
         lines += [_few_shot_average(label, lines, datasets, shots, label in learners) for label in labels]
     header = ("data set", "method", *(f"{count} shot{'s' * (count != 1)}" for count in shots))
-    table = Table(
-        f"Few-shot, {groups[0].clip}", groups[0].protocol, header, tuple(map(tuple, lines)), (), _spread(ci95)
-    )
+    clip, rows = groups[0].clip, tuple(map(tuple, lines))
+    table = Table(f"Few-shot, {clip}", "few-shot", header, rows, (), _spread(ci95), clip)
     return [replace(table, notes=notes(groups, table, compared=False))]
 
 
@@ -116,7 +115,7 @@ def own_images_tables(groups: Sequence[Group], ci95: bool = False) -> list[Table
             images = test.get("n") if test else None
             rows.append((str(record.folder), group.label, record.shots, record.seed, images, *rates, own))
     header = ("run", "method", "shots", "seed", "images", *figures, "zero-shot accuracy")
-    table = Table(f"Own images, {groups[0].clip}", "own-images", header, tuple(rows))
+    table = Table(f"Own images, {groups[0].clip}", "own-images", header, tuple(rows), clip=groups[0].clip)
     legend = ("-: no run has this figure.",) if table.missing else ()
     return [replace(table, notes=("Percent, on the images that were not learned from.", *legend))]
 
@@ -191,7 +190,7 @@ def _table(title: str, names: Sequence[str], rows: Sequence[Row], groups: Sequen
         seeds: tuple[Cell, ...] = (len(group.records) if group else "",) if with_seeds else ()
         lines.append((dataset, label, *seeds, *figures))
     header = ("data set", "method", *(("seeds",) if with_seeds else ()), *header)
-    table = Table(title, groups[0].protocol, header, tuple(lines), (), _spread(ci95))
+    table = Table(title, groups[0].protocol, header, tuple(lines), (), _spread(ci95), groups[0].clip)
     return replace(table, notes=notes(groups, table, compared))
 
 

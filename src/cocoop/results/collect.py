@@ -19,6 +19,25 @@ PROTOCOL_NAMES = ("base-to-new", "cross-dataset", "domain-generalization", "few-
 RATES = ("accuracy", "macro_f1", "mean_per_class_accuracy", "expected_calibration_error")
 """The figures of a test that are percent."""
 
+_NEEDED = {
+    "protocol": str,
+    "method": str,
+    "clip": str,
+    "clip_fingerprint": str,
+    "seed": int,
+    "settings": dict,
+    "results": dict,
+}
+_OPTIONAL: dict[str, type | tuple[type, ...]] = {
+    "dataset": str,
+    "shots": int,
+    "zero_shot": dict,
+    "environment": dict,
+    "training_images": int,
+    "trainable_parameters": int,
+    "seconds": (int, float),
+    "peak_memory_mb": (int, float),
+}
 _BULKY = ("picked", "trained_on")  # a hash per training image: megabytes over many runs, and in no report
 
 
@@ -137,19 +156,15 @@ def _fault(content: Any) -> str | None:
         return f"it holds a {type(content).__name__}, not an object"
     if content.get("protocol") is None and not content.get("results"):
         content["protocol"] = "own-images"  # saved from Python without any test: a run without figures
-    kinds = {"protocol": str, "method": str, "clip": str, "clip_fingerprint": str, "seed": int}
-    for name, kind in {**kinds, "settings": dict, "results": dict}.items():
+    for name, kind in _NEEDED.items():
         if not isinstance(content.get(name), kind):
             return f"its {name!r} is {content.get(name)!r}"
     if content["protocol"] not in PROTOCOL_NAMES:
         return f"its 'protocol' is {content['protocol']!r}, not one of {', '.join(PROTOCOL_NAMES)}"
-    shots = content.get("shots")
-    if not (shots is None or isinstance(shots, int)):
-        return f"its 'shots' is {shots!r}"
-    beside = content.get("zero_shot") or {}
-    if not isinstance(beside, dict):
-        return f"its 'zero_shot' is {beside!r}, not an object"
-    tests = [*content["results"].items(), *beside.items()]
+    for name, allowed in _OPTIONAL.items():
+        if content.get(name) is not None and not isinstance(content[name], allowed):
+            return f"its {name!r} is {content[name]!r}"
+    tests = [*content["results"].items(), *(content.get("zero_shot") or {}).items()]
     return next(filter(None, (_fault_of_test(name, figures) for name, figures in tests)), None)
 
 
@@ -160,4 +175,18 @@ def _fault_of_test(name: str, figures: Any) -> str | None:
         value = figures.get(rate)
         if not isinstance(value, int | float) or not 0 <= value <= 100 + 1e-9:  # averages round
             return f"in its results of {name!r}, {rate!r} is {value!r}, not percent"
-    return None
+    classes, mistakes = figures.get("per_class_accuracy"), figures.get("mistakes", [])
+    if not isinstance(classes, dict) or not all(isinstance(value, int | float) for value in classes.values()):
+        return f"in its results of {name!r}, 'per_class_accuracy' is not percent by class"
+    if not isinstance(mistakes, list) or not all(map(_is_mistake, mistakes)):
+        return f"in its results of {name!r}, 'mistakes' are not of images, labels, predictions and confidences"
+    count = figures.get("n")
+    return None if count is None or isinstance(count, int) else f"in its results of {name!r}, 'n' is {count!r}"
+
+
+def _is_mistake(mistake: Any) -> bool:
+    return (
+        isinstance(mistake, dict)
+        and all(isinstance(mistake.get(name), str) for name in ("image", "label", "predicted"))
+        and isinstance(mistake.get("confidence"), int | float)
+    )
