@@ -78,7 +78,7 @@ def test_the_figure_shows_at_most_five_classes_of_a_half(tmp_path):
 
     path = tmp_path / "1.png"
     Image.new("L", (4, 4)).save(path)
-    halves = {half: [Example(path, label, f"class_{label}") for label in range(60)] for half in ("base", "new")}
+    halves = {half: [Example(path, label, rf"$\frac$ {label}") for label in range(60)] for half in ("base", "new")}
     base_to_new_figure(tmp_path / "figure.png", base_to_new_rows({"coop": [record(1, 1, 1)]}), halves)
     with Image.open(tmp_path / "figure.png") as image:
         first_row_of_pictures = np.asarray(image.convert("L"))[: image.height // 4].min(axis=0)

@@ -70,7 +70,7 @@ def _class_strip(figure: Any, halves: Halves) -> None:
     for axes, (half, example) in zip(grid, shown, strict=True):
         color = _BARS[half][1]
         axes.imshow(open_image(example.path))
-        axes.set_title(prompt_name(example.class_name), fontsize=10, color=color)
+        axes.set_title(prompt_name(example.class_name), fontsize=10, color=color, parse_math=False)
         axes.set_xticks([])
         axes.set_yticks([])
         for spine in axes.spines.values():

@@ -28,8 +28,7 @@ def protocol_tables(records: Iterable[Record], ci95: bool = False) -> list[Table
     found: dict[tuple[str, str], list[Group]] = {}
     for group in group_records(records):
         found.setdefault((group.protocol, group.clip), []).append(group)
-    tables = [table for (protocol, _), groups in found.items() for table in _TABLES[protocol](groups, ci95)]
-    return tables
+    return [table for (protocol, _), groups in found.items() for table in _TABLES[protocol](groups, ci95)]
 
 
 def base_to_new_tables(groups: Sequence[Group], ci95: bool = False) -> list[Table]:
