@@ -12,12 +12,13 @@ import cocoop
 
 SOURCE = Path(cocoop.__file__).parent
 
-BOTTOM = {"errors", "shapes", "class_names", "progress"}
+BOTTOM = {"errors", "shapes", "class_names", "progress", "child"}
 MAY_IMPORT = {
     "errors": set(),
     "shapes": {"errors"},
     "class_names": {"errors"},
     "progress": set(),
+    "child": set(),
     "clip": BOTTOM,
     "data": BOTTOM,
     "results": BOTTOM,
@@ -50,6 +51,7 @@ ALLOWED_OUTSIDE = {
     "shapes": set(),
     "class_names": set(),
     "progress": {"tqdm"},
+    "child": set(),
     "results": {"numpy", "safetensors"},
     "data": {"PIL", "datasets", "matplotlib", "numpy", "scipy", "sklearn"},
     "reports": {"matplotlib", "numpy", "PIL"},

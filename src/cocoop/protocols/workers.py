@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
 import signal
-import threading
 import traceback
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
 
+from cocoop.child import serve
 from cocoop.errors import CocoopError, RunError
 from cocoop.progress import silence
 from cocoop.protocols.plan import Trial
@@ -104,16 +105,17 @@ class _Worker:
         context = multiprocessing.get_context("spawn")
         self.device = device
         self.connection, theirs = context.Pipe()
-        self.process = context.Process(target=_work, args=(start, device, threads, theirs), daemon=True)
+        # A killed benchmark must not leave processes behind that write into the folder of the next one.
+        self.process = context.Process(target=serve, args=(theirs,), daemon=True)
         with _deaf_to_interrupts():
             self.process.start()
         theirs.close()
+        self._send(partial(_work, start, device, threads))
 
     def give(self, trial: Trial) -> None:
         """Let it begin `trial`."""
         self.trial = trial
-        with suppress(OSError):  # it is dead; `outcome` will tell
-            self.connection.send(trial)
+        self._send(trial)
 
     def outcome(self) -> Failure | None:
         """What came of the trial. Waits for it."""
@@ -130,6 +132,10 @@ class _Worker:
             raise told
         return told
 
+    def _send(self, what: object) -> None:
+        with suppress(OSError):  # it is dead; `outcome` will tell
+            self.connection.send(what)
+
     def kill(self) -> None:
         """End it at once. Its half-written run folder, if there is one, stays hidden."""
         self.process.kill()
@@ -143,6 +149,7 @@ def _deaf_to_interrupts() -> Iterator[None]:
     if not hasattr(signal, "pthread_sigmask"):  # Windows
         yield
         return
+    resource_tracker.ensure_running()  # starts with the first process otherwise, and unblocks the signal
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
@@ -151,7 +158,6 @@ def _deaf_to_interrupts() -> Iterator[None]:
 
 
 def _work(start: Callable[[str], Runner], device: str, threads: int, connection: Connection) -> None:
-    threading.Thread(target=_die_with_parent, daemon=True).start()
     silence()
     torch.set_num_threads(threads)
     try:
@@ -162,11 +168,3 @@ def _work(start: Callable[[str], Runner], device: str, threads: int, connection:
         return
     while True:
         connection.send(attempt(runner, connection.recv()))
-
-
-def _die_with_parent() -> None:
-    """A killed benchmark must not leave processes behind that write into the folder of the next one."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        wait([parent.sentinel])
-        os._exit(1)

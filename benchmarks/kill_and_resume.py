@@ -1,0 +1,137 @@
+r"""Kill a benchmark twenty times at random moments, finish it, and compare with one that nobody disturbed.
+
+    python benchmarks/kill_and_resume.py
+
+Every attempt is the same `cocoop benchmark` command with two processes; a SIGKILL hits its first process, in every
+other attempt its whole group at once. Compared are all records (without seconds and memory), the learned tensors, the
+predictions and the tables. Linux only, because it looks for left processes in /proc.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from cocoop.reports import format_tables, protocol_tables, read_records
+from cocoop.results import read_json
+
+KILLS = 20
+SEED = 1
+BENCHMARK = "base-to-new --datasets digits --shots 1,2,4,8,16 --seeds 1,2,3,4 --epochs 8 --jobs 2 --device cpu"
+UNEQUAL = ("seconds", "peak_memory_mb")
+"""What differs from run to run in a record."""
+
+
+def start(out: Path) -> subprocess.Popen[bytes]:
+    """The benchmark, in a session of its own."""
+    command = [
+        sys.executable,
+        "-c",
+        "from cocoop.cli import main; main()",
+        "benchmark",
+        *BENCHMARK.split(),
+        "--out",
+        str(out),
+    ]
+    return subprocess.Popen(command, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+def session(leader: int) -> list[int]:
+    """The living processes of a session."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            state, _, _, of = stat.read_text().rpartition(")")[2].split()[:4]
+        except OSError:  # it has just ended
+            continue
+        if int(of) == leader and state != "Z":
+            found.append(int(stat.parent.name))
+    return found
+
+
+def outlived(leader: int, patience: float = 5.0) -> int:
+    """How many processes of a session are still there after `patience` seconds. They are ended."""
+    until = time.monotonic() + patience
+    while session(leader) and time.monotonic() < until:
+        time.sleep(0.05)
+    left = session(leader)
+    for process in left:
+        os.kill(process, signal.SIGKILL)
+    return len(left)
+
+
+def records(out: Path) -> dict[str, int]:
+    """The finished runs by place, and when they were written."""
+    return {str(p.parent.relative_to(out)): p.stat().st_mtime_ns for p in out.glob("base-to-new/**/seed-*/record.json")}
+
+
+def content(folder: Path) -> dict[str, Any]:
+    """All that must be the same of a run."""
+    record = {name: value for name, value in read_json(folder / "record.json").items() if name not in UNEQUAL}
+    return {"record": record} | {
+        name: (folder / name).read_bytes() for name in ("prompt.safetensors", "predictions.safetensors", "config.json")
+    }
+
+
+def finished(out: Path) -> float:
+    """Run the benchmark to its end; the seconds it took."""
+    started = time.monotonic()
+    process = start(out)
+    if process.wait():
+        raise SystemExit(f"the benchmark failed with exit code {process.returncode}")
+    return time.monotonic() - started
+
+
+def main() -> None:
+    """Print a Markdown table of the kills, and what was compared."""
+    stream = random.Random(SEED)
+    with tempfile.TemporaryDirectory() as folder:
+        whole, killed = Path(folder, "whole"), Path(folder, "killed")
+        duration = finished(whole)
+        runs = len(records(whole))
+        print(f"cocoop benchmark {BENCHMARK}: {runs} runs, undisturbed {duration:.0f} s\n")
+        print("| kill | after, s | of | runs done before | runs done after | processes left |")
+        print("|---:|---:|---|---:|---:|---:|")
+        lost, twice, orphans, early = 0, 0, 0, 0
+        for number in range(1, KILLS + 1):
+            before, group, moment = records(killed), number % 2 == 0, stream.uniform(0, duration / 4)
+            process = start(killed)
+            try:
+                process.wait(moment)
+                early += 1
+            except subprocess.TimeoutExpired:
+                (os.killpg if group else os.kill)(process.pid, signal.SIGKILL)
+                process.wait()
+            left = outlived(process.pid)
+            after = records(killed)
+            orphans += left
+            lost += len(before.keys() - after.keys())
+            twice += sum(after[run] != written for run, written in before.items() if run in after)
+            who = "all at once" if group else "the first"
+            print(f"| {number} | {moment:.1f} | {who} | {len(before)} | {len(after)} | {left} |", flush=True)
+        before = records(killed)
+        finished(killed)
+        after = records(killed)
+        twice += sum(after[run] != written for run, written in before.items())
+        unequal = [run for run in records(whole) if content(whole / run) != content(killed / run)]
+        tables = [format_tables(protocol_tables(read_records([out])), "csv") for out in (whole, killed)]
+        torn = list(killed.rglob(".*.tmp")) + list(killed.rglob(".*.old"))
+    print(
+        f"\nThen finished. Kills that came after the end: {early}. Records lost: {lost}; torn or left over: "
+        f"{len(torn)}; runs done twice: {twice}; processes that outlived a kill by 5 s: {orphans}.\n"
+        f"Runs: {len(after)} of {runs}; unequal in record, prompt or predictions: {len(unequal)}; tables "
+        f"{'equal' if tables[0] == tables[1] else 'unequal'}."
+    )
+    if lost or torn or twice or orphans or unequal or len(after) != runs or tables[0] != tables[1]:
+        raise SystemExit("something was lost, torn, done twice or left behind")
+
+
+if __name__ == "__main__":
+    main()
