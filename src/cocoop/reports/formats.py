@@ -6,15 +6,14 @@ import csv
 import html
 import io
 import json
-import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from cocoop.errors import expect_choice
 from cocoop.reports.cells import Cell, Difference, Published, Rate, Table
+from cocoop.reports.markup import html_tables, latex_tables
+from cocoop.reports.rounding import signed, texts, word_columns
 from cocoop.reports.tables import text_table
-
-MISSING = "-"
 
 
 def format_table(table: Table, form: str) -> str:
@@ -32,39 +31,12 @@ def format_tables(tables: Sequence[Table], form: str) -> str:
     return FORMATS[form](tables)
 
 
-def shown(cell: Cell, spread: str = "std", plus_minus: str = "+-", minus: str = "-") -> str:
-    """A cell as people read it: two decimals, the spread behind the mean, a sign before a difference."""
-    if cell is None:
-        return MISSING
-    if isinstance(cell, Rate):
-        beside = cell.std if spread == "std" else cell.ci95
-        return f"{cell.mean:.2f}" if beside is None else f"{cell.mean:.2f} {plus_minus} {beside:.2f}"
-    if isinstance(cell, Published):
-        return f"{cell.value:.2f}"
-    if isinstance(cell, Difference):
-        return f"{cell.value:+.2f}".replace("-", minus)
-    return f"{cell:,}" if isinstance(cell, int) else cell
-
-
-def _texts(table: Table, **signs: str) -> list[list[str]]:
-    return [[shown(cell, table.spread, **signs) for cell in row] for row in table.rows]
-
-
-def _left(table: Table) -> list[bool]:
-    """Which columns hold words, and so stand to the left."""
-    columns = [[row[i] for row in table.rows] for i in range(len(table.header))]
-    return [
-        all(isinstance(cell, str) and cell for cell in column) and any(map(str.isalpha, "".join(map(str, column))))
-        for column in columns
-    ]
-
-
 def _text(tables: Sequence[Table]) -> str:
     return "\n\n\n".join(map(_one_text, tables))
 
 
 def _one_text(table: Table) -> str:
-    rows, left = _lined_up(_texts(table)), _left(table)
+    rows, left = _lined_up(texts(table)), word_columns(table)
     widths = [max(map(len, column)) for column in zip(table.header, *rows, strict=True)]
 
     def line(cells: Sequence[str]) -> str:
@@ -104,105 +76,14 @@ def _one_markdown(table: Table) -> str:
     def safe(text: str) -> str:
         return html.escape(text, quote=False).replace("\n", " ")
 
-    rows = [[safe(cell) for cell in row] for row in _texts(table, plus_minus="±", minus="−")]
-    parts = [f"**{safe(table.title)}**", text_table(table.header, rows, left=[*_left(table), False].index(False))]
+    rows = [[safe(cell) for cell in row] for row in texts(table, plus_minus="±", minus="−")]
+    parts = [
+        f"**{safe(table.title)}**",
+        text_table(table.header, rows, left=[*word_columns(table), False].index(False)),
+    ]
     return "\n\n".join(
-        [*parts, *(["\n".join(f"* {safe(_signed(note))}" for note in table.notes)] if table.notes else [])]
+        [*parts, *(["\n".join(f"* {safe(signed(note))}" for note in table.notes)] if table.notes else [])]
     )
-
-
-_LATEX = {
-    "\\": r"\textbackslash{}",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "<": r"\textless{}",
-    ">": r"\textgreater{}",
-    "|": r"\textbar{}",
-    '"': r"\textquotedbl{}",
-    "\n": " ",
-    **{sign: "\\" + sign for sign in "&%$#_{}"},
-}
-
-
-def latex_escape(text: str) -> str:
-    """Spell out every character that LaTeX takes for a command."""
-    return "".join(_LATEX.get(sign, sign) for sign in text)
-
-
-def _latex(tables: Sequence[Table]) -> str:
-    return '% Needs \\usepackage{booktabs} and, for |<>", \\usepackage[T1]{fontenc}.\n' + "\n\n".join(
-        map(_one_latex, tables)
-    )
-
-
-def _one_latex(table: Table) -> str:
-    def cell_text(cell: Cell) -> str:
-        if cell is None:
-            return "--"
-        if isinstance(cell, Rate | Difference):
-            number = shown(cell, table.spread, plus_minus=r"\pm")
-            return f"${number}$"
-        return latex_escape(shown(cell))
-
-    rows = [" & ".join(map(cell_text, row)) + r" \\" for row in table.rows]
-    # Averages stand apart, as in the papers.
-    first = next((i for i, row in enumerate(table.rows) if str(row[0]).startswith("average of")), None)
-    if first:
-        rows.insert(first, r"\midrule")
-    aligned = "".join("l" if to_left else "r" for to_left in _left(table))
-    notes = "".join(f"\n% {note}" for note in table.notes).replace("\r", " ")
-    return "\n".join(
-        [
-            r"\begin{table}",
-            r"\centering",
-            rf"\caption{{{latex_escape(table.title)}}}",
-            rf"\begin{{tabular}}{{{aligned}}}",
-            r"\toprule",
-            " & ".join(map(latex_escape, table.header)) + r" \\",
-            r"\midrule",
-            *rows,
-            r"\bottomrule",
-            r"\end{tabular}",
-            rf"\end{{table}}{notes}",
-        ]
-    )
-
-
-def html_table(table: Table) -> str:
-    """One `<table>` with its notes; everything in it is escaped."""
-    left = _left(table)
-
-    def line(tag: str, cells: Sequence[str]) -> str:
-        aligned = zip(cells, left, strict=True)
-        return "<tr>" + "".join(f"<{tag}{' class=l' * to_left}>{cell}</{tag}>" for cell, to_left in aligned) + "</tr>"
-
-    body: list[str] = []
-    for row, texts in zip(table.rows, _texts(table, plus_minus="±", minus="−"), strict=True):
-        new = not body or row[0] != table.rows[len(body) - 1][0]
-        text = line("td", [_small_spread(html.escape(cell)) for cell in texts])
-        if not new:
-            text = text.replace("<td class=l>", '<td class="l again">', 1)
-        kind = "average" if str(row[0]).startswith("average of") else ""
-        kinds = " ".join(filter(None, [kind, "first" if new else ""]))
-        body.append(text.replace("<tr>", f'<tr class="{kinds}">', 1) if kinds else text)
-    notes = "".join(f"<li>{html.escape(_signed(note))}</li>" for note in table.notes)
-    return (
-        f"<table><caption>{html.escape(table.title)}</caption><thead>{line('th', [*map(html.escape, table.header)])}"
-        f"</thead><tbody>{''.join(body)}</tbody></table>" + (f"<ul class=notes>{notes}</ul>" if notes else "")
-    )
-
-
-def _signed(note: str) -> str:
-    """A note beside figures that are written with a real plus-minus sign."""
-    return note.replace("+-", "±")
-
-
-def _small_spread(cell: str) -> str:
-    return re.sub(r"(?<=\d) (± [\d.]+)$", r" <small>\1</small>", cell)
-
-
-def _html(tables: Sequence[Table]) -> str:
-    return "\n".join(map(html_table, tables))
 
 
 def _csv(tables: Sequence[Table]) -> str:
@@ -259,8 +140,8 @@ FORMATS: dict[str, Callable[[Sequence[Table]], str]] = {
     "table": _text,
     "md": _markdown,
     "csv": _csv,
-    "latex": _latex,
-    "html": _html,
+    "latex": latex_tables,
+    "html": html_tables,
     "json": _json,
 }
 """Name -> what writes tables that way."""

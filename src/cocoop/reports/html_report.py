@@ -10,8 +10,8 @@ from string import Template
 from cocoop.reports import comparison_figures as draw
 from cocoop.reports.cells import Table
 from cocoop.reports.details import diagnoses, diagnosis_html
-from cocoop.reports.formats import html_table
 from cocoop.reports.groups import Group, dataset_order, group_records
+from cocoop.reports.markup import html_table
 from cocoop.reports.protocol_tables import protocol_tables
 from cocoop.reports.run_sections import environment_section, facts_list, runs_section
 from cocoop.reports.style import css_colors

@@ -9,8 +9,8 @@ from typing import Any
 
 from cocoop.reports.cells import Cell, Table
 from cocoop.reports.commands import benchmark_command
-from cocoop.reports.formats import html_table
 from cocoop.reports.groups import Group
+from cocoop.reports.markup import html_table
 from cocoop.results import Record
 
 _HEADER = ("protocol", "data set", "method", "shots", "seeds", "images", "parameters", "seconds", "peak MB")

@@ -1,0 +1,100 @@
+"""Tables as LaTeX and HTML; whatever a name holds, it is spelled out."""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Sequence
+
+from cocoop.reports.cells import Cell, Difference, Rate, Table
+from cocoop.reports.rounding import shown, signed, texts, word_columns
+
+_LATEX = {
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    '"': r"\textquotedbl{}",
+    "\n": " ",
+    **{sign: "\\" + sign for sign in "&%$#_{}"},
+}
+
+
+def latex_escape(text: str) -> str:
+    """Spell out every character that LaTeX takes for a command."""
+    return "".join(_LATEX.get(sign, sign) for sign in text)
+
+
+def latex_tables(tables: Sequence[Table]) -> str:
+    """Floats with booktabs rules, notes as comments."""
+    return '% Needs \\usepackage{booktabs} and, for |<>", \\usepackage[T1]{fontenc}.\n' + "\n\n".join(
+        map(_one_latex, tables)
+    )
+
+
+def _one_latex(table: Table) -> str:
+    def cell_text(cell: Cell) -> str:
+        if cell is None:
+            return "--"
+        if isinstance(cell, Rate | Difference):
+            number = shown(cell, table.spread, plus_minus=r"\pm")
+            return f"${number}$"
+        return latex_escape(shown(cell))
+
+    rows = [" & ".join(map(cell_text, row)) + r" \\" for row in table.rows]
+    # Averages stand apart, as in the papers.
+    first = next((i for i, row in enumerate(table.rows) if str(row[0]).startswith("average of")), None)
+    if first:
+        rows.insert(first, r"\midrule")
+    aligned = "".join("l" if to_left else "r" for to_left in word_columns(table))
+    notes = "".join("\n% " + " ".join(note.split()) for note in table.notes)
+    return "\n".join(
+        [
+            r"\begin{table}",
+            r"\centering",
+            rf"\caption{{{latex_escape(table.title)}}}",
+            rf"\begin{{tabular}}{{{aligned}}}",
+            r"\toprule",
+            " & ".join(map(latex_escape, table.header)) + r" \\",
+            r"\midrule",
+            *rows,
+            r"\bottomrule",
+            r"\end{tabular}",
+            rf"\end{{table}}{notes}",
+        ]
+    )
+
+
+def html_table(table: Table) -> str:
+    """One `<table>` with its notes; everything in it is escaped."""
+    left = word_columns(table)
+
+    def line(tag: str, cells: Sequence[str]) -> str:
+        aligned = zip(cells, left, strict=True)
+        return "<tr>" + "".join(f"<{tag}{' class=l' * to_left}>{cell}</{tag}>" for cell, to_left in aligned) + "</tr>"
+
+    body: list[str] = []
+    for row, cells in zip(table.rows, texts(table, plus_minus="±", minus="−"), strict=True):
+        new = not body or row[0] != table.rows[len(body) - 1][0]
+        text = line("td", [_small_spread(html.escape(cell)) for cell in cells])
+        if not new and left[0]:
+            text = text.replace("<td class=l>", '<td class="l again">', 1)
+        kind = "average" if str(row[0]).startswith("average of") else ""
+        kinds = " ".join(filter(None, [kind, "first" if new else ""]))
+        body.append(text.replace("<tr>", f'<tr class="{kinds}">', 1) if kinds else text)
+    notes = "".join(f"<li>{html.escape(signed(note))}</li>" for note in table.notes)
+    return (
+        f"<table><caption>{html.escape(table.title)}</caption><thead>{line('th', [*map(html.escape, table.header)])}"
+        f"</thead><tbody>{''.join(body)}</tbody></table>" + (f"<ul class=notes>{notes}</ul>" if notes else "")
+    )
+
+
+def html_tables(tables: Sequence[Table]) -> str:
+    """Tables one after the other, without a page around them."""
+    return "\n".join(map(html_table, tables))
+
+
+def _small_spread(cell: str) -> str:
+    return re.sub(r"(?<=\d) (± [\d.]+)$", r" <small>\1</small>", cell)

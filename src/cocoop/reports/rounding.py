@@ -1,0 +1,40 @@
+"""Cells as people read them: rounded, with signs."""
+
+from __future__ import annotations
+
+from cocoop.reports.cells import Cell, Difference, Published, Rate, Table
+
+MISSING = "-"
+
+
+def shown(cell: Cell, spread: str = "std", plus_minus: str = "+-", minus: str = "-") -> str:
+    """A cell as people read it: two decimals, the spread behind the mean, a sign before a difference."""
+    if cell is None:
+        return MISSING
+    if isinstance(cell, Rate):
+        beside = cell.std if spread == "std" else cell.ci95
+        return f"{cell.mean:.2f}" if beside is None else f"{cell.mean:.2f} {plus_minus} {beside:.2f}"
+    if isinstance(cell, Published):
+        return f"{cell.value:.2f}"
+    if isinstance(cell, Difference):
+        return f"{cell.value:+.2f}".replace("-", minus)
+    return f"{cell:,}" if isinstance(cell, int) else cell
+
+
+def texts(table: Table, **signs: str) -> list[list[str]]:
+    """All cells of a table, row by row; signs are those of `shown`."""
+    return [[shown(cell, table.spread, **signs) for cell in row] for row in table.rows]
+
+
+def word_columns(table: Table) -> list[bool]:
+    """Which columns hold words, and so stand to the left."""
+    columns = [[row[i] for row in table.rows] for i in range(len(table.header))]
+    return [
+        all(isinstance(cell, str) and cell for cell in column) and any(map(str.isalpha, "".join(map(str, column))))
+        for column in columns
+    ]
+
+
+def signed(note: str) -> str:
+    """A note beside figures that are written with a real plus-minus sign."""
+    return note.replace("+-", "±")
