@@ -1,6 +1,7 @@
 """Progress bars: on stderr, for anything that takes over two seconds, and silent where nobody watches."""
 
 from collections.abc import Iterable
+from threading import RLock
 from typing import Any, TypeVar
 
 from tqdm import tqdm
@@ -30,3 +31,5 @@ def silence() -> None:
     """Show no bars in this process: where several work at once, one shows them for all."""
     global _silent
     _silent = True
+    # tqdm's own lock is one between processes: of a process that is killed it would stay, and be complained about.
+    tqdm.set_lock(RLock())

@@ -120,7 +120,7 @@ class Benchmark:
 def _collected(outcomes: Iterator[list[Failure | None]], total: int) -> list[Failure]:
     """All failures, while a bar counts what has ended."""
     failures: list[Failure] = []
-    with closing(outcomes), counter("trials", total, "trial") as bar:  # type: ignore[type-var]  # it is a generator
+    with closing(outcomes), counter("runs", total, "run") as bar:  # type: ignore[type-var]  # it is a generator
         for ended in outcomes:
             bar.update(len(ended))
             bar.refresh()
