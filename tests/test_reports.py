@@ -21,6 +21,11 @@ def test_a_table_is_aligned_markdown():
 
 
 def test_a_table_without_rows_has_a_header():
+    # A column of words lines up to the left.
+    assert text_table(["a", "b", "c"], [["1", "-", "x"], ["2", "10.5 +- 1", "-"]]).splitlines()[1:3] == [
+        "|---|----------:|---|",
+        "| 1 |         - | x |",
+    ]
     assert text_table(["a", "bc"], []) == "| a | bc |\n|---|---:|"
 
 

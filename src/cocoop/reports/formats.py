@@ -77,10 +77,7 @@ def _one_markdown(table: Table) -> str:
         return html.escape(text, quote=False).replace("\n", " ")
 
     rows = [[safe(cell) for cell in row] for row in texts(table, plus_minus="±", minus="−")]
-    parts = [
-        f"**{safe(table.title)}**",
-        text_table(table.header, rows, left=[*word_columns(table), False].index(False)),
-    ]
+    parts = [f"**{safe(table.title)}**", text_table(table.header, rows)]
     return "\n\n".join(
         [*parts, *(["\n".join(f"* {safe(signed(note))}" for note in table.notes)] if table.notes else [])]
     )

@@ -6,19 +6,23 @@ from typing import Any
 from cocoop.results import harmonic_mean, mean_std
 
 
-def text_table(header: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) -> str:
-    """Aligned Markdown: the first `left` columns to the left, all others to the right. A bar in a cell is escaped."""
+def text_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Aligned Markdown. Words to the left, which is the first column and all with a letter in a cell; numbers to the
+    right. A bar in a cell is escaped.
+    """
     header, *rows = [[cell.replace("|", r"\|") for cell in row] for row in (header, *rows)]
-    widths = [max(len(row[column]) for row in (header, *rows)) for column in range(len(header))]
+    columns = list(zip(header, *rows, strict=True))
+    widths = [max(map(len, column)) for column in columns]
+    left = [i == 0 or any(map(str.isalpha, "".join(cells))) for i, (_, *cells) in enumerate(columns)]
 
     def line(cells: Sequence[str]) -> str:
-        padded = [
-            cell.ljust(width) if i < left else cell.rjust(width)
-            for i, (cell, width) in enumerate(zip(cells, widths, strict=True))
-        ]
+        aligned = zip(cells, widths, left, strict=True)
+        padded = [cell.ljust(width) if to_left else cell.rjust(width) for cell, width, to_left in aligned]
         return "| " + " | ".join(padded) + " |"
 
-    rules = ["-" * (width + 2) if i < left else "-" * (width + 1) + ":" for i, width in enumerate(widths)]
+    rules = [
+        "-" * (width + 2) if to_left else "-" * (width + 1) + ":" for width, to_left in zip(widths, left, strict=True)
+    ]
     return "\n".join([line(header), f"|{'|'.join(rules)}|", *map(line, rows)])
 
 
