@@ -48,7 +48,7 @@ def test_a_tree_is_what_a_miniature_has(name, tmp_path):
 def test_the_docs_show_it(name):
     row = PAPER_DATASETS[name]
     assert f"\n{layout_tree(name)}\n" in DOCS
-    (line,) = (line for line in DOCS.splitlines() if f" `{name}` |" in line)
+    (line,) = (line for line in DOCS.splitlines() if line.startswith("|") and f"| `{name}` " in line)
     sizes = " / ".join(f"{size:,}" if size else "-" for size in row.sizes)
     cells = [cell.strip() for cell in line.strip("|").split("|")]
     assert cells == [row.title, f"`{name}`", f"{row.classes:,}", sizes, f"`{row.template}`", f"[site]({row.homepage})"]
