@@ -89,6 +89,12 @@ def test_miniatures_are_written_where_missing(tmp_path):
     assert listing(tmp_path) == before and (tmp_path / "dtd").is_dir()
 
 
+def test_two_data_sets_of_one_name(tmp_path):
+    places = [str(write_photos(tmp_path / folder / "photos", 8)) for folder in ("a", "b")]
+    with pytest.raises(InputError, match="2 would share the place 'photos'"):
+        gather(plan(places[0], protocol="cross-dataset", targets=(places[1],)), None, tmp_path / "splits")
+
+
 def test_the_data_of_a_trial_each_once():
     assert make_trial("base-to-new", "coop").data == ["source"]
     assert make_trial("cross-dataset", "coop").data == ["source", "other"]

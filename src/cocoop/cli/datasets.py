@@ -185,7 +185,8 @@ def _print_findings(findings: dict[str, list[Finding]], root: Path) -> None:
     if rows:
         print(text_table(["data set", *columns, "kind"], rows))
     whole = [name for name, found in findings.items() if all(one.note for one in found)]
-    print(f"nothing missing or miscounted: {', '.join(whole) or 'none'}")
+    if whole:
+        print(f"nothing missing or miscounted: {', '.join(whole)}")
 
 
 def _trial(name: str, root: Path) -> str:
