@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import partial
@@ -27,11 +28,13 @@ def gather(trials: Iterable[Trial], root: Path | None, splits: Path, keep: bool 
         keep: whether to write splits.
 
     Raises:
-        InputError: data sets that cannot be read, with all their names; one to learn on without training images; a kept
-            split that does not fit the data.
+        InputError: data sets that cannot be read, with all their names; two that would share a place; one to learn on
+            without training images; a kept split that does not fit the data.
     """
     trials = list(trials)
-    found = _read_all(list(dict.fromkeys(name for trial in trials for name in trial.data)), root)
+    names = list(dict.fromkeys(name for trial in trials for name in trial.data))
+    _check_places(names)
+    found = _read_all(names, root)
     for trial in trials:
         if not found[trial.dataset].train:
             raise InputError(
@@ -46,6 +49,15 @@ def write_miniatures(names: Iterable[str], root: Path) -> None:
     for name in names:
         if name in PAPER_DATASETS and not (root / PAPER_DATASETS[name].folder).exists():
             write_one(name, root)
+
+
+def _check_places(names: Sequence[str]) -> None:
+    for place, count in Counter(map(place_of, names)).items():
+        if count > 1:
+            raise InputError(
+                f"data sets: expected names that differ in their last part; got {' and '.join(names)}, of which {count} "
+                f"would share the place {place!r}. Rename one, or give each an --out of its own."
+            )
 
 
 def _read_all(names: Sequence[str], root: Path | None) -> dict[str, Dataset]:
