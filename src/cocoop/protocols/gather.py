@@ -55,7 +55,7 @@ def _check_places(names: Sequence[str]) -> None:
     for place, count in Counter(map(place_of, names)).items():
         if count > 1:
             raise InputError(
-                f"data sets: expected names that differ in their last part; got {' and '.join(names)}, of which {count} "
+                f"data sets: expected names that differ in their last part; got {' and '.join(names)}, and {count} "
                 f"would share the place {place!r}. Rename one, or give each an --out of its own."
             )
 
