@@ -3,8 +3,9 @@ r"""Kill a benchmark twenty times at random moments, finish it, and compare with
     python benchmarks/kill_and_resume.py
 
 Every attempt is the same `cocoop benchmark` command with two processes; a SIGKILL hits its first process, in every
-other attempt its whole group at once. Compared are all records (without seconds and memory), the learned tensors, the
-predictions and the tables. Linux only, because it looks for left processes in /proc.
+other attempt its whole group at once. Of four attempts one is killed while it starts, and three some time after their
+first new run, so that others are under way. Compared are all records (without seconds and memory), the learned tensors,
+the predictions and the tables. Linux only, because it looks for left processes in /proc.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ from cocoop.results import read_json
 
 KILLS = 20
 SEED = 1
-BENCHMARK = "base-to-new --datasets digits --shots 1,2,4,8,16 --seeds 1,2,3,4 --epochs 8 --jobs 2 --device cpu"
+SEEDS = ",".join(map(str, range(1, 31)))
+BENCHMARK = f"base-to-new --datasets digits --shots 1,2,4 --seeds {SEEDS} --epochs 3 --jobs 2 --device cpu"
 UNEQUAL = ("seconds", "peak_memory_mb")
 """What differs from run to run in a record."""
 
@@ -69,7 +71,9 @@ def outlived(leader: int, patience: float = 5.0) -> int:
 
 def records(out: Path) -> dict[str, int]:
     """The finished runs by place, and when they were written."""
-    return {str(p.parent.relative_to(out)): p.stat().st_mtime_ns for p in out.glob("base-to-new/**/seed-*/record.json")}
+    return {
+        str(p.parent.relative_to(out)): p.stat().st_mtime_ns for p in out.glob("base-to-new/*/*/*/seed-*/record.json")
+    }
 
 
 def content(folder: Path) -> dict[str, Any]:
@@ -94,19 +98,24 @@ def main() -> None:
     stream = random.Random(SEED)
     with tempfile.TemporaryDirectory() as folder:
         whole, killed = Path(folder, "whole"), Path(folder, "killed")
+        began = time.time()
         duration = finished(whole)
         runs = len(records(whole))
-        print(f"cocoop benchmark {BENCHMARK}: {runs} runs, undisturbed {duration:.0f} s\n")
+        first = min(records(whole).values()) / 1e9 - began
+        print(f"`cocoop benchmark {BENCHMARK}`: {runs} runs, undisturbed {duration:.0f} s\n")
         print("| kill | after, s | of | runs done before | runs done after | processes left |")
         print("|---:|---:|---|---:|---:|---:|")
         lost, twice, orphans, early = 0, 0, 0, 0
         for number in range(1, KILLS + 1):
-            before, group, moment = records(killed), number % 2 == 0, stream.uniform(0, duration / 4)
+            before, group, starting = records(killed), number % 2 == 0, number % 4 == 1
             process = start(killed)
-            try:
-                process.wait(moment)
-                early += 1
-            except subprocess.TimeoutExpired:
+            began = time.monotonic()
+            while not starting and len(records(killed)) == len(before) and process.poll() is None:
+                time.sleep(0.01)
+            time.sleep(stream.uniform(0, first if starting else 3 * (duration - first) / runs))
+            early += process.poll() is not None
+            moment = time.monotonic() - began
+            if process.poll() is None:
                 (os.killpg if group else os.kill)(process.pid, signal.SIGKILL)
                 process.wait()
             left = outlived(process.pid)
