@@ -362,6 +362,8 @@ def test_unfitted(use):
         ({"lr": 0}, "lr: expected a learning rate above 0"),
         ({"lr": -0.1}, "lr: expected a learning rate above 0"),
         ({"lr": float("nan")}, "lr: expected a learning rate above 0"),
+        ({"lr": "0.1"}, "lr: expected a learning rate above 0.*got '0.1'"),
+        ({"lr": None}, "lr: expected a learning rate above 0.*got None"),
         ({"seed": "one"}, "seed: expected an integer"),
         ({"seed": 2**64}, "seed: expected an integer"),
         ({"method": "zero-shot", "context": "the"}, "context: .* zero-shot has no such .*choose coop and cocoop"),
@@ -390,6 +392,11 @@ def test_parameters_that_cannot_work(tiny, parameters, message):
         ("photos", ["one"] * 6, "a list of at least one image or image file; got 'photos'"),
         (IMAGES[0], ["one"], "a list of at least one image"),
         ([np.zeros((8, 8, 3))] * 2, ["one", "two"], "got ndarray. Make arrays images with PIL.Image.fromarray"),
+        (iter(IMAGES), LABELS, "a list of at least one image or image file; got <list_iterator"),
+        (IMAGES, iter(LABELS), "labels: expected a list, one per image; got list_iterator"),
+        (IMAGES, [None, *LABELS[1:]], "labels: expected one name .* per image, all of one kind; got"),
+        (IMAGES, np.eye(len(IMAGES)), "labels: expected one name .* per image, all of one kind; got"),
+        (IMAGES[:2], [["one"], ["two", "three"]], "labels: expected one name .* per image, all of one kind; got"),
         (IMAGES[:2], ["one", "_"], "words in every name; got '_'"),
         (IMAGES[:2], ["red fox", "Red_fox"], "'Red_fox' and 'red fox'"),
         ([IMAGES[0], "no-such.png"], ["one", "two"], "no-such.png: expected an image.*no such file"),
@@ -399,6 +406,47 @@ def test_images_and_labels_that_cannot_work(tiny, images, labels, message):
     with pytest.raises(InputError, match=message) as caught:
         make(tiny).fit(images, labels)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("labels", "names", "message"),
+    [
+        ([0, 1], "ab", "class names: expected a list of texts; got 'ab'"),
+        ([0, 1], [3, 4], r"class names: expected a list of texts; got \[3, 4\]"),
+        ([0, 2], ["a", "b"], r"labels: expected numbers 0..1 .*got 2"),
+        ([0, -1], ["a", "b"], r"labels: expected numbers 0..1 .*got -1"),
+        (["a", "b"], ["a", "b"], r"labels: expected numbers 0..1 .*got 'a'"),
+    ],
+)
+def test_class_lists_that_cannot_work(tiny, labels, names, message):
+    fitted = make(tiny, method="zero-shot").fit(IMAGES[:2], ["a", "b"])
+    for use in (make(tiny).fit, fitted.evaluate, fitted.set_classes(["a", "c"]).evaluate):
+        with pytest.raises(InputError, match=message):
+            use(IMAGES[:2], labels, names)
+
+
+class Column:
+    """As a shuffled pandas column: iteration goes by position, `[i]` by row number."""
+
+    def __init__(self, values, rows):
+        self._values, self._rows = list(values), list(rows)
+
+    def __len__(self):
+        return len(self._values)
+
+    def __iter__(self):
+        return iter(self._values)
+
+    def __getitem__(self, row):
+        return self._values[self._rows.index(row)]
+
+
+def test_images_count_by_position(tiny):
+    column = Column(IMAGES, reversed(range(len(IMAGES))))
+    of_list, of_column = (make(tiny, method="coop").fit(images, LABELS) for images in (IMAGES, column))
+    assert torch.equal(of_list.model_.ctx, of_column.model_.ctx)
+    assert np.array_equal(of_list.predict_proba(IMAGES), of_list.predict_proba(column))
+    assert of_list.evaluate(IMAGES, LABELS) == of_list.evaluate(column, LABELS)
 
 
 def test_evaluation_by_numbers_into_a_class_list(fitted, tiny):

@@ -6,6 +6,7 @@ import math
 import os
 from collections.abc import Mapping, Sequence
 from inspect import signature
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -28,7 +29,7 @@ def check_numbers(parameters: Mapping[str, Any]) -> None:
         if count is not None and (not hasattr(count, "__index__") or count < 1):
             raise InputError(f"{name}: expected an integer of 1 or more; got {count!r}.")
     lr, seed = parameters["lr"], parameters["seed"]
-    if not 0 < lr < math.inf:
+    if not isinstance(lr, Real) or not 0 < lr < math.inf:
         raise InputError(f"lr: expected a learning rate above 0, such as the papers' 0.002; got {lr!r}.")
     if not hasattr(seed, "__index__") or not -(2**63) <= seed < 2**63:
         raise InputError(f"seed: expected an integer of 64 bits, 0 too; got {seed!r}.")
@@ -55,7 +56,7 @@ def method_settings(parameters: Mapping[str, Any], defaults: Mapping[str, Any]) 
 
 def check_pictures(images: Sequence[Picture], labels: Sequence[Any] | None = None) -> None:
     """Raise `InputError` unless `images` is a list of pictures, with one label each if there are labels."""
-    if isinstance(images, PICTURES) or not len(images):
+    if isinstance(images, PICTURES) or not hasattr(images, "__len__") or not len(images):
         raise InputError(f"images: expected a list of at least one image or image file; got {images!r}.")
     for image in images:
         if not isinstance(image, PICTURES):
@@ -63,7 +64,11 @@ def check_pictures(images: Sequence[Picture], labels: Sequence[Any] | None = Non
                 f"images: expected image files or Pillow images; got {type(image).__name__}. Make arrays images with "
                 "PIL.Image.fromarray."
             )
-    if labels is not None and len(images) != len(labels):
+    if labels is None:
+        return
+    if not hasattr(labels, "__len__"):
+        raise InputError(f"labels: expected a list, one per image; got {type(labels).__name__}.")
+    if len(images) != len(labels):
         raise InputError(f"labels: expected one per image; got {len(images)} images and {len(labels)} labels.")
 
 
@@ -74,11 +79,31 @@ def number_classes(labels: Sequence[Any], class_names: Sequence[str] | None) -> 
     are numbers into the list, whose order stays and in which two names may be equal.
     """
     if class_names is None:
-        classes, numbers = np.unique(np.asarray(labels), return_inverse=True)
+        classes, numbers = _sorted_classes(labels)
         if len(classes) < 2:
             raise InputError(f"labels: expected at least two classes; got only {classes.tolist()[0]!r}.")
         check_class_names([str(name) for name in classes.tolist()])
-        return classes, numbers.tolist()
+        return classes, numbers
+    return np.asarray(class_names), label_numbers(labels, class_names)
+
+
+def _sorted_classes(labels: Sequence[Any]) -> tuple[NDArray[Any], list[int]]:
+    try:
+        given = np.asarray(labels)
+        if given.ndim != 1:
+            raise ValueError(f"an array of shape {list(given.shape)}")
+        classes, numbers = np.unique(given, return_inverse=True)
+    except (TypeError, ValueError) as error:
+        raise InputError(
+            f"labels: expected one name (or number) per image, all of one kind; got {str(error).splitlines()[0]}."
+        ) from error
+    return classes, numbers.tolist()
+
+
+def label_numbers(labels: Sequence[Any], class_names: Sequence[str]) -> list[int]:
+    """The labels [N] as plain integers; `InputError` unless each numbers one of the class names, which are texts."""
+    if isinstance(class_names, str) or not all(isinstance(name, str) for name in class_names):
+        raise InputError(f"class names: expected a list of texts; got {class_names!r}.")
     check_spelling(class_names)
     for label in labels:
         if not hasattr(label, "__index__") or not 0 <= label < len(class_names):
@@ -86,7 +111,7 @@ def number_classes(labels: Sequence[Any], class_names: Sequence[str] | None) -> 
                 f"labels: expected numbers 0..{len(class_names) - 1} into the {len(class_names)} class names; got "
                 f"{label!r}. Without class_names, labels are names themselves."
             )
-    return np.asarray(class_names), [int(label) for label in labels]
+    return [int(label) for label in labels]
 
 
 def number_labels(classes: NDArray[Any], labels: Sequence[Any]) -> list[int]:

@@ -18,7 +18,15 @@ from numpy.typing import NDArray
 from PIL import Image
 from sklearn.base import BaseEstimator, ClassifierMixin
 
-from cocoop.arguments import as_tuple, check_numbers, check_pictures, method_settings, number_classes, number_labels
+from cocoop.arguments import (
+    as_tuple,
+    check_numbers,
+    check_pictures,
+    label_numbers,
+    method_settings,
+    number_classes,
+    number_labels,
+)
 from cocoop.class_names import check_class_names, check_spelling
 from cocoop.clip import CLIP
 from cocoop.clip.loading import BUNDLED
@@ -115,6 +123,7 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         settings = method_settings(parameters, defaults)
         check_numbers(parameters)
         check_pictures(images, labels)
+        images = list(images)  # by position: a column of pandas looks up row numbers
         classes, targets = number_classes(labels, class_names)
         names = [str(name) for name in classes.tolist()]
         seed = operator.index(self.seed)
@@ -138,7 +147,7 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         """Class probabilities [N, K] float64 of image files or Pillow images; columns as in `classes_`."""
         self._check_fitted()
         check_pictures(images)
-        features = encode_pictures(self.clip_, images)
+        features = encode_pictures(self.clip_, list(images))
         return predict_probabilities(self.model_, features).cpu().double().numpy()
 
     def predict(self, images: Sequence[Picture]) -> NDArray[Any]:
@@ -162,11 +171,13 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         """
         self._check_fitted()
         check_pictures(images, labels)
-        if class_names is not None and list(class_names) == self.model_.class_names:
-            numbers = list(labels)
+        if class_names is None:
+            numbers = number_labels(self.classes_, labels)
         else:
-            numbers = number_labels(self.classes_, [class_names[k] for k in labels] if class_names else labels)
-        return evaluate(self.model_, encode_pictures(self.clip_, images), numbers)
+            numbers = label_numbers(labels, class_names)
+            if list(class_names) != self.model_.class_names:
+                numbers = number_labels(self.classes_, [class_names[k] for k in numbers])
+        return evaluate(self.model_, encode_pictures(self.clip_, list(images)), numbers)
 
     def set_classes(self, class_names: Sequence[str], allow_equal: bool = False) -> Self:
         """Classify into these classes from now on, with what was learned on the old ones.
