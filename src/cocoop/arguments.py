@@ -29,7 +29,7 @@ def check_numbers(parameters: Mapping[str, Any]) -> None:
         if count is not None and (not hasattr(count, "__index__") or count < 1):
             raise InputError(f"{name}: expected an integer of 1 or more; got {count!r}.")
     lr, seed = parameters["lr"], parameters["seed"]
-    if not isinstance(lr, Real) or not 0 < lr < math.inf:
+    if not isinstance(lr, Real) or not 0 < float(lr) < math.inf:
         raise InputError(f"lr: expected a learning rate above 0, such as the papers' 0.002; got {lr!r}.")
     if not hasattr(seed, "__index__") or not -(2**63) <= seed < 2**63:
         raise InputError(f"seed: expected an integer of 64 bits, 0 too; got {seed!r}.")
