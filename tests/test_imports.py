@@ -49,7 +49,7 @@ MAY_IMPORT = {
 ALLOWED_OUTSIDE = {
     "errors": set(),
     "shapes": set(),
-    "class_names": set(),
+    "class_names": {"ftfy"},
     "progress": {"tqdm"},
     "child": set(),
     "results": {"numpy", "safetensors"},

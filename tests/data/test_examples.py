@@ -70,6 +70,19 @@ def test_check_spelling_accepts_a_name_twice_as_imagenet_has_it():
     check_spelling(["sunglasses", "cat", "sunglasses"])
 
 
+@pytest.mark.parametrize(
+    ("one", "other"), [("caf\u00e9", "cafe\u0301"), ("dog's", "dog\u2019s"), ("a &amp; b", "A & b"), ("a b", "a\nb")]
+)
+def test_check_class_names_refuses_what_clips_tokenizer_reads_the_same(one, other):
+    with pytest.raises(InputError, match="read the same in a prompt"):
+        check_class_names([one, other])
+
+
+def test_check_spelling_refuses_what_no_file_can_keep():
+    with pytest.raises(InputError, match=r"expected Unicode text in every name; got '\\udcfe"):
+        check_spelling(["cat", "\udcfe"])
+
+
 def test_check_class_names_accepts_one_class_and_near_misses():
     check_class_names(["cat"])
     check_class_names(["cat", "cats", "a cat", "ca t"])

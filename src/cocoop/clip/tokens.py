@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import html
 from typing import Protocol
 
-import ftfy
-
+from cocoop.class_names import clean
 from cocoop.errors import InputError
 
 
@@ -18,14 +16,6 @@ class Tokenizer(Protocol):
 
     def encode(self, text: str, *, add_special_tokens: bool) -> list[int]:
         """Token ids of one text."""
-
-
-def clean(text: str) -> str:
-    """OpenAI's text clean-up: mend mojibake, unescape HTML twice, strip (openai/CLIP simple_tokenizer.py).
-
-    Lower-casing and white-space collapsing are part of the tokenizer itself.
-    """
-    return html.unescape(html.unescape(ftfy.fix_text(text))).strip()
 
 
 def token_ids(tokenizer: Tokenizer, text: str) -> list[int]:
