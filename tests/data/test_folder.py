@@ -68,6 +68,37 @@ def test_refuses_layouts_that_are_no_class_folders(tmp_path, files, message):
     assert "\n" not in str(caught.value)
 
 
+def test_links_to_folders_are_followed_once_each(tmp_path):
+    make(tmp_path / "data", "cat/1.jpg", "dog/1.jpg")
+    make(tmp_path / "more", "2.jpg", "in/3.jpg")
+    (tmp_path / "data/cat/more").symlink_to(tmp_path / "more")
+    (tmp_path / "more/in/loop").symlink_to(tmp_path / "more")
+    (tmp_path / "data/emu").symlink_to(tmp_path / "more")
+    names = [e.path.relative_to(tmp_path / "data").as_posix() for e in read_folder(tmp_path / "data")]
+    assert names == ["cat/1.jpg", "cat/more/2.jpg", "cat/more/in/3.jpg", "dog/1.jpg", "emu/2.jpg", "emu/in/3.jpg"]
+
+
+def test_a_link_that_leads_nowhere_is_listed_so_that_it_is_found_missing(tmp_path):
+    make(tmp_path, "cat/1.jpg", "dog/1.jpg")
+    (tmp_path / "cat/2.jpg").symlink_to(tmp_path / "gone.jpg")
+    assert [e.path.name for e in read_folder(tmp_path)] == ["1.jpg", "2.jpg", "1.jpg"]
+
+
+@pytest.mark.parametrize("folder", [".", "dog", "dog/in"])
+def test_a_folder_that_cannot_be_listed(tmp_path, monkeypatch, folder):
+    make(tmp_path, "cat/1.jpg", "dog/in/1.jpg")
+    locked, listed = tmp_path / folder, Path.iterdir
+
+    def iterdir(path):
+        if path == locked:
+            raise PermissionError(13, "Permission denied", str(path))
+        return listed(path)
+
+    monkeypatch.setattr(Path, "iterdir", iterdir)
+    with pytest.raises(InputError, match=f"{locked}: expected a folder that can be listed; got .*denied"):
+        read_folder(tmp_path)
+
+
 def test_a_class_may_be_called_train(tmp_path):
     make(tmp_path, "train/1.jpg", "bus/1.jpg")
     assert len(read_folder(tmp_path)) == 2

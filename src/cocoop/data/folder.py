@@ -1,5 +1,7 @@
 """A user's folder of images: one sub-folder per class, or train, val and test folders of such."""
 
+import os
+from collections.abc import Iterator
 from os import PathLike
 from pathlib import Path
 
@@ -19,11 +21,13 @@ def read_folder(root: str | PathLike[str]) -> list[Example]:
     """List the images of `root`: one sub-folder per class, labels 0..K-1 in plain string order of the names.
 
     Images are taken at any depth below their class folder, in string order of their path relative to it, so
-    the list is the same on every system. Hidden files and folders (a leading dot), files of other types and
+    the list is the same on every system. Links are followed; one that leads nowhere is listed, for whoever opens it to
+    miss its image. Hidden files and folders (a leading dot), files of other types and
     files directly in `root` are left out. `class_name` is the folder's name, underscores kept.
 
     `InputError`: no such folder; a file; no images in sub-folders; one class only; a class without an image;
-    sub-folders that are splits (train, test) and not classes; class names that a prompt cannot tell apart.
+    sub-folders that are splits (train, test) and not classes; a folder that cannot be listed; class names that a prompt
+    cannot tell apart.
     """
     root = Path(root)
     _check_folder(root)
@@ -74,17 +78,28 @@ def _check_folder(root: Path) -> None:
         raise InputError(f"{root}: expected a folder of images; got a file. Give {_LAYOUT.format(root='FOLDER')}.")
 
 
-def _hidden(name: str) -> bool:
-    return name.startswith(".")
+def _visible(folder: Path) -> list[Path]:
+    """What a folder holds, hidden files and folders left out."""
+    try:
+        return [path for path in folder.iterdir() if not path.name.startswith(".")]
+    except OSError as error:
+        raise InputError(f"{folder}: expected a folder that can be listed; got {error}. Check its rights.") from error
 
 
 def _folders(root: Path) -> list[Path]:
-    return sorted((f for f in root.iterdir() if f.is_dir() and not _hidden(f.name)), key=lambda f: f.name)
+    return sorted((path for path in _visible(root) if path.is_dir()), key=lambda path: path.name)
 
 
 def _is_split(root: Path) -> bool:
-    names = [folder.name.lower() for folder in _folders(root)]
-    return bool(names) and SPLIT_NAMES.keys() >= set(names)
+    """Whether the sub-folders are splits. One that is called as a split is, beside others, may be a class: a train."""
+    splits = [folder.name for folder in _folders(root) if folder.name.lower() in SPLIT_NAMES]
+    others = [folder.name for folder in _folders(root) if folder.name.lower() not in SPLIT_NAMES]
+    if others and "train" in (kinds := {SPLIT_NAMES[name.lower()] for name in splits}) and len(kinds) > 1:
+        raise InputError(
+            f"{root}: expected only splits or only classes; got the splits {', '.join(splits)} beside "
+            f"{', '.join(others)}. Move the others away; or, if all are classes, list the images in a manifest."
+        )
+    return bool(splits) and not others
 
 
 def _images_by_class(root: Path) -> dict[str, list[Path]]:
@@ -99,12 +114,19 @@ def _images_by_class(root: Path) -> dict[str, list[Path]]:
 
 
 def _images(folder: Path) -> list[Path]:
-    def is_image(path: Path) -> bool:
-        visible = not any(map(_hidden, path.relative_to(folder).parts))
-        return visible and path.suffix.lower() in IMAGE_SUFFIXES and path.is_file()
-
     # As one string: pathlib's own order differs between systems (case) and is not that of plain strings.
-    return sorted(filter(is_image, folder.rglob("*")), key=lambda path: path.relative_to(folder).as_posix())
+    return sorted(_walk(folder, ()), key=lambda path: path.relative_to(folder).as_posix())
+
+
+def _walk(folder: Path, above: tuple[str, ...]) -> Iterator[Path]:
+    """All images below a folder. `above` are the real paths of the folders on the way: no link leads in circles."""
+    here = (*above, os.path.realpath(folder))
+    for path in _visible(folder):
+        if path.is_dir():
+            if os.path.realpath(path) not in here:
+                yield from _walk(path, here)
+        elif path.suffix.lower() in IMAGE_SUFFIXES:
+            yield path
 
 
 def _check_none_empty(root: Path, images: dict[str, list[Path]]) -> None:
