@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cocoop.class_names import clean, prompt_name
 from cocoop.data import Example, read_manifest
 from cocoop.errors import InputError
 
@@ -113,6 +114,7 @@ REFUSED = {
     "latin-1": ("m.csv", "path,label\na.jpg,caf\xe9\n".encode("latin-1"), "UTF-8"),
     "same in a prompt": ("m.csv", "path,label\na.jpg,red_fox\nb.jpg,Red fox\n", "which read the same"),
     "not JSON": ("m.jsonl", '{"path": "a.jpg", "label": "cat"}\n\n{path: b.jpg}\n', "line 3: expected one JSON object"),
+    "brackets without end": ("m.jsonl", "[" * 100_000, "line 1: expected one JSON object"),
     "a list": ("m.jsonl", '["a.jpg", "cat"]\n', "line 1: expected {.*got \\['a.jpg', 'cat'\\]"),
     "a number": ("m.jsonl", '{"path": "a.jpg", "label": 3}\n', "line 1: label: .*as text; got 3"),
     "a split that is no text": ("m.jsonl", '{"path": "a.jpg", "label": "x", "split": 1}\n', "line 1: split: .*got 1"),
@@ -133,7 +135,11 @@ names = st.text(st.characters(codec="utf-8", exclude_categories=["Cs", "Cc"]), m
 
 
 @settings(max_examples=40, deadline=None)
-@given(labels=st.lists(names, min_size=2, max_size=5, unique_by=lambda n: " ".join(n.split()).casefold()))
+@given(
+    labels=st.lists(
+        names, min_size=2, max_size=5, unique_by=lambda n: " ".join(clean(prompt_name(n)).split()).casefold()
+    )
+)
 def test_whatever_csv_writes_is_read_back(tmp_path_factory, labels):
     root = tmp_path_factory.mktemp("m")
     (root / "x.jpg").touch()

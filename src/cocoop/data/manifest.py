@@ -99,7 +99,7 @@ def _json_lines(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
                 continue
             try:
                 values = json.loads(text)
-            except ValueError as error:
+            except (ValueError, RecursionError) as error:
                 raise InputError(f"{path}, line {line}: expected one JSON object; got {error}.") from error
             if not isinstance(values, dict):
                 raise InputError(f'{path}, line {line}: expected {{"path": ..., "label": ...}}; got {values!r}.')
