@@ -78,6 +78,8 @@ def test_a_split_file_with_paths_from_its_folder(here):
     assert found.test == [Example(here / "data/b.png", 0, "zoo")]
     Path("data/split.json").write_text(json.dumps(content | {"test": []}))
     assert [e.path.name for e in read_dataset("data/split.json").test] == ["d.png"]
+    Path("data/split.json").write_text("\ufeff" + json.dumps(content), encoding="utf-8")
+    assert read_dataset("data/split.json") == found
     elsewhere = [[str(here / "data/a.png"), 0, "ant"], ["../b.png", 1, "zoo"]]
     Path("data/split.json").write_text(json.dumps({"train": elsewhere, "val": [], "test": []}))
     found = read_dataset("data/split.json")
@@ -109,7 +111,10 @@ def test_pairs_from_python(here):
         ("notes.txt", "notes.txt: expected a data set; got a file. Give"),
         ("bad.json", r'bad.json: expected {"train"'),
         ("one.json", "one.json: expected at least two classes; got only 'ant'"),
-        ("nameless.json", "words in every name; got '_'"),
+        ("none.json", "none.json: examples: expected at least one labelled image"),
+        (3, "source: expected a name, a path or pairs of an image and its class; got int"),
+        (None, "source: expected a name, a path or pairs of an image and its class; got NoneType"),
+        ("nameless.json", "nameless.json: class names: expected words in every name; got '_'"),
         ("empty", "empty: expected one sub-folder of images per class"),
         ([], "expected labelled images; got none"),
         ([("notes.txt", "x"), ("notes.txt",)], r"images, number 1: expected a pair.*got tuple \(str\)"),
@@ -121,7 +126,7 @@ def test_pairs_from_python(here):
 def test_refuses(here, source, message):
     Path("notes.txt").touch()
     Path("bad.json").write_text("[]")
-    for name, classes in (("one", ["ant"]), ("nameless", ["ant", "_"])):
+    for name, classes in (("one", ["ant"]), ("none", []), ("nameless", ["ant", "_"])):
         images = [["a.png", label, class_name] for label, class_name in enumerate(classes)]
         Path(f"{name}.json").write_text(json.dumps({"train": images, "val": [], "test": []}))
     Path("empty").mkdir()

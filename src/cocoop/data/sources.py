@@ -19,6 +19,7 @@ from cocoop.data.manifest import MANIFEST_SUFFIXES, read_manifest
 from cocoop.data.offline import OFFLINE, OFFLINE_VARIANTS, read_offline_dataset
 from cocoop.data.own import common_folder, number_by_name, own_dataset
 from cocoop.data.paper import read_paper_dataset
+from cocoop.data.raw.text import at
 from cocoop.data.split import read_split_json
 from cocoop.data.store import store_image
 from cocoop.data.table import PAPER_DATASETS
@@ -58,6 +59,11 @@ def read_dataset(source: str | PathLike[str] | Iterable[Labelled], root: str | P
     """
     made_here = cache_folder() if root is None else Path(root)
     if not isinstance(source, str | PathLike):
+        if not isinstance(source, Iterable):
+            raise InputError(
+                "source: expected a name, a path or pairs of an image and its class; got "
+                f"{type(source).__name__}. {_FORMS}."
+            )
         return _read_pairs(source, made_here / "pictures")
     name = os.fspath(source)
     if isinstance(source, str) and source in PAPER_DATASETS:
@@ -86,8 +92,9 @@ def read_dataset(source: str | PathLike[str] | Iterable[Labelled], root: str | P
 def _read_split_file(path: Path) -> Dataset:
     splits = read_split_json(path, path.parent.absolute())
     together = [example for split in splits for example in split]
-    names = class_names(together)
-    check_spelling(names)
+    with at(path):
+        names = class_names(together)
+        check_spelling(names)
     # Not the file's folder, because its paths may be absolute.
     return own_dataset(str(path), splits, names, common_folder(example.path for example in together))
 

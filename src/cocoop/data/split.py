@@ -131,7 +131,7 @@ def split_hash(examples: Iterable[Example], root: str | PathLike[str]) -> str:
 
 def _load_json(path: Path) -> Any:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(path.read_text(encoding="utf-8-sig"))  # Windows editors put a mark in front
     except (OSError, ValueError, RecursionError) as error:  # ValueError: not JSON, or not UTF-8
         raise InputError(f"{path}: expected a split file, {_SCHEMA}; got {error}.") from error
 
