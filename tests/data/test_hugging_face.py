@@ -163,6 +163,27 @@ def test_columns_that_cannot_be_told_apart(tmp_path, columns, message):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("test", "message"),
+    [
+        (datasets.ClassLabel(names=["ant", "bee"]), "expected splits with the same columns and classes; got .*'bee'"),
+        (None, "expected splits with the same columns and classes; got .*label"),
+    ],
+)
+def test_splits_that_differ(tmp_path, test, message):
+    other = rows([3], [1], test) if test else rows([3], [1]).rename_column("label", "kind")
+    datasets.DatasetDict({"train": rows([1, 2], [0, 1]), "test": other}).save_to_disk(tmp_path / "saved")
+    with pytest.raises(InputError, match=message):
+        read_dataset(tmp_path / "saved")
+
+
+def test_splits_that_number_the_same_classes_otherwise(tmp_path):
+    other = rows([3, 4], [0, 1], datasets.ClassLabel(names=NAMES[::-1]))
+    datasets.DatasetDict({"train": rows([1, 2], [0, 1]), "test": other}).save_to_disk(tmp_path / "saved")
+    found = read_dataset(tmp_path / "saved").test
+    assert [(example.label, example.class_name) for example in found] == [(2, "ant"), (1, "red fox")]
+
+
 def test_a_text_column_beside_a_class_label_is_no_rival(tmp_path):
     part = rows([1, 2], [0, 1]).add_column("file", ["a", "b"])
     part.save_to_disk(tmp_path / "saved")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -86,11 +86,24 @@ def _read(source: str, loaded: Any, pictures: Path) -> Dataset:
         raise InputError(f"{source}: expected splits train, val or test; got {', '.join(parts)}. Rename them.")
     image, label = _columns(source, next(iter(splits.values())).features)
     names = getattr(next(iter(splits.values())).features[label], "names", None)
+    _check_alike(source, splits, image, label, names)
     named = {
         split: list(_pairs(f"{source}, {split}", part.select_columns([image, label]), image, label, pictures))
         for split, part in splits.items()
     }
     return number_by_name(source, named, class_names=names)
+
+
+def _check_alike(source: str, splits: Mapping[str, Any], image: str, label: str, names: Sequence[str] | None) -> None:
+    """Splits that were saved together need not have the same columns, or the same classes in them."""
+    for split, part in splits.items():
+        missing = {image, label} - set(part.features)
+        unknown = set() if missing or names is None else set(getattr(part.features[label], "names", names)) - set(names)
+        if missing or unknown:
+            got = f"no column {sorted(missing)[0]!r}" if missing else f"the class {sorted(unknown)[0]!r}"
+            raise InputError(
+                f"{source}: expected splits with the same columns and classes; got {got} in {split}. Save them alike."
+            )
 
 
 def _columns(source: str, features: datasets.Features) -> tuple[str, str]:
