@@ -5,6 +5,7 @@ from collections import Counter
 from math import ceil
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -62,6 +63,13 @@ def test_indices_are_the_training_picks(labels, shots, seed):
     train = labelled(labels)
     picked, _ = sample_few_shot(train, train, shots, seed)
     assert [train[i] for i in few_shot_indices(labels, shots, seed)] == picked
+
+
+def test_a_seed_may_be_an_integer_of_numpy():
+    train = labelled([0, 1] * 20)
+    for seed in (np.int64(3), np.uint8(3)):
+        assert sample_few_shot(train, [], 4, seed) == sample_few_shot(train, [], 4, 3)
+        assert few_shot_indices([0, 1] * 20, 4, seed) == few_shot_indices([0, 1] * 20, 4, 3)
 
 
 def test_seed_0_is_a_seed():

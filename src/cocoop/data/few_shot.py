@@ -1,5 +1,6 @@
 """Few-shot sampling: the original's picks, without its global random state."""
 
+import operator
 from collections.abc import Sequence
 from random import Random
 
@@ -28,7 +29,7 @@ def sample_few_shot(
     Source: CoOp:datasets/oxford_pets.py @ ff61507c; Dassl:dassl/data/datasets/base_dataset.py @ c61a1b57,
     `generate_fewshot_dataset` with repeat=False.
     """
-    stream = Random(seed)
+    stream = Random(operator.index(seed))  # NumPy's integers, too
     picks = [
         [split[i] for i in _pick([example.label for example in split], count, stream)]
         for split, count in ((train, shots), (val, min(shots, MAX_VAL_SHOTS)))
@@ -38,7 +39,7 @@ def sample_few_shot(
 
 def few_shot_indices(labels: Sequence[int], shots: int, seed: int) -> list[int]:
     """The training picks of `sample_few_shot` as positions in `labels` [N], for images that are not files."""
-    return _pick(labels, shots, Random(seed))
+    return _pick(labels, shots, Random(operator.index(seed)))
 
 
 def _pick(labels: Sequence[int], count: int, stream: Random) -> list[int]:
