@@ -174,6 +174,13 @@ def test_what_killed_processes_left_goes_once_it_is_old(tmp_path):
     assert list(tmp_path.glob(".digits.*")) == [new]
 
 
+def test_what_another_process_finishes_meanwhile_is_no_error(tmp_path, monkeypatch):
+    """Its half-written folder was listed, and has its final name by the time it is looked at."""
+    gone = tmp_path / ".digits.2.tmp"
+    monkeypatch.setattr(Path, "glob", lambda *_: iter([gone]))
+    offline._clear_abandoned(tmp_path / "digits")
+
+
 MEET = """
 put_in_place = offline._put_in_place
 def wait_for_the_other(*arguments):

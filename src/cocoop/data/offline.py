@@ -148,7 +148,7 @@ def _make(dataset: Dataset) -> None:
 
 def _put_in_place(made: Path, dataset: Dataset) -> None:
     """Renames `made` to the data set's folder, unless another process was faster; an older version's folder goes."""
-    folder, old = dataset.image_root, made.with_suffix(".old")
+    folder, old = dataset.image_root, made.with_suffix(".old.tmp")
     while not _is_whole(dataset):
         with suppress(FileNotFoundError):  # nothing there, or another process has just taken it away
             os.rename(folder, old)
@@ -163,5 +163,6 @@ def _put_in_place(made: Path, dataset: Dataset) -> None:
 def _clear_abandoned(folder: Path) -> None:
     """Removes what killed processes left of this data set."""
     for left in folder.parent.glob(f".{folder.name}.*.tmp"):
-        if time.time() - left.stat().st_mtime > _ABANDONED:
-            shutil.rmtree(left, ignore_errors=True)
+        with suppress(FileNotFoundError):  # another process has just finished or cleared it
+            if time.time() - left.stat().st_mtime > _ABANDONED:
+                shutil.rmtree(left, ignore_errors=True)
