@@ -313,6 +313,24 @@ def test_a_prompt_needs_a_clip_of_its_own_widths(fitted, golden, tmp_path):
         PromptClassifier.load(folder, golden)
 
 
+@pytest.mark.parametrize(
+    "edited",
+    [
+        {"settings": {"words": 3}},
+        {"settings": [3]},
+        {"classes": ["one", "seven"]},
+        {"classes": [["one"], ["seven", "three"]]},
+        {"class_names": ["one", "seven", "four"]},
+        {"class_names": [1, 7, 3]},
+    ],
+)
+def test_an_edited_config_is_not_guessed_at(fitted, tmp_path, edited):
+    config = fitted.save(tmp_path / "run") / "config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | edited))
+    with pytest.raises(InputError, match="run: expected a run folder as cocoop wrote it; got one whose files were"):
+        PromptClassifier.load(tmp_path / "run")
+
+
 def test_a_taken_folder_is_left_alone(fitted, tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
     with pytest.raises(InputError, match="new or empty folder"):

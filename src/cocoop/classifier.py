@@ -276,7 +276,10 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             self._trained_on, self._split_hash = run.record["trained_on"], run.record["split_hash"]
             self.history_ = [Epoch(**epoch) for epoch in run.history]
             names, settings, method = run.config["class_names"], run.config["settings"], METHODS[self.method]
-        except (KeyError, TypeError, AttributeError) as error:
+            signature(method).bind(None, names, **settings)
+            if [str(name) for name in self.classes_.tolist()] != names:
+                raise ValueError("classes and class_names differ")
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise InputError(
                 f"{folder}: expected a run folder as cocoop wrote it; got one whose files were changed "
                 f"({type(error).__name__}: {error}). Train again."
