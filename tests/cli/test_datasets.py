@@ -121,7 +121,14 @@ def test_sample_all_and_never_twice(cocoop, tmp_path):
 
 def test_a_variant_is_tried_after_learning_on_imagenet(cocoop):
     ran = cocoop("datasets", "sample", "imagenet_r", "--root", "data")
-    assert "cocoop benchmark domain-generalization --datasets imagenet --targets imagenet_r" in ran.err
+    trial = "cocoop benchmark domain-generalization --datasets imagenet --targets imagenet_r --data-root data "
+    assert f"try: cocoop datasets sample imagenet --root data && {trial}" in ran.err
+    cocoop("datasets", "sample", "imagenet", "--root", "data")
+    assert f"try: {trial}" in cocoop("datasets", "sample", "imagenet_a", "--root", "data").err.replace("_a", "_r")
+
+
+def test_the_command_to_try_keeps_a_root_with_blanks_together(cocoop):
+    assert "--data-root 'my data' --clip tiny" in cocoop("datasets", "sample", "dtd", "--root", "my data").err
 
 
 @pytest.mark.parametrize(

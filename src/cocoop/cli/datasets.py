@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -190,11 +191,16 @@ def _print_findings(findings: dict[str, list[Finding]], root: Path) -> None:
 
 
 def _trial(name: str, root: Path) -> str:
-    """A command that runs on the miniature."""
+    """A command that runs on the miniature; what it learns from is written first, if it is not there."""
     from cocoop.data import IMAGENET_VARIANTS
 
+    where, first = shlex.quote(str(root)), ""
     if name in IMAGENET_VARIANTS:
         options = f"domain-generalization --datasets imagenet --targets {name}"
+        if not os.path.isdir(root / "imagenet"):
+            first = f"cocoop datasets sample imagenet --root {where} && "
     else:
         options = f"base-to-new --datasets {name}"
-    return f"cocoop benchmark {options} --data-root {root} --clip tiny --shots 2 --seeds 1 --epochs 1 --out trial"
+    return (
+        f"{first}cocoop benchmark {options} --data-root {where} --clip tiny --shots 2 --seeds 1 --epochs 1 --out trial"
+    )
