@@ -18,7 +18,7 @@ Source = Annotated[
 ]
 DataRoot = Annotated[
     Path | None,
-    typer.Option(metavar="DIR", help="Where data sets with a name lie; what is drawn or unpacked goes there."),
+    typer.Option(metavar="DIR", help="Where data sets with a name lie. train and evaluate draw and unpack there, too."),
 ]
 Clip = Annotated[
     str,
