@@ -142,10 +142,19 @@ names = st.text(st.characters(codec="utf-8", exclude_categories=["Cs", "Cc"]), m
 )
 def test_whatever_csv_writes_is_read_back(tmp_path_factory, labels):
     root = tmp_path_factory.mktemp("m")
-    (root / "x.jpg").touch()
+    images = [f"{number}.jpg" for number in range(len(labels))]
+    for image in images:
+        (root / image).touch()
     with open(root / "m.csv", "w", newline="", encoding="utf-8") as file:
-        csv.writer(file).writerows([("path", "label"), *(("x.jpg", label) for label in labels)])
+        csv.writer(file).writerows([("path", "label"), *zip(images, labels, strict=True)])
     found = read_manifest(root / "m.csv")
     assert [example.class_name for example in found.train] == labels
     assert found.class_names == sorted(labels)
     assert os.path.samefile(found.image_root, root)
+
+
+@pytest.mark.parametrize("again", ["a.jpg,dog,train", "img/../a.jpg,cat,test"])
+def test_an_image_stands_once(root, again):
+    path = write(root / "m.csv", f"path,label,split\na.jpg,cat,train\nb.jpg,dog,train\n{again}\nc.jpg,dog,test\n")
+    with pytest.raises(InputError, match=r"line 4: expected every image once; got .*a\.jpg, as in line 2\. Remove one"):
+        read_manifest(path)

@@ -2,9 +2,9 @@
 
 import csv
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from os import PathLike
-from os.path import isfile  # unlike Path.is_file, it answers for every text
+from os.path import isfile, normpath  # unlike Path.is_file, isfile answers for every text
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -36,7 +36,8 @@ def read_manifest(path: str | PathLike[str]) -> Dataset:
     images are in `train`. Labels are 0..K-1 in plain string order of the names.
 
     Raises:
-        InputError: an unreadable file, a missing column, a line that lacks a value or names no file, with its number.
+        InputError: an unreadable file, a missing column, a line that lacks a value, names no file or names one again,
+            with its number.
     """
     path = Path(path).absolute()
     rows = list(_rows(path))
@@ -46,6 +47,7 @@ def read_manifest(path: str | PathLike[str]) -> Dataset:
             f"{path}, line {missing[0].line}: expected an image file; there is no {missing[0].path} "
             f"({len(missing):,} of {len(rows):,} are missing). Paths are relative to {path.parent}, or absolute."
         )
+    _check_once(path, rows)
     with_split = [row for row in rows if row.split]
     if 0 < len(with_split) < len(rows):
         line = next(row.line for row in rows if not row.split)
@@ -54,6 +56,17 @@ def read_manifest(path: str | PathLike[str]) -> Dataset:
     for row in rows:
         named.setdefault(row.split or "train", []).append((row.path, row.label))
     return number_by_name(str(path), named)
+
+
+def _check_once(path: Path, rows: Iterable[_Row]) -> None:
+    """An image of two splits would be scored although it was learned from; one of two classes is a slip."""
+    lines: dict[str, int] = {}
+    for row in rows:
+        first = lines.setdefault(normpath(row.path), row.line)
+        if first != row.line:
+            raise InputError(
+                f"{path}, line {row.line}: expected every image once; got {row.path}, as in line {first}. Remove one."
+            )
 
 
 def _rows(path: Path) -> Iterator[_Row]:
