@@ -169,6 +169,32 @@ def test_other_settings_in_the_same_folder(quick, datasets, tmp_path, change, me
         change(benchmark).run()
 
 
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        (lambda d: replace(d, test=d.test[::2]), "the test images of source as they are now"),
+        (lambda d: replace(d, class_names=["7", *d.class_names[1:]]), "the test images of source"),
+        (lambda d: replace(d, train=d.train[5:] + d.train[:5]), "the training images of source"),
+    ],
+    ids=["fewer to test", "another name", "others to learn from"],
+)
+def test_other_data_in_the_same_folder(quick, datasets, tmp_path, changed, message):
+    """Miniatures before the data themselves, or photos that came in between."""
+    benchmark = Benchmark([make_trial("few-shot", m) for m in ("zero-shot", "coop")], tmp_path, "tiny", datasets)
+    assert benchmark.run() == [] == benchmark.open_trials()
+    with pytest.raises(InputError, match=message):
+        replace(benchmark, datasets={"source": changed(datasets["source"])}).run()
+
+
+@pytest.mark.parametrize("text", ["[]", '{"trial": 1}', "{"])
+def test_a_damaged_record_in_the_folder(quick, datasets, tmp_path, text):
+    benchmark = Benchmark([make_trial("few-shot", "zero-shot")], tmp_path, "tiny", datasets)
+    benchmark.run()
+    (tmp_path / benchmark.trials[0].folder / "record.json").write_text(text)
+    with pytest.raises(InputError, match="expected"):
+        replace(benchmark).open_trials()
+
+
 def test_two_data_sets_of_one_name(datasets, tmp_path):
     trials = [replace(make_trial("few-shot", "coop"), dataset=name) for name in ("a/source", "b/source")]
     with pytest.raises(InputError, match="got 2, of a/source and b/source"):

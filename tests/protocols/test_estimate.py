@@ -93,6 +93,14 @@ def test_a_whole_benchmark_is_measured_and_nothing_written(tiny, datasets, tmp_p
     assert each[1].seconds == each[2].seconds
 
 
+def test_no_shorter_than_the_longest_run(tiny, datasets, tmp_path, monkeypatch):
+    monkeypatch.setattr(CLIP, "load", lambda *_, **__: tiny)
+    trials = [make_trial("few-shot", "cocoop", batch_size=1), make_trial("few-shot", "zero-shot")]
+    total, each = estimate(Benchmark(trials, tmp_path, "tiny", datasets), jobs=8)
+    assert total.seconds >= max(found.seconds for found in each)
+    assert total.memory_mb == 2 * max(found.memory_mb for found in each)
+
+
 def test_nothing_left_to_do(tiny, datasets, tmp_path, monkeypatch):
     monkeypatch.setattr(CLIP, "load", lambda *_, **__: tiny)
     benchmark = Benchmark([make_trial("few-shot", "zero-shot")], tmp_path, "tiny", datasets)

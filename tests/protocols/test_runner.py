@@ -215,6 +215,23 @@ def test_a_folder_that_is_taken_is_refused_before_any_training(runner, monkeypat
         runner.run(trial)
 
 
+def test_a_damaged_test_image_is_found_before_any_training(tiny, tmp_path, monkeypatch):
+    datasets = write_datasets(tmp_path / "data")
+    damaged = datasets["other"].test[-1].path
+    damaged.write_bytes(b"no image")
+    monkeypatch.setattr(PromptClassifier, "fit", lambda *_: pytest.fail("trained"))
+    with pytest.raises(InputError, match=str(damaged)):
+        Runner(tiny, datasets, tmp_path / "out").run(make_trial("cross-dataset", "coop"))
+
+
+def test_a_half_without_test_images_is_named_before_any_training(tiny, datasets, tmp_path, monkeypatch):
+    source = datasets["source"]
+    base_only = replace(source, test=[example for example in source.test if example.label < 2])
+    monkeypatch.setattr(PromptClassifier, "fit", lambda *_: pytest.fail("trained"))
+    with pytest.raises(InputError, match="source: expected test images of the new classes; got none"):
+        Runner(tiny, {"source": base_only}, tmp_path).run(make_trial("base-to-new", "coop"))
+
+
 def test_a_damaged_training_image_is_named(tiny, tmp_path):
     datasets = write_datasets(tmp_path / "data")
     damaged = literal_pick(datasets["source"].train, 3, 5)[0].path

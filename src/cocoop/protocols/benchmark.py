@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Any
 
 import torch
 from filelock import FileLock, Timeout
@@ -18,6 +19,7 @@ from cocoop.errors import InputError
 from cocoop.progress import counter
 from cocoop.protocols.plan import Trial
 from cocoop.protocols.runner import Runner
+from cocoop.protocols.selection import Selection
 from cocoop.protocols.workers import Failure, attempt, in_processes, torch_threads
 from cocoop.results import clear_leftovers, read_json
 
@@ -38,18 +40,22 @@ class Benchmark:
     datasets: Mapping[str, Dataset]
     device: str = "auto"
     dtype: str = "auto"
+    _same: set[PurePosixPath] = field(default_factory=set, init=False, repr=False, compare=False)
 
     def open_trials(self) -> list[Trial]:
         """Those trials that are not done. Only looks.
 
         Raises:
-            InputError: the folder holds a run of the same place with other settings, or on another CLIP.
+            InputError: the folder holds a run of the same place with other settings, of other images, or on another
+                CLIP.
         """
         self._check_places()
         done = {trial.folder for trial in self.trials if (self.out / trial.folder / "record.json").is_file()}
+        data = Selection(self.datasets)
         for trial in self.trials:
-            if trial.folder in done:
-                self._check_same(trial)
+            if trial.folder in done - self._same:  # each once: it takes seconds with a million images
+                self._check_same(trial, data)
+                self._same.add(trial.folder)
         return [trial for trial in self.trials if trial.folder not in done]
 
     def run(self, jobs: int = 1) -> list[Failure]:
@@ -102,11 +108,13 @@ class Benchmark:
                 "sets, or give each an --out of its own."
             )
 
-    def _check_same(self, trial: Trial) -> None:
+    def _check_same(self, trial: Trial, data: Selection) -> None:
         folder = self.out / trial.folder
         record = read_json(folder / "record.json")
+        if not isinstance(record, dict) or not isinstance(record.get("trial"), dict | None):
+            raise InputError(f"{folder}: expected a run as cocoop writes it; found a damaged one. Remove that folder.")
         here = trial.as_dict() | {"clip": self.clip}
-        there = record.get("trial", {}) | {"clip": record.get("clip")}
+        there = (record.get("trial") or {}) | {"clip": record.get("clip")}
         if self.dtype != "auto":
             here["dtype"], there["dtype"] = self.dtype, record.get("dtype")
         for name, value in here.items():
@@ -115,6 +123,23 @@ class Benchmark:
                     f"{folder}: expected a run with {name} {value!r}; found one with {there.get(name)!r}. Choose "
                     "another --out, or remove that folder."
                 )
+        changed = _changed_data(trial, data, record)
+        if changed is not None:
+            raise InputError(
+                f"{folder}: expected a run with {changed} as they are now; found one with others. Choose another "
+                "--out, or remove that folder."
+            )
+
+
+def _changed_data(trial: Trial, data: Selection, record: Mapping[str, Any]) -> str | None:
+    """Which images of a trial are not those of a run, by their places, labels and class names; None if all are."""
+    if record.get("split_hash") != data.training_hash(trial):
+        return f"the training images of {trial.dataset}"
+    results = record.get("results") or {}
+    for test in trial.tests:
+        if (results.get(test.name) or {}).get("test_hash") != data.test_hash(test.dataset, test.classes):
+            return f"the test images of {test.dataset}"
+    return None
 
 
 def _collected(outcomes: Iterator[list[Failure | None]], total: int) -> list[Failure]:

@@ -56,8 +56,11 @@ def estimate(benchmark: Benchmark, jobs: int = 1) -> tuple[Total, list[Estimate]
         each = [estimator.of(trial) for trial in benchmark.trials]
         todo = benchmark.open_trials()
         left = [found for trial, found in zip(benchmark.trials, each, strict=True) if trial in todo]
-        seconds = sum(found.seconds for found in left) / jobs + estimator.encoding_seconds(todo)
-    return Total(seconds, min(jobs, len(left)) * max((found.memory_mb for found in left), default=0.0)), each
+        at_once = max(1, min(jobs, len(left)))
+        # Not shorter than its longest run, however many are at work.
+        longest = max((found.seconds for found in left), default=0.0)
+        seconds = max(sum(found.seconds for found in left) / at_once, longest) + estimator.encoding_seconds(todo)
+    return Total(seconds, at_once * max((found.memory_mb for found in left), default=0.0)), each
 
 
 class _Cost(NamedTuple):
@@ -89,7 +92,7 @@ class Estimator:
 
     def of(self, trial: Trial) -> Estimate:
         """The estimate for one trial."""
-        learned_from = self.runner.training_set(trial)
+        learned_from = self.runner.data.training_set(trial)
         images = len(learned_from.train) if trial.shots else 0
         steps, costs = 0, []
         if images and not self.runner.learned_before(trial, learned_from):
@@ -103,7 +106,7 @@ class Estimator:
             costs += [_Cost(one.seconds * steps, one.memory_mb), _Cost(view.seconds * views, view.memory_mb)]
         for test in trial.tests:
             cost = self._classified(self._prompt(trial, test.dataset, test.classes))
-            scored = len(self.runner.selected(test.dataset, test.classes).test)
+            scored = len(self.runner.data.part(test.dataset, test.classes).test)
             costs.append(_Cost(cost.seconds * scored, cost.memory_mb))
         seconds, memory = sum(cost.seconds for cost in costs), max(cost.memory_mb for cost in costs)
         return Estimate(images, len(learned_from.class_names), steps, seconds, memory)
@@ -112,7 +115,7 @@ class Estimator:
         """What encoding the test images of these trials takes, which every process does once."""
         tests = {(test.dataset, test.classes) for trial in trials for test in trial.tests}
         return sum(
-            len(self.runner.selected(dataset, classes).test) * self._image(dataset, False).seconds
+            len(self.runner.data.part(dataset, classes).test) * self._image(dataset, False).seconds
             for dataset, classes in tests
         )
 
@@ -120,7 +123,7 @@ class Estimator:
         return _Prompt(trial.method, dataset, classes, trial.settings.get("context_length"))
 
     def _model(self, prompt: _Prompt) -> PromptMethod:
-        names = self.runner.selected(prompt.dataset, prompt.classes).class_names
+        names = self.runner.data.part(prompt.dataset, prompt.classes).class_names
         random = {"context": None, "context_length": prompt.context_length} if prompt.context_length else {}
         with torch.random.fork_rng(devices=[]):
             return METHODS[prompt.method](self.runner.clip, names, **random)
@@ -135,7 +138,7 @@ class Estimator:
     def _time_classified(self, prompt: _Prompt) -> _Cost:
         """Classifying one test image, of a whole batch."""
         model = self._model(prompt)
-        whole = min(images_at_once(model), len(self.runner.selected(prompt.dataset, prompt.classes).test))
+        whole = min(images_at_once(model), len(self.runner.data.part(prompt.dataset, prompt.classes).test))
         one = self._cost(lambda: model.probabilities(self._features(1)))
         count = max(1, min(whole, int(_PATIENCE / one.seconds)))
         at_rest = self._memory()
@@ -145,7 +148,7 @@ class Estimator:
 
     def _time_image(self, dataset: str, augment: bool) -> _Cost:
         """Decoding and encoding one image."""
-        read = self.runner.selected(dataset, "all")
+        read = self.runner.data.part(dataset, "all")
         paths = [example.path for example in (read.train if augment else read.test)[:_IMAGES]]
         clip = self.runner.clip
         if augment:

@@ -12,11 +12,13 @@ from torch import Tensor
 
 from cocoop.classifier import PromptClassifier
 from cocoop.clip import CLIP
-from cocoop.data import Classes, Dataset, fingerprint, sample_few_shot, split_hash
+from cocoop.data import Classes, Dataset, fingerprint
+from cocoop.errors import InputError
 from cocoop.evaluation import score
 from cocoop.methods import PromptMethod, ZeroShot
 from cocoop.model_card import model_card
 from cocoop.protocols.plan import PROTOCOLS, Trial
+from cocoop.protocols.selection import Selection
 from cocoop.results import check_new, peak_memory_mb, read_json, reset_peak_memory, write_run
 from cocoop.training import encode_pictures
 
@@ -33,9 +35,7 @@ class Runner:
     def __init__(self, clip: CLIP, datasets: Mapping[str, Dataset], out: Path) -> None:
         self.clip = clip
         self.out = out
-        self._datasets = datasets
-        # Each at most once for all trials: halving a data set of a million images takes seconds, too.
-        self.selected = cache(lambda dataset, classes: self._datasets[dataset].select(classes))
+        self.data = Selection(datasets)
         self._test_features = cache(self._encode_test)
 
     def run(self, trial: Trial) -> Path:
@@ -45,27 +45,35 @@ class Runner:
         "prompt_from" says from where, and its seconds and memory are those of the training.
 
         Raises:
-            InputError: an image that does not decode, a setting that cannot work, or the folder is taken.
+            InputError: an image that does not decode, a test without images, a setting that cannot work, or the folder
+                is taken.
             RunError: the training diverged, or the disk refuses.
         """
         folder = self.out / trial.folder
-        check_new(folder)  # before hours of training
+        # All that can be wrong with folder and data is found before hours of training.
+        check_new(folder)
         self.reset_peaks()
-        learned_from = self.training_set(trial)
+        learned_from = self.data.training_set(trial)
+        for test in trial.tests:  # a test image that is damaged is found here
+            self._test_features(test.dataset, test.classes)
         earlier = self.learned_before(trial, learned_from)
         classifier = PromptClassifier.load(earlier, self.clip) if earlier else self._fit(trial, learned_from)
         run = classifier.as_run()
         for test in trial.tests:
-            scored = self.selected(test.dataset, test.classes)
+            scored = self.data.part(test.dataset, test.classes)
             model = self.fitted_to(classifier.model_, scored)
             scores = score(model, self._test_features(test.dataset, test.classes), scored.test)
-            run.record["results"][test.name] = {"dataset": test.dataset, **scores.results}
+            run.record["results"][test.name] = {
+                "dataset": test.dataset,
+                "test_hash": self.data.test_hash(test.dataset, test.classes),
+                **scores.results,
+            }
             run.predictions.update({f"{test.name}/{name}": values for name, values in scores.predictions.items()})
         run.record.update(
             protocol=trial.protocol,
             dataset=trial.dataset,
             shots=trial.shots,
-            split_hash=_split_hash(learned_from) if trial.shots else None,
+            split_hash=self.data.training_hash(trial),
             device=str(self.clip.device),
             dtype=self.dtype,
             trial=trial.as_dict(),
@@ -77,20 +85,9 @@ class Runner:
             run.record["prompt_from"] = earlier.relative_to(self.out).as_posix()
         return write_run(folder, run, model_card(run.config, run.record))
 
-    def training_set(self, trial: Trial) -> Dataset:
-        """The data set that a trial learns from; its training split holds the picked images.
-
-        As in the original the pick is made over all classes, so that base and new classes share one.
-        """
-        if not trial.shots:
-            return self.selected(trial.dataset, trial.classes)
-        dataset = self._datasets[trial.dataset]
-        picked, _ = sample_few_shot(dataset.train, [], trial.shots, trial.seed)
-        return replace(dataset, train=picked).select(trial.classes)
-
     def learned_before(self, trial: Trial, learned_from: Dataset) -> Path | None:
         """The finished run of another protocol that learned the same from the same images, if there is one."""
-        here = (trial.training, self.clip.fingerprint, self.dtype, _split_hash(learned_from))
+        here = (trial.training, self.clip.fingerprint, self.dtype, self.data.training_hash(trial))
         for protocol in PROTOCOLS if trial.shots else ():
             folder = self.out / replace(trial, protocol=protocol).folder
             if protocol == trial.protocol or not (folder / "record.json").is_file():
@@ -139,8 +136,8 @@ class Runner:
         return self.classifier(trial, learned_from).fit(images, labels, learned_from.class_names)
 
     def _encode_test(self, dataset: str, classes: Classes) -> Tensor:
-        return encode_pictures(self.clip, [example.path for example in self.selected(dataset, classes).test])
-
-
-def _split_hash(dataset: Dataset) -> str:
-    return split_hash(dataset.train, dataset.image_root)
+        examples = self.data.part(dataset, classes).test
+        if not examples:
+            which = "images" if classes == "all" else f"images of the {classes} classes"
+            raise InputError(f"{dataset}: expected test {which}; got none. Add some, or choose another protocol.")
+        return encode_pictures(self.clip, [example.path for example in examples])
