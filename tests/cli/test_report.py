@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import os
 import subprocess
 import sys
 
@@ -79,6 +80,19 @@ def test_a_damaged_record_is_named(cocoop, runs):
     path.write_text('{"method": "co')
     ran = cocoop("report", runs)
     assert ran.code == 2 and f"{path}: expected JSON" in ran.err and ran.err.count("\n") == 1
+
+
+@pytest.mark.parametrize("form", ["table", "md", "json", "html"])
+def test_names_that_are_no_text_are_spelled_out(tmp_path, form):
+    """In a terminal that knows ASCII only."""
+    records.write(tmp_path / "runs", records.record("few-shot", "caf\udce9", "coop", {"test": 1}))
+    code = "from cocoop.cli import main; main()"
+    command = [sys.executable, "-c", code, "report", "runs", "--format", form]
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    ran = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=environment)
+    assert (ran.returncode, "Traceback" in ran.stderr) == (0, False), ran.stderr
+    found = (tmp_path / "report.html").read_text() if form == "html" else ran.stdout
+    assert "caf\\udce9" in found
 
 
 @pytest.mark.parametrize("form", ["table", "html"])

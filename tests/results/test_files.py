@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cocoop.errors import InputError, RunError
-from cocoop.results import files, read_json, read_jsonl, write_json, write_jsonl
+from cocoop.results import files, read_json, read_jsonl, write_json, write_jsonl, write_text
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -39,6 +39,12 @@ def test_jsonl_reads_back_equal(tmp_path, written):
 def test_floats_are_not_rounded(tmp_path):
     write_json(tmp_path / "x.json", {"accuracy": 200 / 3})
     assert "66.66666666666667" in (tmp_path / "x.json").read_text()
+
+
+def test_text_that_is_no_utf_8_is_spelled_out(tmp_path):
+    """A file name of Latin 1, as Python reads it on Linux."""
+    write_text(tmp_path / "x.html", b"caf\xe9 \xc3\xa9".decode("utf-8", "surrogateescape"))
+    assert (tmp_path / "x.html").read_text(encoding="utf-8") == "caf\\udce9 é"
 
 
 def test_folders_are_made(tmp_path):

@@ -4,6 +4,7 @@ Exit codes: 0 done, 1 the run failed, 2 the input cannot work. Nothing heavy is 
 """
 
 import inspect
+import io
 import os
 import sys
 from collections.abc import Callable
@@ -56,6 +57,8 @@ _add(datasets_app, "sample", datasets.sample, "Write a miniature of one in its e
 def main() -> None:
     """Entry point: run the command, and turn this package's errors into one line and an exit code."""
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    if isinstance(sys.stdout, io.TextIOWrapper):  # as stderr does of itself: names of files need not be text
+        sys.stdout.reconfigure(errors="backslashreplace")
     if not sys.stderr.isatty():  # nobody watches
         os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
     try:

@@ -89,9 +89,10 @@ def _read_text(path: str | PathLike[str]) -> str:
 
 
 def write_text(path: str | PathLike[str], text: str) -> None:
-    """Write `text` to `path` as UTF-8, at once: a reader meets the old file or the new one.
+    r"""Write `text` to `path` as UTF-8, at once: a reader meets the old file or the new one.
 
-    The folder is made where missing. `RunError` where the disk refuses.
+    The folder is made where missing. What UTF-8 has no word for, such as bytes in a file name that are no text, is
+    spelled out ("\udcff"). `RunError` where the disk refuses.
     """
     path = Path(path)
     # In the same folder, because a rename is atomic only within one file system. Opened by `open`, not
@@ -100,7 +101,7 @@ def write_text(path: str | PathLike[str], text: str) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            with open(temporary, "x", encoding="utf-8", newline="\n") as file:
+            with open(temporary, "x", encoding="utf-8", errors="backslashreplace", newline="\n") as file:
                 file.write(text)
                 _flush_to_disk(file)
             os.replace(temporary, path)

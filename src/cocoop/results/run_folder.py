@@ -17,7 +17,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
 
 from cocoop.errors import InputError, RunError
-from cocoop.results.files import read_json, read_jsonl, write_json, write_jsonl
+from cocoop.results.files import read_json, read_jsonl, write_json, write_jsonl, write_text
 
 Array = NDArray[Any]
 
@@ -85,7 +85,7 @@ def write_run(folder: str | PathLike[str], run: Run, card: str) -> Path:
         if run.predictions:
             _write_tensors(temporary / _PREDICTIONS, run.predictions)
         write_jsonl(temporary / _HISTORY, run.history)
-        (temporary / _CARD).write_text(card, encoding="utf-8")
+        write_text(temporary / _CARD, card)
         write_json(temporary / _RECORD, run.record)
         os.replace(temporary, path)
     except OSError as error:
