@@ -1,14 +1,35 @@
 """The papers' figures: their own averages follow from them."""
 
+from pathlib import Path
 from statistics import fmean
 
 import pytest
 
 from cocoop.data import IMAGENET_VARIANTS, TRAINABLE, TRANSFER_TARGETS
-from cocoop.results import departures, harmonic_mean, is_published_clip, published
+from cocoop.results import departures, harmonic_mean, is_published_clip, published, read_json
+
+PRINTED = read_json(Path(__file__).parents[1] / "reference" / "published.json")
+"""All three tables, as a file of their own."""
+NAMES = {"zero-shot CLIP": "zero-shot", "CoOp": "coop", "CoCoOp": "cocoop"}
 
 # CoCoOp, CVPR 2022, table 1 (a): averages over 11 data sets as printed.
 AVERAGES = {"zero-shot": (69.34, 74.22, 71.70), "coop": (82.69, 63.22, 71.66), "cocoop": (80.47, 71.69, 75.83)}
+
+
+def test_every_figure_of_table_1():
+    rows = {name: row for name, row in PRINTED["base_to_new"].items() if name != "Average"}
+    assert list(rows) == list(TRAINABLE)
+    for dataset, row in rows.items():
+        for method, figures in row.items():
+            ours = {half: published("base-to-new", dataset, half, dataset, NAMES[method]) for half in ("base", "new")}
+            assert ours | {"H": round(harmonic_mean(*ours.values()), 2)} == figures
+
+
+@pytest.mark.parametrize("protocol", ["cross-dataset", "domain-generalization"])
+def test_every_figure_of_tables_2_and_3(protocol):
+    for method, row in PRINTED[protocol.replace("-", "_")].items():
+        printed = {test: value for test, value in row.items() if not test.startswith("average")}
+        assert {test: published(protocol, "imagenet", test, test, NAMES[method]) for test in printed} == printed
 
 
 @pytest.mark.parametrize("method", AVERAGES)
@@ -63,6 +84,7 @@ def test_what_was_not_published(question):
     [
         ("openai/clip-vit-base-patch16", True),
         ("/models/clip-vit-base-patch16", True),
+        ("models/clip-vit-base-patch16/", True),
         ("ViT-B-16.pt", True),
         ("ViT-B/16", True),
         ("openai/clip-vit-base-patch32", False),

@@ -91,7 +91,7 @@ _SETTINGS: dict[str, dict[str, Any]] = {
 
 def is_published_clip(name: str) -> bool:
     """Whether a CLIP's name says that it is the one of the papers, from OpenAI, the hub or a file."""
-    spelled = re.sub(r"[^a-z0-9]+", "-", name.lower())
+    spelled = re.sub(r"[^a-z0-9]+", "-", name.lower().rstrip("/"))
     others = ("laion", "datacomp", "metaclip", "dfn", "commonpool")
     return bool(re.search(r"vit-b(ase-patch|-)16(-pt|-openai)?$", spelled)) and not any(o in spelled for o in others)
 
