@@ -126,6 +126,16 @@ def test_latex_is_well_formed(table):
     assert all(len(re.findall(r"(?<!\\)&", row)) == columns - 1 for row in rows)
 
 
+def test_latex_rows_do_not_start_with_what_belongs_to_the_row_before():
+    r"""`\\[...]` is a space between rows, and `\\*` no page break."""
+    table = Table("t", "few-shot", ("data set", "a"), (("[old]", Rate(1.0)), ("*new", Rate(2.0))))
+    rows = format_table(table, "latex").splitlines()
+    assert [row for row in rows if "old" in row or "new" in row] == [
+        r"{[}old] & $1.00$ \\",
+        r"{*}new & $2.00$ \\",
+    ]
+
+
 def test_latex_sets_averages_apart():
     lines = format_table(TABLE, "latex").splitlines()
     assert lines[lines.index(r"\bottomrule") - 2] == r"\midrule"

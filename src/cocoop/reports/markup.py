@@ -18,6 +18,9 @@ _LATEX = {
     "|": r"\textbar{}",
     '"': r"\textquotedbl{}",
     "\n": " ",
+    # At the start of a row they would belong to the \\ of the row before.
+    "[": "{[}",
+    "*": "{*}",
     **{sign: "\\" + sign for sign in "&%$#_{}"},
 }
 
