@@ -98,7 +98,7 @@ def test_differences_stand_beside_what_was_published():
     assert row["base diff"].value == pytest.approx(2.51)
     assert row["H diff"].value == pytest.approx(72 - 2 * 87.49 * 60.04 / (87.49 + 60.04))
     notes = "\n".join(table.notes)
-    assert "The CLIP here is tiny, not the paper's" in notes
+    assert "The CLIP here is tiny, by its name not the paper's" in notes
     assert "Not the paper's test images, by their number: eurosat 200 of 8,100." in notes
     assert "setting" not in notes
 
@@ -161,6 +161,29 @@ def test_a_seed_that_is_there_twice_is_noted():
     run = records.record("base-to-new", "digits", "coop", {"base": 60, "new": 40})
     (table,) = protocol_tables(made(run, run))
     assert "coop on digits: seed 1 is there 2 times, and all count." in table.notes
+
+
+def test_fewer_runs_behind_a_few_shot_cell_are_noted():
+    runs = [
+        records.record("few-shot", "digits", "coop", {"test": 50}, shots=shots, seed=seed)
+        for shots, seeds in ((1, (1, 2, 3)), (4, (1, 2)))
+        for seed in seeds
+    ]
+    (table,) = protocol_tables(made(*runs))
+    assert "Fewer than 3 runs: coop on digits, 4 shots (2)." in table.notes
+
+
+def test_runs_on_other_test_images_are_noted():
+    """As where miniatures lie beside the data themselves."""
+    small = {half: records.test_figures(50, n=10) for half in ("base", "new")}
+    runs = [
+        records.record("base-to-new", "digits", "zero-shot", small),
+        records.record("base-to-new", "digits", "coop", {"base": 60, "new": records.test_figures(50, n=10)}),
+    ]
+    (table,) = protocol_tables(made(*runs))
+    assert [note for note in table.notes if "test images" in note] == [
+        "digits, base: runs with 10 and 100 test images stand together; they do not compare."
+    ]
 
 
 def test_two_clips_are_two_tables():

@@ -37,6 +37,14 @@ def test_lists_of_training_images_are_not_kept(tmp_path):
     assert "trained_on" not in read_records([tmp_path])[0].content
 
 
+def test_a_record_that_does_not_name_its_shots(tmp_path):
+    content = records.record("few-shot", "dtd", "coop", {"test": 50})
+    folder = records.write(tmp_path, content)
+    del content["shots"]
+    (folder / "record.json").write_text(json.dumps(content))
+    assert read_records([tmp_path])[0].shots == 0
+
+
 def test_predictions_are_read_when_asked_for(tmp_path):
     content = records.record("few-shot", "dtd", "coop", {"test": 50})
     folder = records.write(tmp_path, content, {"test/label": np.array([1, 0], np.int32)})

@@ -12,6 +12,8 @@ from cocoop.reports.groups import Group
 from cocoop.results import departures, is_published_clip, published
 from cocoop.results.published import CLIP, SHOTS
 
+_NAMED = 8  # rows named in one note
+
 Pair = tuple[Rate | None, float | None]
 """Ours, and what was published."""
 
@@ -55,7 +57,9 @@ def seeds_column(groups: Sequence[Group]) -> bool:
 
 def notes(groups: Sequence[Group], table: Table, compared: bool) -> tuple[str, ...]:
     """What a reader must know beside a table of these groups."""
-    return tuple([*_on_seeds(groups, table), *_on_gaps(table), *(_on_published(groups) if compared else ())])
+    return tuple(
+        [*_on_seeds(groups, table), *_on_tests(groups), *_on_gaps(table), *(_on_published(groups) if compared else ())]
+    )
 
 
 def _on_seeds(groups: Sequence[Group], table: Table) -> Iterable[str]:
@@ -67,10 +71,40 @@ def _on_seeds(groups: Sequence[Group], table: Table) -> Iterable[str]:
         yield f"Accuracy in percent: mean +- {spread[table.spread]} over {seeds}. Without +-: one run, or an average."
     else:
         yield "Accuracy in percent, of one run each."
+    if table.protocol == "few-shot":
+        yield from _on_fewer_runs(groups)
     for group in groups:
         for seed, count in Counter(group.seeds).items():
             if count > 1:
                 yield f"{group.label} on {group.dataset}: seed {seed} is there {count} times, and all count."
+
+
+def _on_fewer_runs(groups: Sequence[Group]) -> Iterable[str]:
+    """In a few-shot table every cell has its own number of seeds, for which a row has no column."""
+    if not seeds_column(groups):
+        return
+    most = max(len(group.records) for group in groups if group.shots)
+    fewer = [
+        f"{group.label} on {group.dataset}, {group.shots} shot{'s' * (group.shots != 1)} ({len(group.records)})"
+        for group in groups
+        if group.shots and len(group.records) < most
+    ]
+    more = f"; and {len(fewer) - _NAMED} more" if len(fewer) > _NAMED else ""
+    yield f"Fewer than {most} runs: {'; '.join(fewer[:_NAMED])}{more}."
+
+
+def _on_tests(groups: Sequence[Group]) -> Iterable[str]:
+    """Tests that are not the same for all runs, as far as their numbers of images tell."""
+    sizes: dict[tuple[str, str], dict[int, None]] = {}
+    for group in groups:
+        for record in group.records:
+            for test, figures in record.results.items():
+                sizes.setdefault((group.dataset, test), {})[figures.get("n") or 0] = None
+    for (dataset, test), counts in sizes.items():
+        known = sorted(set(counts) - {0})
+        if len(known) > 1:
+            spelled = " and ".join(f"{count:,}" for count in known)
+            yield f"{dataset}, {test}: runs with {spelled} test images stand together; they do not compare."
 
 
 def _on_gaps(table: Table) -> Iterable[str]:
@@ -91,7 +125,7 @@ def _on_published(groups: Sequence[Group]) -> Iterable[str]:
     )
     for clip in dict.fromkeys(group.clip for group in groups):
         if not is_published_clip(clip):
-            yield f"The CLIP here is {clip}, not the paper's: the difference says nothing about the method."
+            yield f"The CLIP here is {clip}, by its name not the paper's: the difference may say nothing of the method."
     seen: dict[str, list[str]] = {}
     for group in groups:
         if published_for(group, "base", group.dataset) or published_for(group, group.dataset, group.dataset):
@@ -108,9 +142,9 @@ def _on_sizes(groups: Sequence[Group]) -> Iterable[str]:
     for group in groups:
         tests = group.records[0].results
         if group.protocol == "base-to-new" and {"base", "new"} <= tests.keys():
-            sizes[group.dataset] = tests["base"].get("n", 0) + tests["new"].get("n", 0)
+            sizes[group.dataset] = (tests["base"].get("n") or 0) + (tests["new"].get("n") or 0)
         elif group.protocol != "base-to-new":
-            sizes |= {test: figures.get("n", 0) for test, figures in tests.items()}
+            sizes |= {test: figures.get("n") or 0 for test, figures in tests.items()}
     other = {
         name: n for name, n in sizes.items() if name in PAPER_DATASETS and n and n != PAPER_DATASETS[name].sizes.test
     }

@@ -69,7 +69,7 @@ class Record:
     @property
     def shots(self) -> int:
         """Training images per class; 0 where there was nothing to learn."""
-        return int(self.content["shots"] or 0)
+        return int(self.content.get("shots") or 0)
 
     @property
     def seed(self) -> int:
