@@ -79,7 +79,7 @@ def test_a_damaged_record_is_named(cocoop, runs):
     path = next(runs.rglob("record.json"))
     path.write_text('{"method": "co')
     ran = cocoop("report", runs)
-    assert ran.code == 2 and f"{path}: expected JSON" in ran.err and ran.err.count("\n") == 1
+    assert ran.code == 2 and f"{path}: it is cut off" in ran.err and ran.err.count("\n") == 1
 
 
 @pytest.mark.parametrize("form", ["table", "md", "json", "html"])

@@ -6,7 +6,7 @@ import pytest
 import records
 
 from cocoop.errors import InputError
-from cocoop.results import read_records
+from cocoop.results import check_predictions, read_records
 
 
 def test_records_are_found_at_any_depth_in_the_order_of_their_paths(tmp_path):
@@ -86,15 +86,61 @@ def test_a_damaged_record_is_named(tmp_path, change, fault):
     folder = tmp_path / "run"
     folder.mkdir()
     (folder / "record.json").write_text(json.dumps(content))
-    with pytest.raises(InputError, match=rf"run/record\.json: expected a record as cocoop writes it; .*{fault}"):
+    with pytest.raises(InputError, match=rf"1 of 1 is damaged: .*run/record\.json: .*{fault}"):
         read_records([tmp_path])
 
 
-@pytest.mark.parametrize("text", ['{"method": "co', "", "[1]", '{"seed": NaN}'])
-def test_a_torn_record_is_named(tmp_path, text):
-    (tmp_path / "record.json").write_text(text)
-    with pytest.raises(InputError, match=r"record\.json: expected"):
+@pytest.mark.parametrize(
+    ("content", "fault"),
+    [
+        (b'{"method": "co', "it is cut off"),
+        (b'{"method": "coop",', "it is cut off"),
+        (b'{"method": ', "it is cut off"),
+        (b'{"method": {"a": 1}', "it is cut off"),
+        (b" \n", "it is empty"),
+        (b'{"a": 1,\n b}', "it is no JSON (line 2, column 2)"),
+        (b"{} {}", "it is no JSON (line 1, column 4)"),
+        (b"[1]", "it holds a list, not an object"),
+        (b'{"seed": NaN}', "it holds NaN, which is not JSON"),
+        (b"\xff", "it is no UTF-8 text"),
+    ],
+)
+def test_a_torn_record_is_named_in_words(tmp_path, content, fault):
+    (tmp_path / "record.json").write_bytes(content)
+    with pytest.raises(InputError) as raised:
         read_records([tmp_path])
+    assert str(raised.value) == (
+        f"{tmp_path}: expected records as cocoop writes them; 1 of 1 is damaged: {tmp_path / 'record.json'}: {fault}. "
+        "Remove this run folder and start the same benchmark again."
+    )
+
+
+def test_all_damaged_records_are_counted_and_the_first_ones_named(tmp_path):
+    folders = [
+        records.write(tmp_path, records.record("few-shot", "dtd", "coop", {"test": 50}, seed=seed)) for seed in range(9)
+    ]
+    for folder in folders[1:]:
+        (folder / "record.json").write_text("{")
+    with pytest.raises(InputError) as raised:
+        read_records([tmp_path])
+    message = str(raised.value)
+    assert "8 of 9 are damaged" in message and message.count("record.json: it is cut off") == 5
+    assert [str(folder) in message for folder in folders] == [False, *[True] * 5, *[False] * 3]
+    assert message.endswith(
+        "; and 3 more. Remove these run folders and start the same benchmark again, or give the others by name."
+    )
+
+
+def test_all_damaged_predictions_are_named_together(tmp_path):
+    for seed in (1, 2, 3):
+        content = records.record("few-shot", "dtd", "coop", {"test": 50}, seed=seed)
+        folder = records.write(tmp_path, content, {"test/label": [1]})
+        if seed > 1:
+            (folder / "predictions.safetensors").write_bytes(b"torn")
+    found = read_records([tmp_path])
+    check_predictions(found[:1])
+    with pytest.raises(InputError, match=r"2 of 3 are damaged: .*seed-2/pred.*: it is cut off.*; .*seed-3/pred"):
+        check_predictions([*found, *found])
 
 
 def test_no_records_and_no_folder(tmp_path):

@@ -110,9 +110,7 @@ class Benchmark:
 
     def _check_same(self, trial: Trial, data: Selection) -> None:
         folder = self.out / trial.folder
-        record = read_json(folder / "record.json")
-        if not isinstance(record, dict) or not isinstance(record.get("trial"), dict | None):
-            raise InputError(f"{folder}: expected a run as cocoop writes it; found a damaged one. Remove that folder.")
+        record = _record_in(folder)
         here = trial.as_dict() | {"clip": self.clip}
         there = (record.get("trial") or {}) | {"clip": record.get("clip")}
         if self.dtype != "auto":
@@ -129,6 +127,20 @@ class Benchmark:
                 f"{folder}: expected a run with {changed} as they are now; found one with others. Choose another "
                 "--out, or remove that folder."
             )
+
+
+def _record_in(folder: Path) -> dict[str, Any]:
+    damaged = InputError(
+        f"{folder}: expected a run as cocoop writes it; its record.json is damaged. Remove that folder, and start the "
+        "same command again."
+    )
+    try:
+        record = read_json(folder / "record.json")
+    except InputError as error:
+        raise damaged from error
+    if not isinstance(record, dict) or not isinstance(record.get("trial"), dict | None):
+        raise damaged
+    return record
 
 
 def _changed_data(trial: Trial, data: Selection, record: Mapping[str, Any]) -> str | None:

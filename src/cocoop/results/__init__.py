@@ -1,6 +1,7 @@
 """Facts on disk: atomic JSON, the environment of a run, and summaries over seeds. Imports no torch."""
 
-from cocoop.results.collect import PROTOCOL_NAMES, Record, read_records
+from cocoop.results.collect import Record, check_predictions, read_records
+from cocoop.results.faults import PROTOCOL_NAMES
 from cocoop.results.files import read_json, read_jsonl, write_json, write_jsonl, write_text
 from cocoop.results.published import departures, is_published_clip, published
 from cocoop.results.record import PACKAGES, environment, peak_memory_mb, reset_peak_memory
@@ -13,6 +14,7 @@ __all__ = [
     "Record",
     "Run",
     "check_new",
+    "check_predictions",
     "clear_leftovers",
     "departures",
     "environment",

@@ -10,34 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from cocoop.errors import InputError
+from cocoop.results.faults import fault_of_file, fault_of_record
 from cocoop.results.files import read_json
 from cocoop.results.run_folder import Array, read_predictions
 
-PROTOCOL_NAMES = ("base-to-new", "cross-dataset", "domain-generalization", "few-shot", "own-images")
-"""The values of a record's "protocol", in the order of reports."""
-
-RATES = ("accuracy", "macro_f1", "mean_per_class_accuracy", "expected_calibration_error")
-"""The figures of a test that are percent."""
-
-_NEEDED = {
-    "protocol": str,
-    "method": str,
-    "clip": str,
-    "clip_fingerprint": str,
-    "seed": int,
-    "settings": dict,
-    "results": dict,
-}
-_OPTIONAL: dict[str, type | tuple[type, ...]] = {
-    "dataset": str,
-    "shots": int,
-    "zero_shot": dict,
-    "environment": dict,
-    "training_images": int,
-    "trainable_parameters": int,
-    "seconds": (int, float),
-    "peak_memory_mb": (int, float),
-}
+_NAMED = 5  # damaged files in one message
 _BULKY = ("picked", "trained_on")  # a hash per training image: megabytes over many runs, and in no report
 
 
@@ -116,7 +93,8 @@ def read_records(folders: Iterable[str | PathLike[str]]) -> list[Record]:
     Unfinished runs, in hidden folders ".*.tmp", are passed over, and a run found twice counts once.
 
     Raises:
-        InputError: no such folder; no record at all; a record that is damaged or of another version, by name.
+        InputError: no such folder; no record at all; records that are damaged or of another version: all are counted,
+            and the first ones named.
     """
     places = [Path(folder) for folder in folders]
     found = {path.resolve(): path for place in places for path in _run_folders(place)}
@@ -125,7 +103,28 @@ def read_records(folders: Iterable[str | PathLike[str]]) -> list[Record]:
             f"{', '.join(map(str, places)) or 'runs'}: expected run folders, or folders that hold some; found no "
             "record.json. Make runs with `cocoop benchmark` or `cocoop train`."
         )
-    return [_read(found[path]) for path in sorted(found)]
+    read = {found[path]: _read(found[path]) for path in sorted(found)}
+    faults = {folder / "record.json": fault for folder, fault in read.items() if isinstance(fault, str)}
+    if faults:
+        raise _damaged(str(places[0]) if len(places) == 1 else "runs", "records", faults, len(read))
+    return [record for record in read.values() if isinstance(record, Record)]
+
+
+def check_predictions(records: Iterable[Record]) -> None:
+    """Read the predictions of records once, so that all damaged ones are named together.
+
+    Raises:
+        InputError: the predictions beside at least one record are damaged.
+    """
+    folders = dict.fromkeys(record.folder for record in records)
+    faults = {}
+    for folder in folders:
+        try:
+            read_predictions(folder)
+        except InputError:
+            faults[folder / "predictions.safetensors"] = "it is cut off, or cannot be read"
+    if faults:
+        raise _damaged("runs", "predictions", faults, len(folders))
 
 
 def _run_folders(folder: Path) -> Iterator[Path]:
@@ -141,52 +140,26 @@ def _run_folders(folder: Path) -> Iterator[Path]:
             yield Path(place)
 
 
-def _read(folder: Path) -> Record:
-    path = folder / "record.json"
-    content = read_json(path)
-    fault = _fault(content)
+def _read(folder: Path) -> Record | str:
+    """The record of a run folder, or what is wrong with it."""
+    try:
+        content = read_json(folder / "record.json")
+    except InputError as error:
+        return fault_of_file(error.__cause__ or error)
+    fault = fault_of_record(content)
     if fault is not None:
-        raise InputError(f"{path}: expected a record as cocoop writes it; {fault}. Remove that run, or make it again.")
+        return fault
     return Record(folder, {name: value for name, value in content.items() if name not in _BULKY})
 
 
-def _fault(content: Any) -> str | None:
-    """What is wrong with a record, None if nothing is."""
-    if not isinstance(content, dict):
-        return f"it holds a {type(content).__name__}, not an object"
-    if content.get("protocol") is None and not content.get("results"):
-        content["protocol"] = "own-images"  # saved from Python without any test: a run without figures
-    for name, kind in _NEEDED.items():
-        if not isinstance(content.get(name), kind):
-            return f"its {name!r} is {content.get(name)!r}"
-    if content["protocol"] not in PROTOCOL_NAMES:
-        return f"its 'protocol' is {content['protocol']!r}, not one of {', '.join(PROTOCOL_NAMES)}"
-    for name, allowed in _OPTIONAL.items():
-        if content.get(name) is not None and not isinstance(content[name], allowed):
-            return f"its {name!r} is {content[name]!r}"
-    tests = [*content["results"].items(), *(content.get("zero_shot") or {}).items()]
-    return next(filter(None, (_fault_of_test(name, figures) for name, figures in tests)), None)
-
-
-def _fault_of_test(name: str, figures: Any) -> str | None:
-    if not isinstance(figures, dict):
-        return f"its results of {name!r} are {figures!r}, not an object"
-    for rate in RATES:
-        value = figures.get(rate)
-        if not isinstance(value, int | float) or not 0 <= value <= 100 + 1e-9:  # averages round
-            return f"in its results of {name!r}, {rate!r} is {value!r}, not percent"
-    classes, mistakes = figures.get("per_class_accuracy"), figures.get("mistakes", [])
-    if not isinstance(classes, dict) or not all(isinstance(value, int | float) for value in classes.values()):
-        return f"in its results of {name!r}, 'per_class_accuracy' is not percent by class"
-    if not isinstance(mistakes, list) or not all(map(_is_mistake, mistakes)):
-        return f"in its results of {name!r}, 'mistakes' are not of images, labels, predictions and confidences"
-    count = figures.get("n")
-    return None if count is None or isinstance(count, int) else f"in its results of {name!r}, 'n' is {count!r}"
-
-
-def _is_mistake(mistake: Any) -> bool:
-    return (
-        isinstance(mistake, dict)
-        and all(isinstance(mistake.get(name), str) for name in ("image", "label", "predicted"))
-        and isinstance(mistake.get("confidence"), int | float)
+def _damaged(where: str, what: str, faults: Mapping[Path, str], total: int) -> InputError:
+    """One error for all damaged files, the first ones by name."""
+    count = len(faults)
+    named = [f"{path}: {fault}" for path, fault in list(faults.items())[:_NAMED]]
+    more = [f"and {count - _NAMED:,} more"] if count > _NAMED else []
+    these = "this run folder" if count == 1 else "these run folders"
+    others = ", or give the others by name" if count < total else ""
+    return InputError(
+        f"{where}: expected {what} as cocoop writes them; {count:,} of {total:,} {'is' if count == 1 else 'are'} "
+        f"damaged: {'; '.join([*named, *more])}. Remove {these} and start the same benchmark again{others}."
     )
