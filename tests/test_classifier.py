@@ -528,3 +528,11 @@ def test_half_precision_learns_and_predicts():
     classifier = make(clip).fit(IMAGES, LABELS)
     assert classifier.model_.ctx.dtype == torch.float32
     np.testing.assert_allclose(classifier.predict_proba(IMAGES).sum(axis=1), 1, atol=1e-6)
+
+
+def test_score_refuses_labels_that_are_none_of_its_classes(tiny):
+    images, labels = labelled(2)
+    classifier = PromptClassifier(method="zero-shot", clip=tiny).fit(images, labels)
+    assert classifier.score(images, labels) == np.mean(classifier.predict(images) == labels)
+    with pytest.raises(InputError, match=r"labels: expected classes of this model \(one, seven, three\); got zebra"):
+        classifier.score(images[:2], ["zebra", "one"])

@@ -151,3 +151,10 @@ def test_the_model_card_shows_every_test_and_shortens_long_class_lists():
     )
     assert set(rows) <= set(card.splitlines()) and "mistakes" not in card
     assert "base: accuracy of zero-shot" not in card
+
+
+def test_names_in_the_card_are_text_not_markup():
+    names = ["<b>bold</b>", "x|y", "a`b*c", "two\nlines"]
+    record = {"method": "coop", "training_images": 1, "seed": 1, "trainable_parameters": 1, "seconds": 1.0, "clip": "x"}
+    card = model_card({"class_names": names}, record | {"results": {}})
+    assert r"4 classes (\<b\>bold\</b\>, x\|y, a\`b\*c, two lines)" in card

@@ -179,6 +179,10 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
                 numbers = number_labels(self.classes_, [class_names[k] for k in numbers])
         return evaluate(self.model_, encode_pictures(self.clip_, list(images)), numbers)
 
+    def score(self, images: Sequence[Picture], labels: Sequence[Any]) -> float:
+        """The share of images that are classified as labelled, 0..1; labels as in `evaluate`, and the same errors."""
+        return self.evaluate(images, labels).accuracy / 100
+
     def set_classes(self, class_names: Sequence[str], allow_equal: bool = False) -> Self:
         """Classify into these classes from now on, with what was learned on the old ones.
 

@@ -5,6 +5,7 @@ The command line turns `InputError` into exit code 2 and any other `CocoopError`
 """
 
 from collections.abc import Iterable
+from difflib import get_close_matches
 
 
 class CocoopError(Exception):
@@ -20,7 +21,9 @@ class RunError(CocoopError, RuntimeError):
 
 
 def expect_choice(what: str, given: str, choices: Iterable[str]) -> None:
-    """Raise `InputError` with the list of choices unless `given` is one of them."""
+    """Raise `InputError` with the list of choices, and the nearest, unless `given` is one of them."""
     known = list(choices)
     if given not in known:
-        raise InputError(f"{what}: expected one of {', '.join(known)}; got {given!r}.")
+        near = get_close_matches(given.lower(), known, n=1) if isinstance(given, str) else []
+        hint = f" Did you mean {near[0]}?" if near else ""
+        raise InputError(f"{what}: expected one of {', '.join(known)}; got {given!r}.{hint}")

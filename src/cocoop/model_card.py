@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -52,7 +53,7 @@ def model_card(config: Mapping[str, Any], record: Mapping[str, Any]) -> str:
     return _CARD.format(
         method=record["method"],
         count=len(names),
-        names=", ".join(names[:_SHOWN_CLASSES]) + (", ..." if len(names) > _SHOWN_CLASSES else ""),
+        names=", ".join(map(_plain, names[:_SHOWN_CLASSES])) + (", ..." if len(names) > _SHOWN_CLASSES else ""),
         clip=record["clip"],
         rows="\n".join(f"| {name} | {value} |" for name, value in facts.items()),
     )
@@ -64,3 +65,8 @@ def _test_rows(test: str, metrics: Mapping[str, Any], zero_shot: Mapping[str, An
     if zero_shot is not None:
         rows[f"{test}: accuracy of zero-shot"] = f"{zero_shot['accuracy']:.2f}"
     return rows
+
+
+def _plain(name: str) -> str:
+    """A name from a folder or a file, of which Markdown and HTML are to make nothing."""
+    return re.sub(r"([\\`*\[\]<>|&])", r"\\\1", " ".join(name.split()))

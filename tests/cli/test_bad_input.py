@@ -115,8 +115,8 @@ def test_an_image_without_the_right_to_read(cocoop, photos, tmp_path):
 @pytest.mark.parametrize(
     ("classes", "message"),
     [
-        ("cat,,dog", "words in every name; got ''"),
-        ("", "words in every name; got ''"),
+        ("cat,,dog", "names, comma-separated, none of them empty"),
+        ("", "names, comma-separated, none of them empty"),
         ("cat,Cat", "got 'cat' and 'Cat', which read the same"),
         ("cat," + "very " * 100 + "long", "at most 77 tokens"),
     ],

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from importlib.metadata import version
 
 import numpy as np
 import pytest
@@ -204,3 +205,22 @@ def test_the_same_command_twice_gives_the_same_tensors(cocoop, trained):
     assert cocoop(*again).code == 0
     first, second = read_run("run").tensors, read_run("again").tensors
     assert first.keys() == second.keys() and all(np.array_equal(first[name], second[name]) for name in first)
+
+
+def test_train_says_which_classes_are_short_of_images_and_what_is_scored_though_learned(cocoop, tmp_path):
+    write_photos(tmp_path / "data" / "train", 4, ["one", "seven"])
+    write_photos(tmp_path / "data" / "test", 6, ["one", "seven", "three"])
+    (tmp_path / "data" / "train" / "seven" / "3.png").unlink()
+    ran = cocoop("train", "data", "--out", "run", "--shots", 4, "--epochs", 1, "--device", "cpu")
+    assert ran.code == 0
+    assert ran.err.splitlines()[:3] == [
+        "note: no image to learn from of three",
+        "note: fewer than 4 images to learn from of seven",
+        # Four of one and three of seven: the same files are in both splits.
+        "note: 7 of the 18 test images were learned from, too; `evaluate` leaves them out",
+    ]
+
+
+def test_version(cocoop):
+    ran = cocoop("--version")
+    assert (ran.code, ran.out, ran.err) == (0, f"{version('cocoop')}\n", "")

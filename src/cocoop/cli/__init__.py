@@ -8,6 +8,8 @@ import io
 import os
 import sys
 from collections.abc import Callable
+from importlib.metadata import version
+from typing import Annotated
 
 import typer
 
@@ -33,6 +35,23 @@ datasets_app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"max_content_width": 100},
 )
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(version("cocoop"))
+        raise typer.Exit
+
+
+def _root(
+    wanted: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    pass
+
+
+app.callback(help=app.info.help)(_root)
 
 
 def _add(to: typer.Typer, name: str, command: Callable[..., None], short_help: str) -> None:

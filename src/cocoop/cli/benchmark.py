@@ -66,9 +66,9 @@ def benchmark(
         whole = named_preset(protocol, chosen)
         plan = narrowed(
             whole,
-            _names(datasets),
-            _names(targets),
-            methods=_names(methods),
+            _names("--datasets", datasets),
+            _names("--targets", targets),
+            methods=_names("--methods", methods),
             shots=_numbers("--shots", shots),
             seeds=_numbers("--seeds", seeds),
             epochs=epochs,
@@ -103,15 +103,15 @@ def _preset_name(preset: str | None, data_root: Path | None) -> str:
     return preset or ("offline" if data_root is None else "paper")
 
 
-def _names(given: str | None) -> tuple[str, ...]:
-    return tuple(name for name in split_names(given or "") if name)
+def _names(option: str, given: str | None) -> tuple[str, ...]:
+    return () if given is None else tuple(split_names(option, given))
 
 
 def _numbers(option: str, given: str | None) -> tuple[int, ...]:
     from cocoop.errors import InputError
 
     try:
-        return tuple(int(text) for text in _names(given))
+        return tuple(int(text) for text in _names(option, given))
     except ValueError as error:
         raise InputError(f"{option}: expected whole numbers, comma-separated, such as 1,2,3; got {given!r}.") from error
 

@@ -7,6 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
+from cocoop.errors import InputError
+
 RunFolder = Annotated[Path, typer.Argument(help="A run folder, as `cocoop train --out` leaves it.")]
 Source = Annotated[
     str,
@@ -37,9 +39,12 @@ Dtype = Annotated[str, typer.Option(help="auto, float32, float16, bfloat16 or fl
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 
 
-def split_names(classes: str) -> list[str]:
-    """One text of comma-separated names -> the names, without blanks around them."""
-    return [name.strip() for name in classes.split(",")]
+def split_names(option: str, given: str) -> list[str]:
+    """One text of comma-separated names -> the names, without blanks around them. `InputError` if one is empty."""
+    names = [name.strip() for name in given.split(",")]
+    if not all(names):
+        raise InputError(f"{option}: expected names, comma-separated, none of them empty; got {given!r}.")
+    return names
 
 
 def note(text: str) -> None:

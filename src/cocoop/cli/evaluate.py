@@ -59,7 +59,7 @@ def evaluate(
     if folder_classes:
         classifier.set_classes(dataset.class_names, allow_equal=True)
     elif classes is not None:
-        classifier.set_classes(split_names(classes))
+        classifier.set_classes(split_names("--classes", classes))
     scored = examples if include_training else not_trained_on(classifier, examples)
     if not scored:
         raise InputError(

@@ -28,7 +28,7 @@ def predict(
 
     classifier = PromptClassifier.load(run, clip, device, dtype)
     if classes is not None:
-        classifier.set_classes(split_names(classes))
+        classifier.set_classes(split_names("--classes", classes))
     probabilities = classifier.predict_proba(images)
     found = []
     for path, row in zip(images, probabilities, strict=True):

@@ -1,11 +1,19 @@
 """`cocoop train`."""
 
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cocoop.cli.common import AsJson, Clip, DataRoot, Device, Dtype, Source, note, print_json
+
+if TYPE_CHECKING:
+    from cocoop.classifier import PromptClassifier
+    from cocoop.data import Dataset
 
 
 def train(
@@ -76,6 +84,8 @@ def train(
     )
     run = fit_and_score(classifier, dataset)
     folder = write_run(out, run, model_card(run.config, run.record))
+    for text in _cautions(classifier, dataset):
+        note(f"note: {text}")
     if clip == "tiny":
         note("note: the bundled CLIP 'tiny' is for trials; for photographs add --clip openai/clip-vit-base-patch16")
     if as_json:
@@ -92,3 +102,26 @@ def train(
     print(f"accuracy on the {test['n']:,} {which} images, in percent:")
     print(f"  {test['accuracy']:6.2f}  {method}")
     print(f"  {beside['accuracy']:6.2f}  zero-shot, {dataset.template!r}")
+
+
+def _cautions(classifier: PromptClassifier, dataset: Dataset) -> Iterator[str]:
+    """What the figures of a run do not say: classes with few images or none, and test images it learned from."""
+    from cocoop.protocols import not_trained_on
+
+    if not classifier.picked_:
+        return
+    counts = Counter(dataset.train[index].label for index in classifier.picked_)
+    names = list(enumerate(dataset.class_names))
+    none = [name for label, name in names if not counts[label]]
+    few = [name for label, name in names if 0 < counts[label] < (classifier.shots or 1)]
+    if none:
+        yield f"no image to learn from of {_first(none)}"
+    if few:
+        yield f"fewer than {classifier.shots} images to learn from of {_first(few)}"
+    learned = len(dataset.test) - len(not_trained_on(classifier, dataset.test))
+    if learned:
+        yield f"{learned:,} of the {len(dataset.test):,} test images were learned from, too; `evaluate` leaves them out"
+
+
+def _first(names: list[str], shown: int = 5) -> str:
+    return ", ".join(names[:shown]) + (f" and {len(names) - shown:,} others" if len(names) > shown else "")
