@@ -18,6 +18,12 @@ def digits(tmp_path, monkeypatch):
     return write_photos(tmp_path / "digits-here", 8, ["one", "seven", "three", "four"]).name
 
 
+def test_smoke_has_a_folder_of_its_own(cocoop, tmp_path):
+    ran = cocoop("benchmark", "few-shot", "--preset", "smoke", "--datasets", "dtd", "--methods", "zero-shot")
+    assert ran.code == 0, ran.err
+    assert [path.name for path in tmp_path.iterdir()] == ["cocoop-smoke"]
+
+
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_smoke(cocoop, tmp_path, protocol):
     ran = cocoop("benchmark", protocol, "--preset", "smoke", "--out", "out", "--device", "cpu")

@@ -43,13 +43,14 @@ def test_a_dry_run_keeps_nothing_and_draws_the_same(tmp_path):
     assert looked == gather(plan(str(photos)), None, tmp_path / "splits")
 
 
-def test_a_kept_split_of_other_classes_is_refused(tmp_path):
+def test_a_kept_split_of_other_images_is_refused(tmp_path):
     photos = write_photos(tmp_path / "photos", 8)
     gather(plan(str(photos)), None, tmp_path / "splits")
-    write_photos(photos, 8, ["four"])
-    with pytest.raises(
-        InputError, match=r"photos.json: expected a split of the classes four, one.*choose another --out"
-    ):
+    (photos / "one" / "0.png").rename(photos / "one" / "new.png")
+    with pytest.raises(InputError, match=r"photos.json: .* 24 labelled .* lacks 1 of them and has 1 others\. The data"):
+        gather(plan(str(photos)), None, tmp_path / "splits")
+    write_photos(photos, 8, ["one", "four"])  # a new class: the labels of all others move
+    with pytest.raises(InputError, match=r"33 labelled images .* lacks 33 of them and has 24 others.* another --out"):
         gather(plan(str(photos)), None, tmp_path / "splits")
 
 

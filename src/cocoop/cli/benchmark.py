@@ -18,9 +18,13 @@ def benchmark(
     protocol: Annotated[
         str, typer.Argument(help="base-to-new, cross-dataset, domain-generalization or few-shot.", show_default=False)
     ],
-    out: Annotated[Path, typer.Option(help="Where run folders go; runs that are there already are done.")] = Path(
-        "cocoop-benchmark"
-    ),
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="Where run folders go; runs that are there already are done. Default: cocoop-benchmark; of the smoke "
+            "preset cocoop-smoke."
+        ),
+    ] = None,
     data_root: DataRoot = None,
     preset: Annotated[
         str | None,
@@ -63,6 +67,7 @@ def benchmark(
         from cocoop.protocols import preset as named_preset
 
         chosen = _preset_name(preset, data_root)
+        out = out or Path("cocoop-smoke" if chosen == "smoke" else "cocoop-benchmark")
         whole = named_preset(protocol, chosen)
         plan = narrowed(
             whole,

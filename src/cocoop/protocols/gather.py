@@ -8,7 +8,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from cocoop.data import PAPER_DATASETS, Dataset, class_names, read_dataset, read_split_json, split_content
+from cocoop.data import PAPER_DATASETS, Dataset, read_dataset, read_split_json, split_content
 from cocoop.data import write_miniature as write_one
 from cocoop.errors import InputError
 from cocoop.protocols.plan import Trial, place_of
@@ -89,10 +89,11 @@ def _with_split(dataset: Dataset, path: Path, keep: bool) -> Dataset:
             write_json(path, split_content((split.train, split.val, split.test), split.image_root))
         return split
     train, val, test = read_split_json(path, split.image_root)
-    names = class_names([*train, *val, *test])
-    if names != split.class_names:
+    kept, here = {*train, *val, *test}, {*split.train, *split.val, *split.test}
+    if kept != here:
         raise InputError(
-            f"{path}: expected a split of the classes {', '.join(split.class_names[:10])}; found one of "
-            f"{', '.join(names[:10])}. The data changed since: choose another --out."
+            f"{path}: expected a split of the {len(here):,} labelled images of {dataset.name}; found one that lacks "
+            f"{len(here - kept):,} of them and has {len(kept - here):,} others. The data changed since: choose another "
+            "--out."
         )
     return replace(split, train=train, val=val, test=test)
