@@ -139,8 +139,42 @@ def test_latex_rows_do_not_start_with_what_belongs_to_the_row_before():
 def test_latex_sets_averages_apart():
     lines = format_table(TABLE, "latex").splitlines()
     assert lines[lines.index(r"\bottomrule") - 2] == r"\midrule"
-    assert r"dtd & coop & 3 & $33.33 \pm 0.12$ & 30.50 & $+2.83$ \\" in lines
+    assert r"dtd & coop & $3$ & $33.33 \pm 0.12$ & $30.50$ & $+2.83$ \\" in lines
     assert r"dtd & cocoop &  & -- &  &  \\" in lines
+
+
+def test_latex_sets_all_numbers_in_one_type():
+    table = Table("t", "few-shot", ("a", "b"), (("x 1", 12345), ("y", Published(1.5)), ("z", Difference(-2.0))))
+    rows = format_table(table, "latex").splitlines()
+    assert [row for row in rows if "$" in row] == [
+        r"x 1 & $12{,}345$ \\",
+        r"y & $1.50$ \\",
+        r"z & $-2.00$ \\",
+    ]
+
+
+def test_latex_leaves_room_between_data_sets_and_rules_off_averages():
+    names = ("dtd", "dtd", "eurosat", "eurosat", "average of 2", "average of 1 of 2")
+    table = Table("t", "few-shot", ("data set", "a"), tuple((name, Rate(1.0)) for name in names))
+    lines = format_table(table, "latex").splitlines()
+    body = lines[lines.index(r"\midrule") + 1 : lines.index(r"\bottomrule")]
+    assert [line.partition(" &")[0] for line in body] == [
+        *("dtd", "dtd", r"\addlinespace", "eurosat", "eurosat", r"\midrule", "average of 2", "average of 1 of 2")
+    ]
+    # Nothing to set apart: one row for each.
+    table = Table("t", "own-images", ("run", "a"), (("x", Rate(1.0)), ("y", Rate(2.0))))
+    assert r"\addlinespace" not in format_table(table, "latex")
+
+
+def test_latex_has_its_notes_below_the_table():
+    notes = ("mean +- std, 95 % of x_1.", "-: no run has this figure.")
+    table = Table("t", "few-shot", ("data set", "a"), (("dtd", None),), notes)
+    lines = format_table(table, "latex").splitlines()
+    assert lines[lines.index(r"\end{tabular}") + 1 :] == [
+        r"\par\smallskip",
+        r"{\footnotesize\raggedright mean $\pm$ std, 95 \% of x\_1. --: no run has this figure.\par}",
+        r"\end{table}",
+    ]
 
 
 class Elements(HTMLParser):

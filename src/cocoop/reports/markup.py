@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
-from cocoop.reports.cells import Cell, Difference, Rate, Table
+from cocoop.reports.cells import Cell, Table
 from cocoop.reports.rounding import shown, signed, texts, word_columns
 
 _LATEX = {
@@ -31,7 +31,7 @@ def latex_escape(text: str) -> str:
 
 
 def latex_tables(tables: Sequence[Table]) -> str:
-    """Floats with booktabs rules, notes as comments."""
+    """Floats with booktabs rules, and the notes below each table."""
     return '% Needs \\usepackage{booktabs} and, for |<>", \\usepackage[T1]{fontenc}.\n' + "\n\n".join(
         map(_one_latex, tables)
     )
@@ -41,18 +41,13 @@ def _one_latex(table: Table) -> str:
     def cell_text(cell: Cell) -> str:
         if cell is None:
             return "--"
-        if isinstance(cell, Rate | Difference):
-            number = shown(cell, table.spread, plus_minus=r"\pm")
-            return f"${number}$"
-        return latex_escape(shown(cell))
+        if isinstance(cell, str):
+            return latex_escape(cell)
+        number = shown(cell, table.spread, plus_minus=r"\pm").replace(",", "{,}")
+        return f"${number}$"
 
     rows = [" & ".join(map(cell_text, row)) + r" \\" for row in table.rows]
-    # Averages stand apart, as in the papers.
-    first = next((i for i, row in enumerate(table.rows) if str(row[0]).startswith("average of")), None)
-    if first:
-        rows.insert(first, r"\midrule")
     aligned = "".join("l" if to_left else "r" for to_left in word_columns(table))
-    notes = "".join("\n% " + " ".join(note.split()) for note in table.notes)
     return "\n".join(
         [
             r"\begin{table}",
@@ -62,12 +57,34 @@ def _one_latex(table: Table) -> str:
             r"\toprule",
             " & ".join(map(latex_escape, table.header)) + r" \\",
             r"\midrule",
-            *rows,
+            *(line for gap, row in zip(_latex_gaps(table), rows, strict=True) for line in (*gap, row)),
             r"\bottomrule",
             r"\end{tabular}",
-            rf"\end{{table}}{notes}",
+            *_latex_notes(table),
+            r"\end{table}",
         ]
     )
+
+
+def _latex_gaps(table: Table) -> Iterable[tuple[str, ...]]:
+    """What stands before each row: a rule before the averages, as in the papers, and room between data sets."""
+    names = [str(row[0]) for row in table.rows]
+    several = len(set(names)) < len(names)  # rows of one data set
+    averages = next((i for i, name in enumerate(names) if name.startswith("average of")), len(names))
+    for i, name in enumerate(names):
+        if i and i == averages:
+            yield (r"\midrule",)
+        else:
+            yield (r"\addlinespace",) if several and 0 < i < averages and name != names[i - 1] else ()
+
+
+def _latex_notes(table: Table) -> list[str]:
+    if not table.notes:
+        return []
+    spelled = [latex_escape(note).replace("+-", r"$\pm$") for note in table.notes]
+    # A gap is an en dash here.
+    text = " ".join(f"-{note}" if note.startswith("-:") else note for note in spelled)
+    return [r"\par\smallskip", rf"{{\footnotesize\raggedright {text}\par}}"]
 
 
 def html_table(table: Table) -> str:
