@@ -191,7 +191,9 @@ def test_a_damaged_record_in_the_folder(quick, datasets, tmp_path, text):
     benchmark = Benchmark([make_trial("few-shot", "zero-shot")], tmp_path, "tiny", datasets)
     benchmark.run()
     (tmp_path / benchmark.trials[0].folder / "record.json").write_text(text)
-    message = r"few-shot.*: expected a run as cocoop writes it; .*Remove that folder, and start the same command again\.$"
+    message = (
+        r"few-shot.*: expected a run as cocoop writes it; .*Remove that folder, and start the same command again\.$"
+    )
     with pytest.raises(InputError, match=message):
         replace(benchmark).open_trials()
 
