@@ -49,6 +49,13 @@ def test_html_has_a_file_of_its_own(cocoop, runs, tmp_path):
     assert "cocoop report runs --format html" in (tmp_path / "report.html").read_text(encoding="utf-8")
 
 
+def test_one_run_is_singular(cocoop, tmp_path):
+    records.write(tmp_path / "runs", records.record("few-shot", "photos/", "coop", {"test": 1}, shots=1))
+    assert cocoop("report", "runs", "--format", "html").err == "1 run\n"
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "<title>cocoop: 1 run</title>" in page and "photos" in page and "photos/" not in page
+
+
 def test_the_interval(cocoop, runs):
     records.write(runs, records.record("base-to-new", "dtd", "cocoop", {"base": 43, "new": 50}, seed=2))
     assert "half the 95 % interval, 1.96 std / sqrt(n)" in cocoop("report", runs, "--ci95").out

@@ -97,6 +97,28 @@ def test_a_run_that_was_never_scored(tmp_path):
     assert "-: no run has this figure." in html_report(read_records([tmp_path]))
 
 
+def test_a_page_of_two_tests_shows_them_and_one_of_more_folds_them(tmp_path):
+    """And one of anything is singular."""
+    records.write(tmp_path, records.record("base-to-new", "dtd", "coop", {"base": 50, "new": 60}, shots=1))
+    text = html_report(read_records([tmp_path]))
+    assert text.count("<details open><summary>dtd, ") == 2
+    assert "1 run, 1 data set." in text and "<h3>1 run</h3>" in text and "<caption>1 run</caption>" in text
+    assert "Base against new classes, 1 shot: grey lines" in text
+    assert re.findall(r"\b1 (?:run|shot|image|data set)s\b", text) == []
+    records.write(tmp_path, records.record("base-to-new", "eurosat", "coop", {"base": 50, "new": 60}, shots=1))
+    text = html_report(read_records([tmp_path]))
+    assert "<details open>" not in text and "<details><summary>dtd, " in text
+    assert "1 shot: small marks are data sets, large marks their average; grey lines" in text
+
+
+def test_damaged_predictions_are_named_together(tmp_path):
+    for name in ("dtd", "eurosat"):
+        folder = records.write(tmp_path, records.record("few-shot", name, "coop", {"test": 50}))
+        (folder / "predictions.safetensors").write_bytes(b"torn")
+    with pytest.raises(InputError, match=r"2 of 2 are damaged: .*/dtd/.*; .*/eurosat/.*Remove these run folders"):
+        html_report(read_records([tmp_path]))
+
+
 def test_predictions_that_do_not_fit_are_named(tmp_path):
     content = records.record("few-shot", "dtd", "coop", {"test": 50})
     records.write(tmp_path, content, {"test/label": [1]})

@@ -73,8 +73,9 @@ def test_the_confusion_image_has_a_pixel_per_field():
     pixels = np.asarray(Image.open(io.BytesIO(b64decode(image.get("href").partition(",")[2]))))
     np.testing.assert_allclose((pixels[..., 3] / 255) ** 2, shares, atol=0.005)  # 8 bits of the root
     assert len(re.findall(">a<", str(picture))) == 2  # a name at either axis
+    assert ">true class<" in str(picture) and ">predicted<" in str(picture)
     many = confusion_figure(Confusions(np.eye(40), [f"class {k}" for k in range(40)], np.ones(40, int)))
-    assert "class 3" not in str(many) and "of 40 classes" in str(many)
+    assert "class 3" not in str(many) and ">predicted, of 40 classes<" in str(many) and ">true class<" in str(many)
 
 
 def test_few_shot_curves_have_a_panel_per_data_set_and_one_for_the_average():

@@ -108,6 +108,40 @@ def test_other_shots_than_16_are_compared_with_nothing():
     assert table.header == ("data set", "method", "base", "new", "H")
 
 
+def test_zero_shot_is_compared_only_beside_the_papers_shots():
+    def header(*more):
+        runs = [records.record("base-to-new", "dtd", "zero-shot", {"base": 50, "new": 60}), *more]
+        return [len(table.header) for table in protocol_tables(made(*runs))]
+
+    def learned(shots):
+        return records.record("base-to-new", "dtd", "coop", {"base": 80, "new": 50}, shots=shots)
+
+    assert header() == [2 + 9]
+    assert header(learned(8)) == [2 + 3]
+    assert header(learned(8), learned(16)) == [2 + 3, 2 + 9]
+
+
+def test_a_folder_has_no_slash_at_its_end():
+    results = {"my/photos/": 90, "other/": 60, "digits/": 30}
+    (transfer,) = protocol_tables(made(records.record("cross-dataset", "my/photos/", "coop", results)))
+    assert transfer.title.startswith("Cross-dataset from my/photos, ")
+    # A folder that is called like a data set is told from it.
+    assert [(row[0], row[2].mean) for row in transfer.rows] == [
+        ("my/photos (source)", 90),
+        ("digits/", 30),
+        ("other", 60),
+        ("average of 2", 45),
+    ]
+    few = [
+        records.record("few-shot", "photos", "coop", {"test": 40}, seed=1),
+        records.record("few-shot", "photos/", "coop", {"test": 60}, seed=2),
+        records.record("few-shot", "dtd/", "coop", {"test": 10}, seed=1),
+        records.record("few-shot", "dtd", "coop", {"test": 20}, seed=2),
+    ]
+    (table,) = protocol_tables(made(*few))
+    assert [(row[0], row[2].mean) for row in table.rows[:-1]] == [("dtd", 20), ("dtd/", 10), ("photos", 50)]
+
+
 def test_other_settings_than_the_papers_are_noted():
     changed = records.SETTINGS["cocoop"] | {"epochs": 1}
     (table,) = protocol_tables(

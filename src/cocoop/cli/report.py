@@ -36,6 +36,7 @@ def report(
 
     from cocoop.errors import InputError, expect_choice
     from cocoop.reports import FORMATS, format_tables, html_report, protocol_tables, read_records
+    from cocoop.reports.rounding import counted
     from cocoop.results import write_text
 
     expect_choice("--format", form, FORMATS)
@@ -52,5 +53,5 @@ def report(
         print(text)
         return
     write_text(target, text + "\n")
-    note(f"{len(records):,} runs")
+    note(counted(len(records), "run"))
     print(target)

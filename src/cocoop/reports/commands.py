@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from cocoop.data import PAPER_DATASETS
-from cocoop.reports.groups import Group
+from cocoop.reports.groups import Group, results_of
 
 
 def benchmark_command(groups: Sequence[Group]) -> str:
@@ -24,7 +24,7 @@ def benchmark_command(groups: Sequence[Group]) -> str:
         "--methods": _listed(group.method for group in groups),
     }
     if protocol in ("cross-dataset", "domain-generalization"):
-        tests = [(group.dataset, test) for group in groups for record in group.records for test in record.results]
+        tests = [(group.dataset, test) for group in groups for record in group.records for test in results_of(record)]
         options["--targets"] = _listed(test for source, test in tests if test != source)
     if learned[0].shots:
         options["--shots"] = _listed(sorted({group.shots for group in learned}))

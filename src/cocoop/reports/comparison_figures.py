@@ -79,13 +79,9 @@ def base_versus_new_figure(groups: Sequence[Group]) -> Picture:
         groups: of the protocol "base-to-new", one CLIP and one number of shots. Grey lines join points of one harmonic
             mean. The average is over those data sets that all methods have.
     """
-    points: dict[str, dict[str, tuple[float, float]]] = {}
-    for group in groups:
-        base, new = group.rate("base"), group.rate("new")
-        if base and new:
-            points.setdefault(group.label, {})[group.dataset] = (base.mean, new.mean)
+    points = _base_and_new(groups)
     styles = looks(sorted(points, key=method_order))
-    common = sorted(set.intersection(*(set(of) for of in points.values()))) if points else []
+    common = common_datasets(groups)
     lowest = min((value for of in points.values() for point in of.values() for value in point), default=0.0)
     low = max(0.0, 10 * math.floor(lowest / 10 - 0.3))
     picture = Picture(540, 500, "Accuracy on new classes over accuracy on base classes")
@@ -105,6 +101,21 @@ def base_versus_new_figure(groups: Sequence[Group]) -> Picture:
         else:
             panel.marks(named, look, 7)
     return picture
+
+
+def common_datasets(groups: Sequence[Group]) -> list[str]:
+    """The data sets that all methods of a protocol "base-to-new" have both figures of."""
+    points = _base_and_new(groups)
+    return sorted(set.intersection(*(set(of) for of in points.values()))) if points else []
+
+
+def _base_and_new(groups: Sequence[Group]) -> dict[str, dict[str, tuple[float, float]]]:
+    points: dict[str, dict[str, tuple[float, float]]] = {}
+    for group in groups:
+        base, new = group.rate("base"), group.rate("new")
+        if base and new:
+            points.setdefault(group.label, {})[group.dataset] = (base.mean, new.mean)
+    return points
 
 
 def _harmonic_lines(panel: Panel, low: float, step: int) -> None:

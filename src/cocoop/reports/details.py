@@ -12,7 +12,8 @@ from cocoop.class_names import prompt_name
 from cocoop.reports.diagnosis import Confusions, confusions, gains, reliability
 from cocoop.reports.diagnosis_figures import confusion_figure, gain_figure, reliability_figure
 from cocoop.reports.gallery import gallery
-from cocoop.reports.groups import Group
+from cocoop.reports.groups import Group, dataset_name, results_of
+from cocoop.reports.rounding import counted
 from cocoop.results import Record, harmonic_mean
 
 _LISTED = 5
@@ -68,13 +69,13 @@ def diagnoses(groups: Sequence[Group]) -> list[Diagnosis]:
 
 
 def _score(group: Group) -> float:
-    rates = [rate.mean for test in group.records[0].results if (rate := group.rate(test)) is not None]
+    rates = [rate.mean for test in results_of(group.records[0]) if (rate := group.rate(test)) is not None]
     if not rates:
         return -1.0
     return harmonic_mean(*rates) if group.protocol == "base-to-new" and len(rates) == 2 else statistics.fmean(rates)
 
 
-def diagnosis_html(found: Diagnosis) -> str:
+def diagnosis_html(found: Diagnosis, opened: bool = False) -> str:
     """A part that opens and closes: pictures, best and worst classes, frequent confusions, confident mistakes."""
     figures, beside = found.figures, found.baseline_figures
     gained = gains(figures, beside) if beside else []
@@ -86,7 +87,7 @@ def diagnosis_html(found: Diagnosis) -> str:
             curves["zero-shot"] = reliability(found.baseline, found.test, zero_shot)
         curves[found.run.method] = reliability(found.run, found.test, predictions)
     title = html.escape(_title(found))
-    parts = [f"<details><summary>{title} <span>{html.escape(_accuracies(found))}</span></summary>"]
+    parts = [f"<details{' open' * opened}><summary>{title} <span>{html.escape(_accuracies(found))}</span></summary>"]
     pictures = [
         *([gain_figure(gained)] if gained else []),
         *([reliability_figure(curves)] if curves else []),
@@ -110,14 +111,14 @@ def _title(found: Diagnosis) -> str:
         "base": "base classes",
         "new": "new classes",
         "test": "",
-    }.get(found.test, f"tested on {found.test}")
-    of = str(found.run.folder) if found.run.protocol == "own-images" else found.run.dataset
+    }.get(found.test, f"tested on {dataset_name(found.test)}")
+    of = str(found.run.folder) if found.run.protocol == "own-images" else dataset_name(found.run.dataset)
     return ", ".join(filter(None, [of, about]))
 
 
 def _accuracies(found: Diagnosis) -> str:
     run, beside = found.run, found.baseline_figures
-    shots = f"{run.shots} shot{'s' * (run.shots != 1)}, " if run.shots else ""
+    shots = f"{counted(run.shots, 'shot')}, " if run.shots else ""
     text = f"{found.label}, {shots}seed {run.seed}: {found.figures['accuracy']:.2f} %"
     return f"{text}; zero-shot {beside['accuracy']:.2f} %" if beside else text
 
@@ -133,7 +134,10 @@ def _captions(
             "right, below it too high. The area of a mark is its share of the images."
         )
     if matrix is not None:
-        yield "Confusions: each row is a class, the deeper a field the more of its images were called so."
+        yield (
+            "Confusions: each row is a true class, each column what it was taken for; the deeper a field, the more of "
+            "the row's images."
+        )
 
 
 def _extremes(gained: Sequence[tuple[str, float]]) -> dict[str, str]:

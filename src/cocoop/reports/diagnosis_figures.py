@@ -11,6 +11,7 @@ from PIL import Image
 
 from cocoop.class_names import prompt_name
 from cocoop.reports.diagnosis import Confusions, Reliability
+from cocoop.reports.rounding import counted
 from cocoop.reports.style import data_uri, looks
 from cocoop.reports.svg import Panel, Picture
 
@@ -24,6 +25,7 @@ _NAMED = 20
 """Up to so many classes have their names at the axes."""
 
 _INK = (0, 114, 178)  # of confusions; their share is its opacity, so that it works on any ground
+_LETTER = 6.3  # pixels of a letter of a name, on average
 _TALL, _FLAT = 362, 305  # with and without names of classes below
 _HALF = ((0.0, "0"), (0.5, "0.5"), (1.0, "1"))
 
@@ -57,7 +59,7 @@ def reliability_figure(curves: Mapping[str, Reliability]) -> Picture:
         points = [(float(curve.confidence[i]), float(curve.accuracy[i]), int(curve.counts[i])) for i in filled]
         panel.line([(x, y) for x, y, _ in points], look.color, look.dash)
         for x, y, count in points:
-            words = f"{label}: confidence {x:.2f}, correct {y:.2f}, {count:,} images"
+            words = f"{label}: confidence {x:.2f}, correct {y:.2f}, {counted(count, 'image')}"
             # The area of a mark is the share of the images.
             panel.marks([(x, y, words)], look, 2 + 9 * (count / int(curve.counts.sum())) ** 0.5, 0.7)
     picture.legend(150, 25, styles)
@@ -68,17 +70,18 @@ def confusion_figure(confusions: Confusions) -> Picture:
     """The row-normalised confusion matrix; with many classes an image without names."""
     size = len(confusions.names)
     few = size <= _NAMED
-    x = 96 if few else 24
-    picture = Picture(x + 240, _TALL if few else _FLAT, "Confusions")
+    x = 112 if few else 24
+    picture = Picture(x + 240, _TALL + 18 if few else _FLAT, "Confusions")
     panel = Panel(picture, x, 34, 230, 230, (0, size), (size, 0))
     panel.image(_shares_image(confusions))
-    panel.frame("Confusions", "" if few else f"called, of {size} classes")
+    panel.frame("Confusions", "" if few else f"predicted, of {size} classes")
+    beside = 18 + (_LETTER * max(len(_short(name)) for name in confusions.names) if few else 0)
+    picture.text(x - beside + 4, 149, "true class", "middle", "label", -90)
     if few:
         _names_below(panel, confusions.names)
+        picture.text(x + 115, panel.y + panel.height + beside + 4, "predicted", "middle", "label")
         for i, name in enumerate(confusions.names):
             picture.text(x - 6, panel.place(0, i + 0.5)[1] + 4, _short(name), "end", "tick")
-    else:
-        picture.text(x - 8, 149, "class", "middle", "label", -90)
     return picture
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from cocoop.data import PAPER_DATASETS
+from cocoop.data import OFFLINE, OFFLINE_VARIANTS, PAPER_DATASETS
 from cocoop.reports.cells import Rate, rate_over
 from cocoop.results import PROTOCOL_NAMES, Record
 
@@ -20,8 +20,9 @@ METHOD_ORDER = ("zero-shot", "coop", "cocoop")
 class Group:
     """Runs of one protocol, CLIP, data set, method, number of shots and settings.
 
-    label: the method, and where runs of it differ in settings, those settings. clip: the CLIP's name, and where two
-    CLIPs share it, the start of its fingerprint. records: one per seed, in their order.
+    dataset: as `dataset_name` spells it. label: the method, and where runs of it differ in settings, those settings.
+    clip: the CLIP's name, and where two CLIPs share it, the start of its fingerprint. records: one per seed, in their
+    order.
     """
 
     protocol: str
@@ -34,7 +35,7 @@ class Group:
 
     def rate(self, test: str, figure: str = "accuracy") -> Rate | None:
         """A figure of a test over the seeds; None where no run has that test."""
-        return rate_over([record.results[test][figure] for record in self.records if test in record.results])
+        return rate_over([of[test][figure] for of in map(results_of, self.records) if test in of])
 
     @property
     def seeds(self) -> tuple[int, ...]:
@@ -54,7 +55,7 @@ def group_records(records: Iterable[Record]) -> list[Group]:
         Group(
             protocol=runs[0].protocol,
             clip=clips[runs[0].clip_fingerprint],
-            dataset=runs[0].dataset,
+            dataset=dataset_name(runs[0].dataset),
             method=runs[0].method,
             label=_label(runs[0], varying[runs[0].protocol, runs[0].method]),
             shots=runs[0].shots,
@@ -63,6 +64,20 @@ def group_records(records: Iterable[Record]) -> list[Group]:
         for runs in members.values()
     ]
     return sorted(groups, key=_order)
+
+
+def dataset_name(name: str) -> str:
+    """A data set's name in reports: that of a folder has no slash at its end.
+
+    "digits/" keeps it, because the slash tells the folder from the data set of that name.
+    """
+    bare = name.rstrip("/")
+    return name if bare in ("", *OFFLINE, *OFFLINE_VARIANTS, *PAPER_DATASETS) else bare
+
+
+def results_of(record: Record) -> dict[str, dict[str, Any]]:
+    """`Record.results`, by the names of tests as reports have them."""
+    return {dataset_name(test): figures for test, figures in record.results.items()}
 
 
 def dataset_order(name: str) -> tuple[int, str]:
@@ -83,7 +98,7 @@ def _order(group: Group) -> tuple[Any, ...]:
 
 def _cell(record: Record) -> tuple[str, ...]:
     """Where two records with different settings would be taken for the same."""
-    return record.protocol, record.clip_fingerprint, record.dataset, record.method
+    return record.protocol, record.clip_fingerprint, dataset_name(record.dataset), record.method
 
 
 def _spelled(value: Any) -> str:

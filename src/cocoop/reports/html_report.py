@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.resources import files
+from itertools import chain
 from string import Template
 
 from cocoop.reports import comparison_figures as draw
 from cocoop.reports.cells import Table
-from cocoop.reports.details import diagnoses, diagnosis_html
+from cocoop.reports.details import Diagnosis, diagnoses, diagnosis_html
 from cocoop.reports.groups import Group, dataset_order, group_records
 from cocoop.reports.markup import html_table
 from cocoop.reports.protocol_tables import protocol_tables
+from cocoop.reports.rounding import counted
 from cocoop.reports.run_sections import environment_section, facts_list, runs_section
 from cocoop.reports.style import css_colors
 from cocoop.reports.svg import Picture
-from cocoop.results import Record
+from cocoop.results import Record, check_predictions
 
 _ABOUT = {
     "base-to-new": (
@@ -40,6 +42,11 @@ _ABOUT = {
     ),
 }
 
+_OPENED = 2  # so many tests on a page are shown at once, more are folded
+
+Diagnoses = Mapping[tuple[str, str], Sequence[Diagnosis]]
+"""Protocol and CLIP -> one entry per test."""
+
 
 def html_report(records: Iterable[Record], command: str = "", ci95: bool = False) -> str:
     """Write the report of all records as one HTML page.
@@ -56,6 +63,8 @@ def html_report(records: Iterable[Record], command: str = "", ci95: bool = False
     """
     records = list(records)
     groups, tables = group_records(records), protocol_tables(records, ci95)
+    found = _diagnoses(groups)
+    check_predictions(run for one in chain(*found.values()) for run in (one.run, one.baseline) if run)
     protocols = list(dict.fromkeys(group.protocol for group in groups))
     links = [(protocol, _ABOUT[protocol][0]) for protocol in protocols] + [
         ("runs", "Runs"),
@@ -65,13 +74,13 @@ def html_report(records: Iterable[Record], command: str = "", ci95: bool = False
     body = [
         _header(records, groups, command),
         f'<nav aria-label="Contents"><ul>{index}</ul></nav>',
-        *(_protocol(protocol, groups, tables) for protocol in protocols),
+        *(_protocol(protocol, groups, tables, found) for protocol in protocols),
         runs_section(groups),
         environment_section(records),
     ]
     page = Template(files("cocoop.reports").joinpath("report.html").read_text(encoding="utf-8"))
     return page.substitute(
-        title=f"cocoop: {len(records):,} runs",
+        title=f"cocoop: {counted(len(records), 'run')}",
         light=css_colors(dark=False),
         dark=css_colors(dark=True),
         body="\n".join(body),
@@ -88,11 +97,16 @@ def _header(records: Sequence[Record], groups: Sequence[Group], command: str) ->
         "learned from": ", ".join(sorted(datasets, key=dataset_order)[:15]) + (", ..." if len(datasets) > 15 else ""),
         **({"made by": command} if command else {}),
     }
-    lead = f"{len(records):,} runs, {len(datasets):,} data set{'s' * (len(datasets) != 1)}."
+    lead = f"{counted(len(records), 'run')}, {counted(len(datasets), 'data set')}."
     return f'<header><h1>Results of prompt learning</h1><p class="lead">{lead}</p>{facts_list(facts)}</header>'
 
 
-def _protocol(protocol: str, groups: Sequence[Group], tables: Sequence[Table]) -> str:
+def _diagnoses(groups: Sequence[Group]) -> Diagnoses:
+    kinds = dict.fromkeys((group.protocol, group.clip) for group in groups)
+    return {kind: diagnoses([group for group in groups if (group.protocol, group.clip) == kind]) for kind in kinds}
+
+
+def _protocol(protocol: str, groups: Sequence[Group], tables: Sequence[Table], found: Diagnoses) -> str:
     title, about = _ABOUT[protocol]
     parts = [f'<section id="{protocol}"><h2>{title}</h2><p class="about">{html.escape(about)}</p>']
     for table in (table for table in tables if table.protocol == protocol):
@@ -100,22 +114,25 @@ def _protocol(protocol: str, groups: Sequence[Group], tables: Sequence[Table]) -
     mine = [group for group in groups if group.protocol == protocol]
     for clip in dict.fromkeys(group.clip for group in mine):
         parts += _pictures(protocol, [group for group in mine if group.clip == clip], tables)
+        parts += _class_by_class(protocol, clip, found)
     return "".join([*parts, "</section>"])
 
 
 def _pictures(protocol: str, groups: Sequence[Group], tables: Sequence[Table]) -> Iterable[str]:
-    clip = groups[0].clip
     for figure, caption in _overview(protocol, groups, tables):
-        yield _figure(figure, f"{caption} CLIP: {clip}.")
-    found = diagnoses(groups)
-    if found:
+        yield _figure(figure, f"{caption} CLIP: {groups[0].clip}.")
+
+
+def _class_by_class(protocol: str, clip: str, found: Diagnoses) -> Iterable[str]:
+    if found[protocol, clip]:
         about = (
             "Each run, against zero-shot CLIP on the same images."
             if protocol == "own-images"
             else "For each test one run, of the method with the best mean at the most shots, against zero-shot CLIP."
         )
         yield f"<h3>Class by class, {html.escape(clip)}</h3><p class=about>{about}</p>"
-    yield from map(diagnosis_html, found)
+    opened = sum(map(len, found.values())) <= _OPENED
+    yield from (diagnosis_html(one, opened) for one in found[protocol, clip])
 
 
 def _overview(protocol: str, groups: Sequence[Group], tables: Sequence[Table]) -> Iterable[tuple[Picture, str]]:
@@ -128,10 +145,12 @@ def _overview(protocol: str, groups: Sequence[Group], tables: Sequence[Table]) -
     if protocol == "base-to-new":
         for shots in sorted({group.shots for group in groups if group.shots}) or [0]:
             chosen = [group for group in groups if group.shots in (0, shots)]
+            of = f", {counted(shots, 'shot')}" if shots else ""
+            sizes = "small marks are data sets, large marks their average; "
             yield (
                 draw.base_versus_new_figure(chosen),
-                f"Base against new classes{f', {shots} shots' if shots else ''}: small marks are data sets, large "
-                "marks their average; grey lines join points of one harmonic mean. Up and to the right is better.",
+                f"Base against new classes{of}: {sizes if len(draw.common_datasets(chosen)) > 1 else ''}grey lines "
+                "join points of one harmonic mean. Up and to the right is better.",
             )
     if protocol in ("cross-dataset", "domain-generalization"):
         for table in tables:

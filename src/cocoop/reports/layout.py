@@ -8,7 +8,8 @@ from collections.abc import Iterable, Sequence
 
 from cocoop.data import PAPER_DATASETS
 from cocoop.reports.cells import Cell, Difference, Published, Rate, Table
-from cocoop.reports.groups import Group
+from cocoop.reports.groups import Group, results_of
+from cocoop.reports.rounding import counted
 from cocoop.results import departures, is_published_clip, published
 from cocoop.results.published import CLIP, SHOTS
 
@@ -19,8 +20,8 @@ Pair = tuple[Rate | None, float | None]
 
 
 def published_for(group: Group | None, test: str, dataset: str) -> float | None:
-    """The published figure to compare a group with: of the same method, test and shots."""
-    if group is None or group.shots not in (0, SHOTS):
+    """The published figure to compare a group with, in a table of the papers' shots: of the same method and test."""
+    if group is None:
         return None
     return published(group.protocol, group.dataset, test, dataset, group.method)
 
@@ -85,7 +86,7 @@ def _on_fewer_runs(groups: Sequence[Group]) -> Iterable[str]:
         return
     most = max(len(group.records) for group in groups if group.shots)
     fewer = [
-        f"{group.label} on {group.dataset}, {group.shots} shot{'s' * (group.shots != 1)} ({len(group.records)})"
+        f"{group.label} on {group.dataset}, {counted(group.shots, 'shot')} ({len(group.records)})"
         for group in groups
         if group.shots and len(group.records) < most
     ]
@@ -98,7 +99,7 @@ def _on_tests(groups: Sequence[Group]) -> Iterable[str]:
     sizes: dict[tuple[str, str], dict[int, None]] = {}
     for group in groups:
         for record in group.records:
-            for test, figures in record.results.items():
+            for test, figures in results_of(record).items():
                 sizes.setdefault((group.dataset, test), {})[figures.get("n") or 0] = None
     for (dataset, test), counts in sizes.items():
         known = sorted(set(counts) - {0})
@@ -140,7 +141,7 @@ def _on_sizes(groups: Sequence[Group]) -> Iterable[str]:
     """Data sets that have not as many test images here as in the paper."""
     sizes: dict[str, int] = {}
     for group in groups:
-        tests = group.records[0].results
+        tests = results_of(group.records[0])
         if group.protocol == "base-to-new" and {"base", "new"} <= tests.keys():
             sizes[group.dataset] = (tests["base"].get("n") or 0) + (tests["new"].get("n") or 0)
         elif group.protocol != "base-to-new":

@@ -8,9 +8,11 @@ from typing import Literal
 
 from cocoop.data import IMAGENET_VARIANTS, TRAINABLE, TRANSFER_TARGETS
 from cocoop.reports.cells import Cell, Rate, Table
-from cocoop.reports.groups import Group, dataset_order, group_records, method_order
+from cocoop.reports.groups import Group, dataset_order, group_records, method_order, results_of
 from cocoop.reports.layout import Pair, average, columns, notes, published_for, seeds_column
+from cocoop.reports.rounding import counted
 from cocoop.results import Record, harmonic_mean
+from cocoop.results.published import SHOTS
 
 Row = tuple[str, str, Group | None, list[Pair]]
 """Data set (or what the row is about), method, its runs if there are any, figures."""
@@ -41,7 +43,7 @@ def base_to_new_tables(groups: Sequence[Group], ci95: bool = False) -> list[Tabl
         for dataset in datasets:
             for label in labels:
                 group = place.get((dataset, label))
-                pairs = [_pair(group, half, dataset) for half in ("base", "new")]
+                pairs = [_pair(group, half, dataset, shots) for half in ("base", "new")]
                 rows.append((dataset, label, group, [*pairs, _harmonic(pairs)]))
         whole = set(datasets) == set(TRAINABLE)
         rows += _averages(rows, labels, datasets, whole, harmonic=True)
@@ -59,12 +61,17 @@ def transfer_tables(groups: Sequence[Group], ci95: bool = False) -> list[Table]:
     tables = []
     for source in dict.fromkeys(group.dataset for group in groups):
         for shots, chosen in _per_shots([group for group in groups if group.dataset == source]):
-            tests = {test for group in chosen for record in group.records for test in record.results}
+            tests = {test for group in chosen for record in group.records for test in results_of(record)}
             targets = sorted(tests - {source}, key=dataset_order)
             _, labels = _axes(chosen)
             place = {group.label: group for group in chosen}
             rows: list[Row] = [
-                (f"{test} (source)" if test == source else test, label, place[label], [_pair(place[label], test, test)])
+                (
+                    f"{test} (source)" if test == source else test,
+                    label,
+                    place[label],
+                    [_pair(place[label], test, test, shots)],
+                )
                 for test in ([source] if source in tests else []) + targets
                 for label in labels
             ]
@@ -91,7 +98,7 @@ def few_shot_tables(groups: Sequence[Group], ci95: bool = False) -> list[Table]:
     lines.sort(key=lambda line: (dataset_order(str(line[0])), method_order(str(line[1]))))
     if len(datasets) > 1:
         lines += [_few_shot_average(label, lines, datasets, shots, label in learners) for label in labels]
-    header = ("data set", "method", *(f"{count} shot{'s' * (count != 1)}" for count in shots))
+    header = ("data set", "method", *(counted(count, "shot") for count in shots))
     clip, rows = groups[0].clip, tuple(map(tuple, lines))
     table = Table(f"Few-shot, {clip}", "few-shot", header, rows, (), _spread(ci95), clip)
     return [replace(table, notes=notes(groups, table, compared=False))]
@@ -135,7 +142,7 @@ def _per_shots(groups: Sequence[Group]) -> list[tuple[int, list[Group]]]:
 
 
 def _shots(shots: int) -> str:
-    return f", {shots} shot{'s' * (shots != 1)}" if shots else ""
+    return f", {counted(shots, 'shot')}" if shots else ""
 
 
 def _axes(groups: Sequence[Group]) -> tuple[list[str], list[str]]:
@@ -144,8 +151,10 @@ def _axes(groups: Sequence[Group]) -> tuple[list[str], list[str]]:
     return datasets, sorted({group.label for group in groups}, key=method_order)
 
 
-def _pair(group: Group | None, test: str, dataset: str) -> Pair:
-    return group.rate(test) if group else None, published_for(group, test, dataset)
+def _pair(group: Group | None, test: str, dataset: str, shots: int) -> Pair:
+    """Ours and, in a table of the papers' shots, theirs: zero-shot CLIP, too, is compared only there."""
+    comparable = shots in (0, SHOTS)
+    return group.rate(test) if group else None, published_for(group, test, dataset) if comparable else None
 
 
 def _harmonic(pairs: Sequence[Pair]) -> Pair:

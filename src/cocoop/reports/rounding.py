@@ -21,6 +21,11 @@ def shown(cell: Cell, spread: str = "std", plus_minus: str = "+-", minus: str = 
     return f"{cell:,}" if isinstance(cell, int) else cell
 
 
+def counted(count: int, noun: str) -> str:
+    """A count and what it counts, as in "1 run" and "2,000 runs"."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
 def texts(table: Table, **signs: str) -> list[list[str]]:
     """All cells of a table, row by row; signs are those of `shown`."""
     return [[shown(cell, table.spread, **signs) for cell in row] for row in table.rows]

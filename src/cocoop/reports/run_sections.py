@@ -11,6 +11,7 @@ from cocoop.reports.cells import Cell, Table
 from cocoop.reports.commands import benchmark_command
 from cocoop.reports.groups import Group
 from cocoop.reports.markup import html_table
+from cocoop.reports.rounding import counted
 from cocoop.results import Record
 
 _HEADER = ("protocol", "data set", "method", "shots", "seeds", "images", "parameters", "seconds", "peak MB")
@@ -21,7 +22,7 @@ _SHOWN = 12  # data sets named beside settings
 def runs_section(groups: Sequence[Group]) -> str:
     """Commands, a table of all runs, and their settings, as HTML."""
     count = sum(len(group.records) for group in groups)
-    table = html_table(Table(f"{count:,} runs", "", _HEADER, tuple(map(_row, groups)), _NOTES))
+    table = html_table(Table(counted(count, "run"), "", _HEADER, tuple(map(_row, groups)), _NOTES))
     return (
         f'<section id="runs"><h2>Runs</h2>{_commands(groups)}'
         f'<details><summary>Every run</summary><div class="wide">{table}</div></details>'
@@ -35,7 +36,7 @@ def environment_section(records: Sequence[Record]) -> str:
     for record in records:
         spelled = facts_list(_environment_facts(record.content.get("environment") or {}))
         counts[spelled] = counts.get(spelled, 0) + 1
-    parts = [f"<h3>{count:,} run{'s' * (count != 1)}</h3>{spelled}" for spelled, count in counts.items()]
+    parts = [f"<h3>{counted(count, 'run')}</h3>{spelled}" for spelled, count in counts.items()]
     return f'<section id="environment"><h2>Environment</h2>{"".join(parts)}</section>'
 
 
