@@ -1,5 +1,7 @@
 """Estimates: counts exactly, times by arithmetic on stand-ins for the clock, and that nothing is written."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from own_photos import listing
@@ -42,6 +44,9 @@ def test_steps_images_and_seconds(priced):
     # A last, smaller batch is dropped, unless it is the only one.
     assert priced.of(make_trial("few-shot", "coop", batch_size=5)).steps == 2 * 2
     assert priced.of(make_trial("few-shot", "coop", batch_size=32)).steps == 2 * 1
+    # What a trial does not set is the paper's: 10 epochs of one image a step, 200 of 32.
+    assert priced.of(replace(make_trial("few-shot", "cocoop"), settings={})).steps == 10 * 12
+    assert priced.of(replace(make_trial("few-shot", "coop"), settings={})).steps == 200
     # Half the classes; tests on both halves.
     found = priced.of(make_trial("base-to-new", "cocoop", batch_size=1))
     assert (found.images, found.classes, found.steps) == (6, 2, 12)

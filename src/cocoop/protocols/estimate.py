@@ -96,8 +96,9 @@ class Estimator:
         images = len(learned_from.train) if trial.shots else 0
         steps, costs = 0, []
         if images and not self.runner.learned_before(trial, learned_from):
-            epochs, augment = trial.settings["epochs"], trial.settings.get("augment", True)
-            batch_size = min(trial.settings["batch_size"], images)
+            method, settings = METHODS[trial.method], trial.settings
+            epochs, augment = settings.get("epochs", method.paper_epochs), settings.get("augment", True)
+            batch_size = min(settings.get("batch_size", method.paper_batch_size), images)
             steps = epochs * (images // batch_size)
             one = self._step(self._prompt(trial, trial.dataset, trial.classes), batch_size)
             view = self._image(trial.dataset, augment)
