@@ -10,7 +10,8 @@ from cocoop.reports import base_to_new_figure, base_to_new_rows, text_table
 
 
 def record(base: float, new: float, seconds: float, parameters: int = 7):
-    return {"results": {"base": base, "new": new}, "seconds": seconds, "trainable_parameters": parameters}
+    results = {"base": {"accuracy": base}, "new": {"accuracy": new}}
+    return {"results": results, "seconds": seconds, "trainable_parameters": parameters}
 
 
 def test_a_table_is_aligned_markdown():

@@ -37,9 +37,7 @@ def demo(
 
     records: dict[str, list[dict[str, object]]] = {}
     for trial in trials:
-        record = read_json(out / trial.folder / "record.json")
-        accuracies = {half: record["results"][half]["accuracy"] for half in HALVES}
-        records.setdefault(trial.method, []).append(record | {"results": accuracies})
+        records.setdefault(trial.method, []).append(read_json(out / trial.folder / "record.json"))
     rows = base_to_new_rows(records)
     header = ["method", "base", "new", "H", "seconds per run", "trainable parameters"]
     table = text_table(

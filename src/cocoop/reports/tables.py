@@ -30,7 +30,7 @@ def base_to_new_rows(records: Mapping[str, Sequence[Mapping[str, Any]]]) -> list
     """Summarise the seeds of each method.
 
     Args:
-        records: method -> one `record.json` per seed, with "base" and "new" accuracies under "results".
+        records: method -> one `record.json` of the base-to-new protocol per seed.
 
     Returns:
         Per method "method", "base" and "new" as (mean, population std) in percent, "harmonic_mean" of the two mean
@@ -38,7 +38,7 @@ def base_to_new_rows(records: Mapping[str, Sequence[Mapping[str, Any]]]) -> list
     """
     rows = []
     for method, runs in records.items():
-        base, new = (mean_std([run["results"][half] for run in runs]) for half in ("base", "new"))
+        base, new = (mean_std([run["results"][half]["accuracy"] for run in runs]) for half in ("base", "new"))
         rows.append(
             {
                 "method": method,
