@@ -161,3 +161,9 @@ def test_the_command_that_makes_such_runs(tmp_path):
         "cocoop benchmark cross-dataset --clip tiny --datasets shapes --methods zero-shot --targets &#x27;my data&#x27;"
     )
     assert f"<pre>{command}</pre>" in text
+
+
+def test_the_data_root_is_needed_for_a_target_of_the_papers_too(tmp_path):
+    records.write(tmp_path, records.record("cross-dataset", "shapes", "zero-shot", {"shapes": 1, "dtd": 2}))
+    text = html_report(read_records([tmp_path]))
+    assert "<pre>cocoop benchmark cross-dataset --data-root $DATA --clip " in text

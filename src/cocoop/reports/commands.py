@@ -16,7 +16,7 @@ def benchmark_command(groups: Sequence[Group]) -> str:
     A record says what a run was, not how it was typed: the place of the data is left to the reader ($DATA), and
     settings that are not the papers' have to be added.
     """
-    protocol = groups[0].protocol
+    protocol, datasets = groups[0].protocol, {group.dataset for group in groups}
     learned = [group for group in groups if group.shots] or list(groups)
     options: dict[str, str] = {
         "--clip": groups[0].records[0].clip,
@@ -25,12 +25,13 @@ def benchmark_command(groups: Sequence[Group]) -> str:
     }
     if protocol in ("cross-dataset", "domain-generalization"):
         tests = [(group.dataset, test) for group in groups for record in group.records for test in results_of(record)]
+        datasets |= {test for _, test in tests}
         options["--targets"] = _listed(test for source, test in tests if test != source)
     if learned[0].shots:
         options["--shots"] = _listed(sorted({group.shots for group in learned}))
         options["--seeds"] = _listed(sorted({seed for group in learned for seed in group.seeds}))
     words = [word for name, value in options.items() if value for word in (name, shlex.quote(value))]
-    root = ["--data-root", "$DATA"] if any(group.dataset in PAPER_DATASETS for group in groups) else []
+    root = ["--data-root", "$DATA"] if datasets & PAPER_DATASETS.keys() else []
     return " ".join(["cocoop", "benchmark", protocol, *root, *words])
 
 
