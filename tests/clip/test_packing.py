@@ -38,7 +38,7 @@ def test_mask_is_prefix_plus_own_suffix_so_far(lengths, prefix_length):
     owner = owner.view(rows, width)
     for r in range(rows):
         for query in range(width):
-            seen = packing.mask[r, 0, query]
+            seen = packing.mask[r, query]
             assert seen[:prefix_length].all()
             if owner[r, query] >= 0:
                 expected = [bool(owner[r, key] == owner[r, query]) and key <= query for key in range(width)]

@@ -1,4 +1,4 @@
-"""Two ways to run the text tower over G x K prompts, equal up to rounding, with one signature.
+"""Two ways to run the text tower over G x K prompts, equal up to rounding.
 
 A prompt is a prefix (P positions, one of G: an image's shifted context, or the one that all images share)
 followed by a suffix (S_k positions, one of K: the class). Why the packed way is exact: the transformer is causal
@@ -8,81 +8,151 @@ classes, and (3) a suffix token needs no more than the prefix's and its own suff
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
+from torch.utils.checkpoint import checkpoint
+
+from cocoop.clip.attention import KeysValues, attend, bias_of, heads
+from cocoop.clip.packing import Packing, pack
 
 if TYPE_CHECKING:
-    from cocoop.clip.packing import Packing
+    from cocoop.clip.block import Block
     from cocoop.clip.text import TextTower
 
-# Without gradients, images go through in groups of about this many suffix tokens, so that memory stays bounded for
-# any number of images: at a width of 512 the widest activation, the MLP's, is then 134 MB in float32.
-_TOKENS_AT_ONCE = 16_384
 
+@dataclass(frozen=True, eq=False)
+class Suffixes:
+    """The suffixes of some classes as the first layer gets them.
 
-def encode_plain(tower: TextTower, prefix: Tensor, suffix: Tensor, packing: Packing) -> Tensor:
-    """The original's way: every one of the G x K prompts at full context length. See `TextTower.forward`."""
-    groups, prefix_length, width = prefix.shape
-    prompts = prefix.new_zeros(groups, len(packing.lengths), tower.context_length, width)
-    prompts[:, :, :prefix_length] = prefix[:, None]
-    for k, tokens in enumerate(suffix.split(list(packing.lengths))):
-        prompts[:, k, prefix_length : prefix_length + len(tokens)] = tokens
-    x = (prompts + tower.positions).flatten(0, 1)  # [G * K, 77, D]
-    for block in tower.layers:
-        query, key, value = block.qkv_heads(x)
-        x = block.finish(x, _join(scaled_dot_product_attention(query, key, value, is_causal=True)))
-    x = x.unflatten(0, (groups, -1))
-    classes = torch.arange(len(packing.lengths), device=x.device)
-    return tower.pool(x[:, classes, packing.eot_position])
-
-
-def encode_packed(tower: TextTower, prefix: Tensor, suffix: Tensor, packing: Packing) -> Tensor:
-    """The prefix once per group, the suffixes ragged and packed. See `TextTower.forward`."""
-    if not torch.is_grad_enabled():
-        at_once = max(1, _TOKENS_AT_ONCE // packing.source.numel())
-        if len(prefix) > at_once:
-            return torch.cat([encode_packed(tower, part, suffix, packing) for part in prefix.split(at_once)])
-
-    x_prefix = prefix + tower.positions[: packing.prefix_length]  # [G, P, D]
-    # [1, R, C, D]: until the first attention no suffix token depends on the image, so that part runs once.
-    x_suffix = (suffix[packing.source] + tower.positions[packing.position])[None]
-    *inner, last = tower.layers
-    for block in inner:
-        query, key, value = block.qkv_heads(x_prefix)
-        attended = _attend_packed(key, value, block.qkv_heads(x_suffix), packing)
-        x_prefix = block.finish(x_prefix, _join(scaled_dot_product_attention(query, key, value, is_causal=True)))
-        x_suffix = block.finish(x_suffix, attended)
-    _, key, value = last.qkv_heads(x_prefix)
-    attended = _attend_packed(key, value, last.qkv_heads(x_suffix), packing)
-    # After the last attention only the EOT states are read.
-    return tower.pool(last.finish(_at_eot(x_suffix, packing), _at_eot(attended, packing)))
-
-
-def _attend_packed(
-    prefix_key: Tensor, prefix_value: Tensor, suffix: tuple[Tensor, Tensor, Tensor], packing: Packing
-) -> Tensor:
-    """Every suffix token attends to its group's prefix and to its own suffix so far.
-
-    prefix_key, prefix_value: [G, H, P, D/H]. suffix: query, key, value [G or 1, R, H, C, D/H]. Returns [G, R, C, D].
+    Attributes:
+        packing: where the tokens lie, R rows of C slots.
+        x: [R * C, D] states entering layer 0: embedding plus position. They do not depend on the image.
+        qkv: [R * C, 3 D] queries, keys and values of `x` in layer 0; None: to be computed in every pass.
+        bias: [R, 1, C, P + C] and ends_bias: [R, 1, Q, P + C] the packing's masks, in the dtype of `x`.
     """
-    groups, rows = len(prefix_key), len(packing.source)
-    query, key, value = (part.expand(groups, -1, -1, -1, -1) for part in suffix)
-    key = torch.cat([prefix_key[:, None].expand(-1, rows, -1, -1, -1), key], dim=3)
-    value = torch.cat([prefix_value[:, None].expand(-1, rows, -1, -1, -1), value], dim=3)
-    mask = packing.mask.repeat(groups, 1, 1, 1)
-    query, key, value = (part.flatten(0, 1) for part in (query, key, value))
-    attended = _join(scaled_dot_product_attention(query, key, value, attn_mask=mask))
-    return attended.reshape(groups, rows, *attended.shape[1:])
+
+    packing: Packing
+    x: Tensor
+    qkv: Tensor | None
+    bias: Tensor
+    ends_bias: Tensor
 
 
-def _join(heads: Tensor) -> Tensor:
-    """[..., H, S, D/H] -> [..., S, D]."""
-    return heads.transpose(-3, -2).flatten(-2)
+def suffixes_of(tower: TextTower, packing: Packing, embeddings: Tensor, hoist: bool) -> Suffixes:
+    """Suffix token embeddings [T, D] made ready; `hoist` computes the queries, keys and values of layer 0, too."""
+    x = embeddings[packing.source.flatten()] + tower.positions[packing.position.flatten()]
+    qkv = tower.layers[0].queries_keys_values(x) if hoist else None
+    biases = (bias_of(mask[:, None], x.dtype) for mask in (packing.mask, packing.ends_mask))
+    return Suffixes(packing, x, qkv, *biases)
 
 
-def _at_eot(x: Tensor, packing: Packing) -> Tensor:
-    """[G, R, C, D] -> the EOT rows [G, K, D]."""
-    return x.flatten(1, 2)[:, packing.eot]
+def encode_plain(tower: TextTower, prefix: Tensor, suffix: Tensor, lengths: Sequence[int]) -> Tensor:
+    """The original's way: every one of the G x K prompts at full context length.
+
+    Args:
+        tower: the text tower.
+        prefix: [G, P, D] token embeddings without positions.
+        suffix: [T, D] token embeddings of all suffixes one after the other.
+        lengths: [K] the number of tokens of each suffix, sum T.
+
+    Returns:
+        [G, K, E], unit norm.
+    """
+    groups, prefix_length, width = prefix.shape
+    prompts = prefix.new_zeros(groups, len(lengths), tower.context_length, width)
+    prompts[:, :, :prefix_length] = prefix[:, None]
+    for k, tokens in enumerate(suffix.split(list(lengths))):
+        prompts[:, k, prefix_length : prefix_length + len(tokens)] = tokens
+    x = (prompts + tower.positions).flatten(0, 2)  # [G * K * 77, D]
+    for block in tower.layers:
+        qkv = block.queries_keys_values(x).unflatten(0, (-1, tower.context_length))
+        attended = scaled_dot_product_attention(*heads(qkv, block.heads, 3), is_causal=True)
+        x = block.finish(x, attended.transpose(1, 2).flatten(2).flatten(0, 1))
+    eot = torch.tensor(lengths, device=x.device) + (prefix_length - 1)
+    classes = torch.arange(len(lengths), device=x.device)
+    return tower.pool(x.view(prompts.shape)[:, classes, eot])
+
+
+def constant_keys_values(tower: TextTower, x: Tensor) -> list[KeysValues]:
+    """Of every layer the keys and values of a beginning [P, D], embeddings plus positions, that never changes."""
+    nothing = [x.new_empty(1, block.heads, 0, tower.width // block.heads) for block in tower.layers]
+    no_classes = suffixes_of(tower, pack([], len(x), x.device), x[:0], hoist=False)
+    return _pass(tower, [KeysValues(none, none) for none in nothing], x[None], no_classes)[1]
+
+
+def encode_packed(
+    tower: TextTower, known: list[KeysValues], prefix: Tensor, parts: Sequence[Suffixes], kept: int
+) -> Tensor:
+    """The prefix once per group, the suffixes ragged and packed; the classes part after part.
+
+    Args:
+        tower: the text tower.
+        known: keys and values of the first positions, those that are the same for all groups; there may be none.
+        prefix: [G, M, D] states entering layer 0 (embedding plus position) of the other prefix positions.
+        parts: the suffixes of all classes, in parts.
+        kept: of how many parts the activations are kept for the backward pass; those of the others are computed again.
+
+    Returns:
+        [G, K, E], unit norm.
+    """
+    features = []
+    for number, part in enumerate(parts):
+        if number < kept or not torch.is_grad_enabled():
+            found, after = _pass(tower, known, prefix, part)
+        else:
+            found, after = checkpoint(_pass, tower, known, prefix, part, use_reentrant=False, preserve_rng_state=False)
+        features.append(found)
+        # The first part's pass takes the prefix along; to the others all of the prefix is known.
+        known, prefix = after, prefix[:, :0]
+    return torch.cat(features, dim=1) if len(features) > 1 else features[0]
+
+
+def _pass(
+    tower: TextTower, known: list[KeysValues], prefix: Tensor, suffixes: Suffixes
+) -> tuple[Tensor, list[KeysValues]]:
+    """All layers on those prefix positions that are not known yet, [G, M, D], and on the suffixes of some classes.
+
+    Their rows lie side by side, M + R * C per group, so that every product is one for all. Returns the features
+    [G, K, E], and of every layer the keys and values of the whole prefix.
+    """
+    packing, sizes = suffixes.packing, (prefix.shape[1], len(suffixes.x))
+    rows = torch.cat([prefix, suffixes.x.expand(len(prefix), -1, -1)], dim=1)
+    x, seen = rows.flatten(0, 1), []
+    causal = torch.ones(sizes[0], packing.prefix_length, dtype=torch.bool, device=x.device)
+    causal = bias_of(causal.tril(packing.prefix_length - sizes[0]), x.dtype)
+    *inner, last = tower.layers
+    for number, block in enumerate(inner):
+        if number == 0 and suffixes.qkv is not None:
+            qkv = torch.cat([block.queries_keys_values(prefix), suffixes.qkv.expand(len(prefix), -1, -1)], dim=1)
+        else:
+            qkv = block.queries_keys_values(x).unflatten(0, rows.shape[:2])
+        of_prefix, of_suffixes = qkv.split(sizes, dim=1)
+        query, *keys_values = heads(of_prefix, block.heads, 3)
+        seen.append(known[number].then(KeysValues(*keys_values)))
+        attended = [attend(query, seen[-1], causal)]
+        query, *keys_values = heads(of_suffixes.unflatten(1, packing.source.shape), block.heads, 3)
+        attended.append(attend(query, seen[-1].per_row().then(KeysValues(*keys_values)), suffixes.bias).flatten(1, 2))
+        x = block.finish(x, torch.cat(attended, dim=1).flatten(0, 1))
+    features, keys = _last_layer(tower, last, x.view(rows.shape), known[-1], suffixes)
+    return features, [*seen, keys]
+
+
+def _last_layer(
+    tower: TextTower, block: Block, x: Tensor, known: KeysValues, suffixes: Suffixes
+) -> tuple[Tensor, KeysValues]:
+    """The last layer needs the keys and values of all rows, and the rest of EOT rows only. x: [G, M + R * C, D]."""
+    packing, new = suffixes.packing, x.shape[1] - len(suffixes.x)
+    normed = block.ln_1(x)
+    of_prefix, of_suffixes = block.keys_values(normed).split([new, len(suffixes.x)], dim=1)
+    seen = known.then(KeysValues(*heads(of_prefix, block.heads, 2)))
+    own = KeysValues(*heads(of_suffixes.unflatten(1, packing.source.shape), block.heads, 2))
+    ends = normed.index_select(1, packing.ends.flatten() + new)
+    (query,) = heads(block.queries(ends).unflatten(1, packing.ends.shape), block.heads, 1)
+    attended = attend(query, seen.per_row().then(own), suffixes.ends_bias).flatten(1, 2).index_select(1, packing.end)
+    x = block.finish(x.index_select(1, packing.eot + new).flatten(0, 1), attended.flatten(0, 1))
+    return tower.pool(x.unflatten(0, attended.shape[:2])), seen

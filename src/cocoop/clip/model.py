@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from functools import cached_property
 
 import torch
@@ -12,19 +13,14 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from cocoop.clip.loading import ImageTower, Parts, load_parts
+from cocoop.clip.precision import Precision, find_precision, products
 from cocoop.clip.prompts import Prompts, Symbols
 from cocoop.clip.text import TextTower
 from cocoop.clip.tokens import Tokenizer, check_tokenizer, token_ids
 from cocoop.clip.transforms import Preprocess
-from cocoop.errors import InputError, expect_choice
+from cocoop.errors import InputError
 from cocoop.shapes import expect_shape
 
-_DTYPES = {
-    "float32": torch.float32,
-    "float16": torch.float16,
-    "bfloat16": torch.bfloat16,
-    "float64": torch.float64,
-}
 _TEXTS_AT_ONCE = 1024
 
 
@@ -36,15 +32,17 @@ class CLIP:
     Attributes:
         name: the source it was loaded from, for run folders and messages.
         text: the text tower; `text.plain = True` switches to the full-length path.
+        dtype, precision: of its tensors; how it computes with them (`precision.name` as `load` takes it).
         image_tower: pixels [B, 3, N, N] -> image features [B, E], before the unit norm.
         preprocess: Pillow image -> [3, N, N] float32, OpenAI's test transform.
         logit_scale: 1/tau = exp of the learned value, a float.
     """
 
-    def __init__(self, parts: Parts, device: torch.device, dtype: torch.dtype) -> None:
+    def __init__(self, parts: Parts, device: torch.device, precision: Precision) -> None:
         self.name = parts.name
         self.device = device
-        self.dtype = dtype
+        self.dtype = dtype = precision.dtype
+        self.precision = precision
         self.tokenizer: Tokenizer = parts.tokenizer
         self.preprocess: Preprocess = parts.preprocess
         self.logit_scale: float = parts.logit_scale
@@ -68,13 +66,14 @@ class CLIP:
             tokenizer: a tokenizer object, or a folder with one. Required with a state dict; otherwise the model's own.
             device: "auto" takes a CUDA GPU if there is one, else the CPU; or any torch device.
             dtype: "auto" is float32 on a CPU and float16 on a GPU (as the original); or "float32", "float16",
-                "bfloat16", "float64" or the torch dtype. Learned tensors are always float32 or better.
+                "bfloat16", "float64" or the torch dtype; or "tf32", float32 whose products an NVIDIA GPU takes as
+                TF32. Learned tensors, norms, logits and loss are always float32 or better.
 
         Raises:
             InputError: nothing at `source`, a file missing in it, or not a CLIP with a causal text tower.
         """
         where = _device(device)
-        return cls(load_parts(source, tokenizer), where, _dtype(dtype, where))
+        return cls(load_parts(source, tokenizer), where, find_precision(dtype, where))
 
     @cached_property
     def fingerprint(self) -> str:
@@ -86,6 +85,10 @@ class CLIP:
                 digest.update(tensor.cpu().reshape(-1).view(torch.uint8).numpy())
         return digest.hexdigest()
 
+    def products(self) -> AbstractContextManager[None]:
+        """A context in which products are what `precision` says. Every backward pass through a tower belongs in it."""
+        return products(self.precision, self.device)
+
     @property
     def embed_dim(self) -> int:
         """E, the width of the joint space."""
@@ -95,7 +98,8 @@ class CLIP:
     def encode_images(self, pixels: Tensor) -> Tensor:
         """Pixels [B, 3, N, N] -> image features [B, E], unit norm, at least float32."""
         expect_shape("pixels", pixels, B=None, channels=3, height=self.preprocess.size, width=self.preprocess.size)
-        features = self.image_tower(pixels.to(self.device, self.dtype))
+        with self.products():
+            features = self.image_tower(pixels.to(self.device, self.dtype))
         return F.normalize(features.to(torch.promote_types(features.dtype, torch.float32)), dim=-1)
 
     @torch.no_grad()
@@ -114,8 +118,8 @@ class CLIP:
 
     def _encode_some_texts(self, texts: Sequence[str]) -> Tensor:
         prompts = [self.prompt(self.token_ids(text)) for text in texts]
-        no_context = torch.empty(1, 0, self.text.width, device=self.device)
-        return Prompts(self.text, texts, prompts).encode(no_context)[0]
+        with self.products():
+            return Prompts(self.text, texts, prompts).encode(self.text.no_context)[0]
 
     def token_ids(self, text: str) -> list[int]:
         """Token ids of a text after OpenAI's clean-up, without SOS and EOT."""
@@ -136,12 +140,3 @@ def _device(device: str | torch.device) -> torch.device:
             f"device: expected auto, cpu or a device of this machine; got {str(device)!r} "
             f"({str(error).splitlines()[0]})."
         ) from error
-
-
-def _dtype(dtype: str | torch.dtype, device: torch.device) -> torch.dtype:
-    if isinstance(dtype, torch.dtype):
-        return dtype
-    if dtype == "auto":
-        return torch.float16 if device.type == "cuda" else torch.float32
-    expect_choice("dtype", dtype, ["auto", *_DTYPES])
-    return _DTYPES[dtype]

@@ -24,8 +24,11 @@ class Packing:
         prefix_length: P, the number of positions before every suffix.
         source: [R, C] int64, which of the T suffix tokens a slot holds; 0 in padding slots.
         position: [R, C] int64, the slot's position in its prompt, counted from SOS; 0 in padding slots.
-        mask: [R, 1, C, P + C] bool, True where a slot (axis 2) may look at a prefix position or slot (axis 3).
+        mask: [R, C, P + C] bool, True where a slot (axis 1) may look at a prefix position or slot (axis 2).
         eot: [K] int64, the slot of each class's EOT in the R * C flattened slots.
+        ends: [R, Q] int64, the EOTs of each row as slots of the flattened slots. Rows with fewer than Q classes, the
+            most in one row, are filled up with their first slot.
+        end: [K] int64, where each class's EOT stands in the R * Q flattened `ends`.
     """
 
     lengths: tuple[int, ...]
@@ -34,6 +37,13 @@ class Packing:
     position: Tensor
     mask: Tensor
     eot: Tensor
+    ends: Tensor
+    end: Tensor
+
+    @property
+    def ends_mask(self) -> Tensor:
+        """[R, Q, P + C] bool: the rows of `mask` that belong to `ends`."""
+        return self.mask.flatten(0, 1)[self.ends]
 
     @property
     def eot_position(self) -> Tensor:
@@ -42,9 +52,10 @@ class Packing:
 
 
 def pack(lengths: Sequence[int], prefix_length: int, device: torch.device | str = "cpu") -> Packing:
-    """Lay suffixes of the given lengths (each at least 1) into rows; see `Packing`."""
+    """Lay suffixes of the given lengths (each at least 1; there may be none) into rows; see `Packing`."""
     rows = _tightest_rows(lengths)
-    width = max(sum(lengths[k] for k in row) for row in rows)
+    width = max((sum(lengths[k] for k in row) for row in rows), default=0)
+    most = max(map(len, rows), default=0)
     start = [0]
     for length in lengths:
         start.append(start[-1] + length)
@@ -53,15 +64,18 @@ def pack(lengths: Sequence[int], prefix_length: int, device: torch.device | str 
     position = torch.zeros(len(rows), width, dtype=torch.int64)
     owner = torch.full((len(rows), width), -1, dtype=torch.int64)
     eot = torch.zeros(len(lengths), dtype=torch.int64)
+    end = torch.zeros(len(lengths), dtype=torch.int64)
+    ends = (torch.arange(len(rows)) * width)[:, None].repeat(1, most)
     for r, row in enumerate(rows):
         slot = 0
-        for k in row:
+        for nth, k in enumerate(row):
             span = slice(slot, slot + lengths[k])
             source[r, span] = torch.arange(start[k], start[k + 1])
             position[r, span] = prefix_length + torch.arange(lengths[k])
             owner[r, span] = k
             slot += lengths[k]
-            eot[k] = r * width + slot - 1
+            eot[k] = ends[r, nth] = r * width + slot - 1
+            end[k] = r * most + nth
 
     same_class = owner[:, :, None] == owner[:, None, :]
     earlier = torch.ones(width, width, dtype=torch.bool).tril()
@@ -72,13 +86,17 @@ def pack(lengths: Sequence[int], prefix_length: int, device: torch.device | str 
         prefix_length=prefix_length,
         source=source.to(device),
         position=position.to(device),
-        mask=mask[:, None].to(device),
+        mask=mask.to(device),
         eot=eot.to(device),
+        ends=ends.to(device),
+        end=end.to(device),
     )
 
 
 def _tightest_rows(lengths: Sequence[int]) -> list[list[int]]:
     """Rows of class indices, at the row width that needs the fewest slots (the narrowest of equals)."""
+    if not lengths:
+        return []
     longest = max(lengths)
     candidates = (_fill(lengths, width) for width in range(longest, max(longest, _WIDEST_ROW) + 1))
     return min(candidates, key=lambda rows: len(rows) * max(sum(lengths[k] for k in row) for row in rows))

@@ -6,12 +6,14 @@ their beginning, be it SOS, context or the first words of the names, becomes the
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import chain
 
 import torch
 from torch import Tensor
 
+from cocoop.clip.encode import Suffixes, constant_keys_values, encode_packed, encode_plain, suffixes_of
+from cocoop.clip.memory import may_hoist, plan, tokens_at_once
 from cocoop.clip.packing import pack
 from cocoop.clip.text import TextTower
 from cocoop.errors import InputError
@@ -28,22 +30,34 @@ def slot(index: int) -> int:
 class Prompts:
     """K prompts over a frozen text tower, ready to be encoded for any value of their context slots.
 
+    What does not depend on the slots is computed here, once: the keys and values of the tokens before the first slot,
+    and the first layer's queries, keys and values of the classes' own tokens. The classes lie in parts that go through
+    the tower one after another, of a size that its memory budget allows.
+
     Args:
         tower: the text tower whose token embeddings the tokens take.
         names: [K] what the prompts are called in error messages.
         prompts: [K] symbols of each prompt, SOS to EOT.
 
     Raises:
-        InputError: a prompt is longer than the context length; names it, its token count and the limit.
+        InputError: a prompt is longer than the context length (names it, its token count and the limit), or the memory
+            budget is too small for it.
     """
 
     def __init__(self, tower: TextTower, names: Sequence[str], prompts: Sequence[Symbols]) -> None:
         _check_length(tower.context_length, names, prompts)
         shared = _common_start(prompts)
+        prefix, suffixes = prompts[0][:shared], [prompt[shared:] for prompt in prompts]
         self._tower = tower
-        self._prefix = _Embedder(tower, prompts[0][:shared])
-        self._suffix = _Embedder(tower, list(chain.from_iterable(prompt[shared:] for prompt in prompts)))
-        self._packing = pack([len(prompt) - shared for prompt in prompts], shared, tower.positions.device)
+        self._prefix = _Embedder(tower, prefix)
+        # A prefix without slots runs once anyway, beside the suffixes.
+        self._constant = next((i for i, symbol in enumerate(prefix) if symbol < 0), 0)
+        beginning = _Embedder(tower, prefix[: self._constant])(tower.no_context)[0]
+        self._known = constant_keys_values(tower, beginning + tower.positions[: self._constant])
+        at_once = tokens_at_once(tower, max(map(len, suffixes)))
+        hoist = may_hoist(tower, sum(map(len, suffixes)))
+        self._parts = [_Part(tower, part, shared, hoist) for part in _in_parts(suffixes, at_once)]
+        self._packings = [part.packing for part in self._parts]
 
     def encode(self, context: Tensor) -> Tensor:
         """Text features for G values of the context.
@@ -52,20 +66,45 @@ class Prompts:
             context: [G, N, D] vectors for the N slots. With G > 1 every slot must lie in the shared prefix.
 
         Returns:
-            [G, K, E], unit norm.
+            [G, K, E], unit norm, at least float32.
         """
-        if len(context) > 1 and self._suffix.has_slots:
+        if len(context) > 1 and any(part.embedder.has_slots for part in self._parts):
             raise InputError(
                 f"context: expected one value for all images, because slots stand behind a class's own tokens; got "
                 f"{len(context)}. Put the slots at the beginning of every prompt."
             )
-        prefix, suffix = self._prefix(context), self._suffix(context[:1])[0]
-        features: Tensor = self._tower(prefix, suffix, self._packing)
-        return features
+        tower, prefix = self._tower, self._prefix(context)
+        if tower.plain:
+            plain = [encode_plain(tower, prefix, p.embedder(context[:1])[0], p.packing.lengths) for p in self._parts]
+            return torch.cat(plain, dim=1)
+        prefix = (prefix + tower.positions[: prefix.shape[1]])[:, self._constant :]
+        parts = [part.suffixes(context[:1]) for part in self._parts]
+        groups, kept = plan(tower, self._packings, len(context), training=torch.is_grad_enabled())
+        features = []
+        for some in prefix.split(groups):
+            features.append(encode_packed(tower, self._known, some, parts, kept))
+            kept = max(0, kept - len(parts))
+        return torch.cat(features)
+
+
+class _Part:
+    """Some of the classes: their suffixes, made ready once if they hold no slots and memory allows."""
+
+    def __init__(self, tower: TextTower, suffixes: Sequence[Symbols], prefix_length: int, hoist: bool) -> None:
+        self.embedder = _Embedder(tower, list(chain.from_iterable(suffixes)))
+        self.packing = pack([len(suffix) for suffix in suffixes], prefix_length, tower.positions.device)
+        self._tower = tower
+        self._hoisted = None
+        if hoist and not self.embedder.has_slots:
+            self._hoisted = suffixes_of(tower, self.packing, self.embedder(tower.no_context)[0], hoist=True)
+
+    def suffixes(self, context: Tensor) -> Suffixes:
+        """The suffixes with this value [1, N, D] of the slots, if they hold any."""
+        return self._hoisted or suffixes_of(self._tower, self.packing, self.embedder(context)[0], hoist=False)
 
 
 class _Embedder:
-    """Symbols [S] -> embeddings [G, S, D], given the slots' vectors. Token embeddings are looked up once."""
+    """Symbols [S] -> embeddings [G, S, D], given the slots' vectors."""
 
     def __init__(self, tower: TextTower, symbols: Symbols) -> None:
         device = tower.positions.device
@@ -73,11 +112,12 @@ class _Embedder:
         place = iter(range(len(tokens)))
         index = [next(place) if symbol >= 0 else len(tokens) - 1 - symbol for symbol in symbols]
         self.has_slots = len(tokens) < len(symbols)
-        self._tokens: Tensor = tower.token_embedding(torch.tensor(tokens, dtype=torch.int64, device=device))
+        self._embedding = tower.token_embedding
+        self._tokens = torch.tensor(tokens, dtype=torch.int64, device=device)
         self._index = torch.tensor(index, dtype=torch.int64, device=device)
 
     def __call__(self, context: Tensor) -> Tensor:
-        tokens = self._tokens.expand(len(context), -1, -1)
+        tokens: Tensor = self._embedding(self._tokens).expand(len(context), -1, -1)
         if not self.has_slots:  # keeps a constant out of the gradient graph
             return tokens
         return torch.cat([tokens, context.to(tokens.dtype)], dim=1)[:, self._index]
@@ -87,6 +127,19 @@ def _common_start(prompts: Sequence[Symbols]) -> int:
     """How many leading symbols all prompts share, leaving each at least one of its own."""
     limit = min(map(len, prompts)) - 1
     return next((i for i in range(limit) if len({prompt[i] for prompt in prompts}) > 1), limit)
+
+
+def _in_parts(suffixes: Sequence[Symbols], at_once: int) -> Iterator[Sequence[Symbols]]:
+    """The suffixes in order, in as few parts of at most `at_once` tokens as there can be, about equally large."""
+    total = sum(map(len, suffixes))
+    enough = min(at_once, total // -(-total // at_once) + max(map(len, suffixes)))
+    start, tokens = 0, 0
+    for k, suffix in enumerate(suffixes):
+        if tokens + len(suffix) > enough:
+            yield suffixes[start:k]
+            start, tokens = k, 0
+        tokens += len(suffix)
+    yield suffixes[start:]
 
 
 def _check_length(limit: int, names: Sequence[str], prompts: Sequence[Symbols]) -> None:

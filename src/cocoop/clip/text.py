@@ -12,43 +12,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from cocoop.clip.encode import encode_packed, encode_plain
+from cocoop.clip.block import Block
 
 if TYPE_CHECKING:
     from transformers import CLIPTextConfig
-
-    from cocoop.clip.packing import Packing
-
-
-class Block(nn.Module):
-    """One pre-norm residual layer: x + out(attention(qkv(ln_1 x))), then x + proj(act(fc(ln_2 x))).
-
-    Attention is left to the caller, between `qkv_heads` and `finish`, because it is the one step in which the
-    plain and the packed path differ.
-    """
-
-    def __init__(self, width: int, heads: int, hidden: int, eps: float, activation: nn.Module) -> None:
-        super().__init__()
-        self.heads = heads
-        self.ln_1 = nn.LayerNorm(width, eps)
-        self.qkv = nn.Linear(width, 3 * width)
-        self.out = nn.Linear(width, width)
-        self.ln_2 = nn.LayerNorm(width, eps)
-        self.fc = nn.Linear(width, hidden)
-        self.proj = nn.Linear(hidden, width)
-        self.activation = activation
-
-    def qkv_heads(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """[..., S, D] -> query, key, value, each [..., H, S, D/H]."""
-        qkv = self.qkv(self.ln_1(x)).unflatten(-1, (3, self.heads, -1))
-        query, key, value = qkv.transpose(-4, -2).unbind(-3)
-        return query, key, value
-
-    def finish(self, x: Tensor, attended: Tensor) -> Tensor:
-        """Add the attention result and the MLP to the residual stream. x, attended: [..., D]."""
-        x = x + self.out(attended)
-        x = x + self.proj(self.activation(self.fc(self.ln_2(x))))
-        return x
 
 
 class TextTower(nn.Module):
@@ -56,15 +23,15 @@ class TextTower(nn.Module):
 
     Attributes:
         plain: False (default) runs the packed path; True the full-length one. Same values up to rounding.
+        memory_budget: bytes that encoding may take besides the weights, or None for what is free; see `memory.py`.
         context_length: the most positions a prompt may have, SOS and EOT included (77 in released models).
     """
 
     def __init__(self, config: CLIPTextConfig, joint_width: int) -> None:
-        from transformers.activations import ACT2FN
-
         super().__init__()
         width = config.hidden_size
         self.plain = False
+        self.memory_budget: int | None = None
         self.context_length: int = config.max_position_embeddings
         self.token_embedding = nn.Embedding(config.vocab_size, width)
         self.positions = nn.Parameter(torch.empty(self.context_length, width))
@@ -74,7 +41,7 @@ class TextTower(nn.Module):
                 config.num_attention_heads,
                 config.intermediate_size,
                 config.layer_norm_eps,
-                ACT2FN[config.hidden_act],
+                config.hidden_act,
             )
             for _ in range(config.num_hidden_layers)
         )
@@ -87,23 +54,14 @@ class TextTower(nn.Module):
         return cast("list[Block]", list(self.blocks))
 
     @property
+    def no_context(self) -> Tensor:
+        """[1, 0, D]: the value of no context slots."""
+        return self.positions.new_empty(1, 0, self.width)
+
+    @property
     def width(self) -> int:
         """D, the width of a token embedding."""
         return self.positions.shape[1]
-
-    def forward(self, prefix: Tensor, suffix: Tensor, packing: Packing) -> Tensor:
-        """Text features of G x K prompts that share G prefixes and K suffixes.
-
-        Args:
-            prefix: [G, P, D] token embeddings without positions, SOS first. G = images, or 1.
-            suffix: [T, D] token embeddings of all class suffixes one after the other, each ending in EOT.
-            packing: how the T tokens belong to K classes; `packing.prefix_length` = P.
-
-        Returns:
-            [G, K, E], unit norm, at least float32.
-        """
-        encode = encode_plain if self.plain else encode_packed
-        return encode(self, prefix.to(self.positions.dtype), suffix.to(self.positions.dtype), packing)
 
     def pool(self, x: Tensor) -> Tensor:
         """EOT states [..., D] -> unit-norm text features [..., E]. The norm is taken in at least float32."""

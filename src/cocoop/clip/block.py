@@ -1,0 +1,114 @@
+"""One residual layer of the text transformer, arranged for speed: few passes over memory besides the products."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.autograd import Function
+from torch.autograd.function import once_differentiable
+
+from cocoop.errors import expect_choice
+
+_aten = torch.ops.aten
+
+
+class Activation(NamedTuple):
+    """An activation as base(scale z) / scale, where torch has `base` and its derivative as one operation each.
+
+    base: its forward overload with `out=`. derivative: its backward overload with `grad_input=`.
+    """
+
+    base: Any
+    derivative: Any
+    scale: float
+
+
+ACTIVATIONS = {
+    # OpenAI's z sigmoid(1.702 z) is silu(1.702 z) / 1.702; the products before and after take the factors for nothing.
+    "quick_gelu": Activation(_aten.silu.out, _aten.silu_backward.grad_input, 1.702),
+    "gelu": Activation(_aten.gelu.out, _aten.gelu_backward.grad_input, 1.0),
+}
+"""The activations of released CLIPs, by transformers' names."""
+
+
+class Block(nn.Module):
+    """x + out(attention(qkv(ln_1 x))), then x + proj(act(fc(ln_2 x))): pre-norm, frozen.
+
+    Attention is left to the caller, between `queries_keys_values` and `finish`, because it is the one step in which the
+    plain and the packed path differ. All methods take rows [N, D], whatever sequences they belong to.
+    """
+
+    def __init__(self, width: int, heads: int, hidden: int, eps: float, activation: str) -> None:
+        super().__init__()
+        expect_choice("text activation", activation, list(ACTIVATIONS))
+        self.heads = heads
+        self.ln_1 = nn.LayerNorm(width, eps)
+        self.qkv = nn.Linear(width, 3 * width)
+        self.out = nn.Linear(width, width)
+        self.ln_2 = nn.LayerNorm(width, eps)
+        self.fc = nn.Linear(width, hidden)
+        self.proj = nn.Linear(hidden, width)
+        self.activation = ACTIVATIONS[activation]
+
+    def queries_keys_values(self, x: Tensor) -> Tensor:
+        """[N, D] -> [N, 3 D]: query, key and value, each H heads side by side."""
+        found: Tensor = self.qkv(self.ln_1(x))
+        return found
+
+    def queries(self, normed: Tensor) -> Tensor:
+        """`ln_1` of rows, [N, D] -> their queries alone [N, D]."""
+        width = normed.shape[-1]
+        return nn.functional.linear(normed, self.qkv.weight[:width], self.qkv.bias[:width])
+
+    def keys_values(self, normed: Tensor) -> Tensor:
+        """`ln_1` of rows, [N, D] -> their keys and values alone [N, 2 D]."""
+        width = normed.shape[-1]
+        return nn.functional.linear(normed, self.qkv.weight[width:], self.qkv.bias[width:])
+
+    def finish(self, x: Tensor, attended: Tensor) -> Tensor:
+        """Add the attention result and the MLP to the residual stream. x, attended: [N, D]."""
+        found: Tensor = _Finish.apply(x, attended, self)  # type: ignore[no-untyped-call]
+        return found
+
+
+class _Finish(Function):
+    """`Block.finish` with its derivative by hand: keeps the MLP's input once, and works in place."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, attended: Tensor, block: Block) -> Tensor:
+        """The residual stream after attention and MLP, [N, D]."""
+        scale, norm = block.activation.scale, block.ln_2
+        x = (x + block.out.bias).addmm_(attended, block.out.weight.t())
+        normed, mean, rstd = torch.native_layer_norm(x, norm.normalized_shape, norm.weight, norm.bias, norm.eps)
+        hidden = torch.addmm(block.fc.bias * scale, normed, block.fc.weight.t(), alpha=scale)
+        needed = any(ctx.needs_input_grad)
+        active = block.activation.base(hidden, out=torch.empty_like(hidden) if needed else hidden)
+        if needed:
+            ctx.save_for_backward(x, mean, rstd, hidden)
+            ctx.block = block
+        return (x + block.proj.bias).addmm_(active, block.proj.weight.t(), alpha=1 / scale)
+
+    @staticmethod
+    @once_differentiable  # type: ignore[untyped-decorator]
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None]:
+        """The same products from behind. The weights are frozen: only the rows have gradients."""
+        x, mean, rstd, hidden = ctx.saved_tensors
+        block: Block = ctx.block
+        scale, norm = block.activation.scale, block.ln_2
+        to_hidden = gradient @ block.proj.weight
+        # The factor 1 / scale of `proj` and the factor scale of `fc` cancel.
+        block.activation.derivative(to_hidden, hidden, grad_input=to_hidden)
+        to_x: Tensor = _aten.native_layer_norm_backward(
+            to_hidden @ block.fc.weight,
+            x,
+            norm.normalized_shape,
+            mean,
+            rstd,
+            norm.weight,
+            norm.bias,
+            [True, False, False],
+        )[0]
+        to_x += gradient
+        return to_x, to_x @ block.out.weight, None

@@ -1,0 +1,135 @@
+"""How much the text side may hold at a time: class and image chunks, and what is computed again in the backward pass."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+
+from cocoop.errors import InputError
+
+if TYPE_CHECKING:
+    from cocoop.clip.packing import Packing
+    from cocoop.clip.text import TextTower
+
+_UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
+_UNITS |= {"KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40}
+
+# So many suffix tokens go through all layers in one pass, if memory allows. More make the products no faster, and on a
+# CPU activations that no longer fit the cache and the allocator's reuse make everything between them slower.
+_TOKENS_AT_ONCE = {"cpu": 8_192, "cuda": 65_536}
+_USABLE = 0.8  # of the memory that is free, what "auto" takes
+_OUTPUTS = 6 * 4  # bytes per number of the text features [G, K, E]: their float32 copies through the norm and back
+_TYPICAL_ROW = 16  # slots of a packed row, where the real number is not known yet
+
+
+def parse_memory(budget: str | float | None) -> int | None:
+    """A memory budget in bytes, or None for "auto".
+
+    Args:
+        budget: "auto", None, a number of bytes, or a text such as "4GB", "500 MB" or "2GiB".
+
+    Raises:
+        InputError: none of these, or nothing at all.
+    """
+    if budget is None or budget == "auto":
+        return None
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?(?:e\d+)?)\s*([kmgt]?i?b)?\s*", str(budget), re.IGNORECASE)
+    size = float(match[1]) * _UNITS[(match[2] or "").upper()] if match else 0
+    if size < 1:
+        raise InputError(f"memory_budget: expected auto, or a size such as 4GB or 500MB; got {budget!r}.")
+    return int(size)
+
+
+def free_memory(device: torch.device) -> int:
+    """Bytes that can still be allocated on this device without pushing others out."""
+    if device.type == "cuda":
+        unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return torch.cuda.mem_get_info(device)[0] + unused
+    try:
+        text = Path("/proc/meminfo").read_text()
+        return int(re.search(r"MemAvailable:\s+(\d+) kB", text)[1]) * 1024  # type: ignore[index]
+    except (OSError, TypeError):  # no Linux: half of what is built in
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
+
+
+def budget_of(tower: TextTower) -> int:
+    """The tower's memory budget in bytes, now."""
+    if tower.memory_budget is not None:
+        return tower.memory_budget
+    return int(_USABLE * free_memory(tower.positions.device))
+
+
+def tokens_at_once(tower: TextTower, longest: int) -> int:
+    """How many suffix tokens one pass may take within the tower's budget.
+
+    Args:
+        tower: the text tower.
+        longest: tokens of the longest suffix, which has to go through whole.
+
+    Raises:
+        InputError: the budget is too small for it.
+    """
+    most = _TOKENS_AT_ONCE.get(tower.positions.device.type, _TOKENS_AT_ONCE["cpu"])
+    if tower.memory_budget is None:  # decided without asking what is free: the rounding must not depend on it
+        return most
+    one = _bytes_per_token(tower, longest, _TYPICAL_ROW)
+    fitting = tower.memory_budget // 2 // one
+    if fitting < longest:
+        raise InputError(
+            f"memory_budget: expected at least {2 * one * longest / 1e6:.0f} MB for prompts of this CLIP; got "
+            f"{tower.memory_budget / 1e6:.1f} MB."
+        )
+    return min(most, fitting)
+
+
+def may_hoist(tower: TextTower, tokens: int) -> bool:
+    """Whether states, queries, keys and values of this many suffix tokens may be held for good."""
+    if tower.memory_budget is None:
+        return True
+    return tokens * 4 * tower.width * tower.positions.itemsize <= tower.memory_budget // 4
+
+
+def plan(tower: TextTower, packings: Sequence[Packing], groups: int, training: bool) -> tuple[int, int]:
+    """How to run G groups through these parts of the classes: (groups in one pass, passes that keep their activations).
+
+    `training` says whether anything is kept at all. The other passes are computed again in the backward pass, one at a
+    time. The results are the same.
+    """
+    largest = max(packings, key=lambda packing: packing.source.numel())
+    at_once = tokens_at_once(tower, 1)
+    together = min(groups, max(1, at_once // largest.source.numel()))
+    together = -(-groups // -(-groups // together))  # as evenly as it goes
+    if not training:
+        return together, 0
+    passes = -(-groups // together) * len(packings)
+    cost = pass_bytes(tower, largest, together)
+    classes, tokens = (sum(len(p.lengths) for p in packings), sum(p.source.numel() for p in packings))
+    held = 4 * tower.width * tokens * tower.positions.itemsize if may_hoist(tower, tokens) else 0
+    outputs = _OUTPUTS * groups * classes * tower.projection.out_features
+    left = budget_of(tower) - held - outputs
+    return together, passes if passes * cost <= left else max(0, left // cost - 1)
+
+
+def pass_bytes(tower: TextTower, packing: Packing, groups: int) -> int:
+    """What one pass with gradients keeps for the backward pass, roughly: its working memory included."""
+    rows, row = packing.source.shape
+    return groups * (rows * row + packing.prefix_length) * _bytes_per_token(tower, packing.prefix_length, row)
+
+
+def _bytes_per_token(tower: TextTower, prefix: int, row: int) -> int:
+    """Of a suffix token, what all layers keep for the backward pass, and one more layer's worth to work with.
+
+    A layer keeps its input, the MLP's input (D each) and hidden states (F), the queries (D), the keys and values of the
+    token's row with the prefix before it (2 D each of its share), and the attention weights (H per position seen).
+    """
+    block = tower.layers[0]
+    width, hidden = tower.width, block.fc.out_features
+    seen = prefix + row
+    a_layer = 3 * width + hidden + 2 * width * seen // row + block.heads * seen
+    working = 2 * hidden + 8 * width
+    return tower.positions.itemsize * (len(tower.layers) * a_layer + working)
