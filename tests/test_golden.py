@@ -9,11 +9,10 @@ import pytest
 import torch
 from golden_clip import FACTS, VALUES, relative_error
 from torch.nn.functional import cross_entropy
-from torch.optim import SGD
 
 from cocoop import CLIP, CoCoOp, CoOp, ZeroShot
 from cocoop.methods import PromptMethod
-from cocoop.training import step
+from cocoop.training import Step
 
 LOGITS = 2e-4
 GRADIENTS = 2e-4
@@ -85,12 +84,12 @@ def test_logits_loss_and_gradients(both_paths, case):
 def trained(clip: CLIP, case: str) -> tuple[PromptMethod, list[float]]:
     """The case after its golden SGD steps: step s sees images (s * batch + j) mod 6."""
     model = build(clip, case)
-    optimizer = SGD(model.parameters(), lr=0.002, momentum=0.9, weight_decay=5e-4)
+    step = Step(model, lr=0.002, momentum=0.9, weight_decay=5e-4)
     size, steps = FACTS["train"][case]["batch_size"], FACTS["train"][case]["steps"]
     losses = []
     for s in range(steps):
         batch = [(s * size + j) % 6 for j in range(size)]
-        losses.append(step(model, optimizer, VALUES["image_features"][batch], labels()[batch])[0])
+        losses.append(float(step(VALUES["image_features"][batch], labels()[batch])[0]))
     return model, losses
 
 

@@ -9,6 +9,7 @@ from small_data import make_trial, write_datasets
 
 from cocoop import CLIP
 from cocoop.protocols import Benchmark, Estimator, Runner, estimate
+from cocoop.training import Step
 
 
 @pytest.fixture(scope="module")
@@ -68,11 +69,9 @@ def test_a_prompt_that_is_there_costs_no_training(priced):
 
 
 def test_steps_as_training_counts_them(priced, monkeypatch):
-    from cocoop.training import loop
-
     steps = []
-    original = loop.step
-    monkeypatch.setattr(loop, "step", lambda *args: steps.append(1) or original(*args))
+    original = Step.__call__
+    monkeypatch.setattr(Step, "__call__", lambda *args: steps.append(1) or original(*args))
     for trial in (make_trial("base-to-new", "coop", batch_size=5), make_trial("few-shot", "cocoop", batch_size=1)):
         steps.clear()
         expected = priced.of(trial).steps

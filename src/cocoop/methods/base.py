@@ -72,7 +72,8 @@ class PromptMethod(nn.Module, ABC):
     def forward(self, image_features: Tensor) -> Tensor:
         """Unit-norm image features [B, E] -> logits [B, K] = cos(x, t_i) / tau (CoCoOp eq. 1 and 3)."""
         expect_shape("image_features", image_features, B=None, E=self.clip.embed_dim)
-        text_features = self.text_features(image_features)
+        with self.clip.products():
+            text_features = self.text_features(image_features)
         if len(text_features) == 1:
             return self.clip.logit_scale * image_features @ text_features[0].T
         return self.clip.logit_scale * torch.einsum("be,bke->bk", image_features, text_features)

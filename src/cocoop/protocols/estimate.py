@@ -8,7 +8,6 @@ from functools import cache
 from typing import Any, NamedTuple
 
 import torch
-from torch.optim import SGD
 
 from cocoop.data import Classes
 from cocoop.evaluation import images_at_once
@@ -17,7 +16,7 @@ from cocoop.protocols.benchmark import Benchmark
 from cocoop.protocols.plan import Trial
 from cocoop.protocols.runner import Runner
 from cocoop.protocols.workers import torch_threads
-from cocoop.training import AugmentedFeatures, encode_pictures, step
+from cocoop.training import AugmentedFeatures, Step, encode_pictures
 
 _IMAGES = 64  # of a data set, decoded and encoded to time it
 _PATIENCE = 2.0  # seconds for classifying a batch; where a whole one takes longer, a part of it stands for it
@@ -132,9 +131,9 @@ class Estimator:
     def _time_step(self, prompt: _Prompt, batch_size: int) -> _Cost:
         """One step of training."""
         model = self._model(prompt)
-        optimizer = SGD(model.parameters(), lr=1e-9)
+        step = Step(model, lr=1e-9)
         targets = torch.zeros(batch_size, dtype=torch.long, device=model.clip.device)
-        return self._cost(lambda: step(model, optimizer, self._features(batch_size), targets), rounds=2)
+        return self._cost(lambda: step(self._features(batch_size), targets), rounds=2)
 
     def _time_classified(self, prompt: _Prompt) -> _Cost:
         """Classifying one test image, of a whole batch."""

@@ -116,7 +116,7 @@ class Runner:
     @property
     def dtype(self) -> str:
         """Of the CLIP's numbers, as records name it: "float32"."""
-        return str(self.clip.dtype).removeprefix("torch.")
+        return self.clip.precision.name
 
     def reset_peaks(self) -> None:
         """Let `peaks` count from now on."""

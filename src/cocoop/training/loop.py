@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from random import Random
 
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy
-from torch.optim import SGD, Optimizer
 
-from cocoop.errors import InputError, RunError
+from cocoop.errors import InputError
 from cocoop.methods import PromptMethod
 from cocoop.progress import progress
+from cocoop.training.divergence import DivergedError, explain
 from cocoop.training.features import FeatureSource
+from cocoop.training.recorded import Compile, compiled
 from cocoop.training.schedule import learning_rate
+from cocoop.training.step import Facts, Step, read
+
+_READ_EVERY = 64
+"""Steps that a GPU is given before it is asked what they found; asking makes it wait."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,7 @@ def train(
     lr: float = 0.002,
     momentum: float = 0.9,
     weight_decay: float = 5e-4,
+    compile: Compile = "auto",
 ) -> list[Epoch]:
     """Learn `model`'s parameters by SGD on the mean cross-entropy, with the papers' optimiser and schedule.
 
@@ -55,60 +60,61 @@ def train(
         lr: the rate at the top of the schedule.
         momentum: of SGD.
         weight_decay: of SGD, on every learned tensor.
+        compile: "auto" records the step as a CUDA graph on an NVIDIA GPU, or warns; "on" insists; "off" never does.
 
     Returns:
         One `Epoch` per epoch.
 
     Raises:
-        InputError: `epochs` or `batch_size` below 1.
-        RunError: the loss is not finite.
+        InputError: `epochs` or `batch_size` below 1, or a `compile` that cannot be.
+        DivergedError: a loss or a gradient is not finite. The model is back at the tensors of the last finite loss.
+        RunError: `compile` is "on" and the step cannot be recorded.
     """
-    parameters = list(model.parameters())
-    if not parameters:
+    if not model.trainable_parameters:
         return []
     if min(epochs, batch_size) < 1:
         raise InputError(f"training: expected epochs and batch_size of 1 or more; got {epochs} and {batch_size}.")
-    optimizer = SGD(parameters, lr=lr, momentum=momentum, weight_decay=weight_decay)
+    step = Step(model, momentum=momentum, weight_decay=weight_decay)
+    run = compiled(step, compile)
     targets = torch.tensor(labels, device=model.clip.device)
-    history = []
+    history: list[Epoch] = []
     for epoch in progress(range(epochs), "training, epochs"):
         started = time.perf_counter()
         rate = learning_rate(epoch, epochs, lr)
-        for group in optimizer.param_groups:
-            group["lr"] = rate
-        losses, hits, seen = [], 0, 0
-        for features, batch in _batches(source, len(labels), epoch, batch_size, seed):
-            loss, logits = step(model, optimizer, features, targets[batch])
-            losses.append(loss)
-            hits += int((logits.argmax(dim=1) == targets[batch]).sum())
-            seen += len(batch)
+        step.set_rate(rate)
+        order = _order(len(labels), epoch, batch_size, seed)
+        batches = zip(source.batches(epoch, order, batch_size), targets[order].split(batch_size), strict=True)
+        losses, hits = [], 0
+        for number, facts in enumerate(_carry_out(run, batches, targets.device)):
+            if facts.stopped:
+                step.restore()
+                message = explain(facts.loss, epoch, number, rate, model.clip.precision.name)
+                raise DivergedError(message, history, model.state_dict())
+            losses.append(facts.loss)
+            hits += facts.hits
         mean_loss = math.fsum(losses) / len(losses)
-        history.append(Epoch(epoch, rate, mean_loss, 100 * hits / seen, time.perf_counter() - started))
+        history.append(Epoch(epoch, rate, mean_loss, 100 * hits / len(order), time.perf_counter() - started))
     return history
 
 
-def step(model: PromptMethod, optimizer: Optimizer, features: Tensor, targets: Tensor) -> tuple[float, Tensor]:
-    """One step on image features [B, E] and classes [B]: the loss before the step, and the logits [B, K]."""
-    logits = model(features)
-    loss = cross_entropy(logits, targets)
-    if not torch.isfinite(loss):
-        raise RunError(
-            f"training: expected a finite loss; got {loss.item()}. Lower the learning rate, or load the CLIP with "
-            "dtype float32."
-        )
-    optimizer.zero_grad()
-    loss.backward()
-    optimizer.step()
-    return loss.item(), logits.detach()
+def _carry_out(
+    run: Callable[[Tensor, Tensor], Tensor], batches: Iterable[tuple[Tensor, Tensor]], device: torch.device
+) -> Iterator[Facts]:
+    """What each step found, read at once on a CPU and many at a time elsewhere."""
+    at_once = 1 if device.type == "cpu" else _READ_EVERY
+    waiting: list[Tensor] = []
+    for features, targets in batches:
+        waiting.append(run(features.to(device), targets))
+        if len(waiting) == at_once:
+            yield from read(waiting)
+            waiting = []
+    yield from read(waiting)
 
 
-def _batches(
-    source: FeatureSource, n_images: int, epoch: int, batch_size: int, seed: int
-) -> Iterator[tuple[Tensor, list[int]]]:
-    """Features and image numbers of each step of an epoch, in this seed's and epoch's random order."""
+def _order(n_images: int, epoch: int, batch_size: int, seed: int) -> list[int]:
+    """The images of an epoch in this seed's and epoch's random order, without a last, smaller batch."""
     order = list(range(n_images))
     Random(f"{seed}:{epoch}").shuffle(order)
     if n_images >= batch_size:
         del order[n_images - n_images % batch_size :]
-    batches = (order[i : i + batch_size] for i in range(0, len(order), batch_size))
-    yield from zip(source.batches(epoch, order, batch_size), batches, strict=True)
+    return order

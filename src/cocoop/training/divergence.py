@@ -1,0 +1,51 @@
+"""What ends a training whose numbers are no longer finite, and what it leaves."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from torch import Tensor
+
+from cocoop.errors import RunError
+
+if TYPE_CHECKING:
+    from cocoop.training.loop import Epoch
+
+
+class DivergedError(RunError):
+    """A loss or a gradient was not finite.
+
+    Attributes:
+        history: the epochs that were finished.
+        tensors: the learned tensors, by state-dict name, that gave the last finite loss (or the start). The model
+            that was trained is back at them, too.
+    """
+
+    def __init__(self, message: str, history: Sequence[Epoch], tensors: Mapping[str, Tensor]) -> None:
+        super().__init__(message)
+        self.history = list(history)
+        self.tensors = {name: tensor.detach().clone() for name, tensor in tensors.items()}
+
+
+def explain(loss: float, epoch: int, step: int, rate: float, precision: str) -> str:
+    """The message of a `DivergedError`: what was not finite, where (both counted from 0), and what to do."""
+    finite_loss = loss - loss == 0
+    if not finite_loss:
+        found = f"a finite loss; got {loss}"
+    elif precision == "float16":
+        found = "gradients that fit float16 at some scale of the loss; got ones that overflow at every scale"
+    else:
+        found = f"finite gradients; got others, at a loss of {loss:.6g}"
+    where = f"in epoch {epoch}, step {step}, both counted from 0 (learning rate {rate:g}, dtype {precision})"
+    return f"training: expected {found} {where}. {_advice(epoch == step == 0, precision)}"
+
+
+def _advice(at_once: bool, precision: str) -> str:
+    wide = precision in ("float32", "float64")
+    if at_once:
+        cause = "Nothing was learned yet, so the image features or the CLIP's weights are at fault: "
+        return cause + (
+            "look for numbers in them that are not finite." if wide else "load the CLIP with dtype float32."
+        )
+    return "Lower the learning rate." if wide else "Lower the learning rate, or load the CLIP with dtype float32."

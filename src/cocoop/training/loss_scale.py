@@ -1,0 +1,40 @@
+"""Loss scaling, without which small gradients of a float16 model would round to zero."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+_START = 2.0**16
+_PATIENCE = 2000
+_SMALLEST = 2.0**-14  # float16's smallest normal number
+
+
+class LossScale:
+    """What the loss is multiplied by before the backward pass; the update divides by it again.
+
+    The rule of Micikevicius et al. (ICLR 2018, arXiv 1710.03740), with the numbers of torch's `GradScaler`: start at
+    2^16, halve where a gradient overflows (that update is skipped), double after 2,000 sound steps in a row.
+    `GradScaler` itself reads an overflow on the host, and has no word for a training that has stopped; this keeps all
+    on the device.
+
+    Attributes:
+        value: the scale, a scalar tensor, always the same one.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self.value = torch.tensor(_START, device=device)
+        self._sound_steps = torch.zeros((), dtype=torch.int32, device=device)
+
+    @property
+    def is_spent(self) -> Tensor:
+        """Whether so many steps overflowed that no scale can help: a scalar bool tensor."""
+        return self.value < _SMALLEST
+
+    def update(self, sound: Tensor, *, frozen: Tensor) -> None:
+        """Learn from a step whether its gradients were finite; scalar bool tensors. Frozen, nothing changes."""
+        steps = torch.where(sound, self._sound_steps + 1, 0)
+        grown = steps == _PATIENCE
+        value = torch.where(sound, torch.where(grown, self.value * 2, self.value), self.value / 2)
+        self.value.copy_(torch.where(frozen, self.value, value))
+        self._sound_steps.copy_(torch.where(frozen, self._sound_steps, torch.where(grown, 0, steps)))

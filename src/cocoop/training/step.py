@@ -1,0 +1,117 @@
+"""One step of SGD that never waits for its device, so that a GPU can be given many, or one recorded, at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+from torch.optim import SGD
+
+from cocoop.methods import PromptMethod
+from cocoop.training.loss_scale import LossScale
+
+
+class Facts(NamedTuple):
+    """What a step found: the loss before its update, and how many of its images were classified right.
+
+    `stopped`: this step or one before met numbers that are not finite; nothing has changed since.
+    """
+
+    loss: float
+    hits: int
+    stopped: bool
+
+
+class Step:
+    """A step of SGD on the mean cross-entropy, as the papers take it (torch's `SGD`, in one kernel).
+
+    Everything is decided on the device. A loss or a gradient that is not finite sets a flag, and while it is set no
+    call changes anything: whoever reads the flag, however late, finds the model as it was, and `restore` takes it
+    back to the learned tensors of the last finite loss. A CLIP in float16 has its loss scaled (`LossScale`); there
+    the update is skipped where only a scaled gradient overflows.
+
+    Args:
+        model: what learns; has parameters.
+        lr: learning rate, until `set_rate`.
+        momentum: of SGD.
+        weight_decay: of SGD, on every learned tensor.
+    """
+
+    def __init__(
+        self, model: PromptMethod, *, lr: float = 0.002, momentum: float = 0.9, weight_decay: float = 5e-4
+    ) -> None:
+        device = model.clip.device
+        self.model = model
+        self.scale = LossScale(device) if model.clip.dtype == torch.float16 else None
+        self._parameters = list(model.parameters())
+        self._good = [parameter.detach().clone() for parameter in self._parameters]
+        self._stopped = torch.zeros((), dtype=torch.bool, device=device)
+        # On a GPU the rate is a tensor, so that a recorded step reads the current one.
+        rate = lr if device.type == "cpu" else torch.tensor(lr, device=device)
+        self._sgd = SGD(self._parameters, lr=rate, momentum=momentum, weight_decay=weight_decay, fused=True)
+        if self.scale is not None:
+            self._sgd.grad_scale = self.scale.value  # type: ignore[attr-defined]  # what an update divides by
+        for parameter in self._parameters if momentum else ():
+            # SGD makes them in its first update, which may be skipped, and is not the one that is recorded.
+            self._sgd.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
+
+    def set_rate(self, rate: float) -> None:
+        """The learning rate from the next step on."""
+        for group in self._sgd.param_groups:
+            if isinstance(group["lr"], Tensor):
+                group["lr"].fill_(rate)
+            else:
+                group["lr"] = rate
+
+    def __call__(self, features: Tensor, targets: Tensor) -> Tensor:
+        """Image features [B, E] and classes [B], both on the model's device -> `Facts` as a tensor [3] there."""
+        self._sgd.zero_grad()
+        logits = self.model(features)
+        loss = cross_entropy(logits, targets)
+        with self.model.clip.products():
+            (loss if self.scale is None else loss * self.scale.value).backward()
+        with torch.no_grad():
+            self._update(loss.isfinite())
+            hits = (logits.argmax(dim=1) == targets).sum()
+            return torch.stack([loss, hits.to(loss.dtype), self._stopped.to(loss.dtype)])
+
+    def _update(self, loss_is_finite: Tensor) -> None:
+        # A sum is finite only if every term is: one pass without a tensor of its own.
+        gradients = torch.stack([parameter.grad.sum() for parameter in self._parameters if parameter.grad is not None])
+        sound = gradients.isfinite().all() & loss_is_finite
+        keep = loss_is_finite & ~self._stopped
+        for good, parameter in zip(self._good, self._parameters, strict=True):
+            good.copy_(torch.where(keep, parameter, good))
+        # The optimiser's own door for loss scaling: where it reads 1 it leaves tensors and momentum as they are.
+        self._sgd.found_inf = (self._stopped | ~sound).float()  # type: ignore[attr-defined]
+        self._sgd.step()
+        if self.scale is None:
+            self._stopped.logical_or_(~sound)
+        else:
+            self.scale.update(sound, frozen=self._stopped)
+            self._stopped.logical_or_(~loss_is_finite | self.scale.is_spent)
+
+    @contextmanager
+    def rehearsal(self) -> Iterator[None]:
+        """Inside, calls compute all that a step does and change nothing that lasts."""
+        self._stopped.fill_(True)
+        try:
+            yield
+        finally:
+            self._stopped.fill_(False)
+
+    @torch.no_grad()
+    def restore(self) -> None:
+        """Put the model back to the learned tensors that gave the last finite loss (or to its start)."""
+        for good, parameter in zip(self._good, self._parameters, strict=True):
+            parameter.copy_(good)
+
+
+def read(facts: Sequence[Tensor]) -> list[Facts]:
+    """The tensors of some steps as numbers: waits for the device, once."""
+    rows = torch.stack(list(facts)).tolist() if facts else []
+    return [Facts(loss, int(hits), bool(stopped)) for loss, hits, stopped in rows]

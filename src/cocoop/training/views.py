@@ -1,0 +1,195 @@
+"""Pixels of images, as tests see them or in a random view: decoded while the tower encodes those before."""
+
+from __future__ import annotations
+
+import hashlib
+import multiprocessing
+import os
+import shutil
+import sys
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
+from random import Random
+from types import ModuleType
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from cocoop.clip import Preprocess, augment
+from cocoop.data import fingerprint, open_image
+from cocoop.errors import InputError, RunError
+from cocoop.progress import progress
+
+Picture = str | os.PathLike[str] | Image.Image
+"""An image file, or an image that is already open."""
+
+_AHEAD = 2  # batches that are decoded while one is encoded
+_IMAGES_PER_PROCESS = 1024  # 3 seconds of decoding photographs, which pay for 1.4 seconds of start (measured)
+_FEWEST_PROCESSES = 3  # two threads decode as fast as two processes (measured); many wait for Python's lock
+_SHARED_MEMORY = 2**30  # bytes free for what processes decoded; containers often have 64 MB
+
+
+class View(NamedTuple):
+    """One random crop and flip of every image: number `number` of `seed`. None in its place is the test view."""
+
+    seed: int
+    number: int
+
+
+class Look(NamedTuple):
+    """One image in one view; `key` starts the view's generator, None is the test view."""
+
+    picture: Picture
+    key: str | None = None
+
+
+def contents(pictures: Sequence[Picture]) -> NDArray[np.bytes_]:
+    """What tells images apart: SHA-256, [N] of 32 bytes, of a file's bytes, or of an open image's size and RGB pixels.
+
+    Raises:
+        InputError: a file that cannot be read; names it.
+    """
+    with ThreadPoolExecutor(_cpus()) as pool:
+        found = progress(pool.map(_content, pictures), "reading images", len(pictures), unit=" images")
+        return np.fromiter(found, dtype="S32", count=len(pictures))
+
+
+def look(picture: Picture, content: bytes, view: View | None) -> Look:
+    """An image, whose `content` is known, in a view. A view is a pure function of its seed, number and the content."""
+    if view is None:
+        return Look(picture)
+    # numpy takes the zeros at the end of a text of bytes for padding
+    return Look(picture, f"{view.seed}:{view.number}:{content.ljust(32, bytes(1)).hex()}")
+
+
+def pixel_batches(
+    looks: Iterable[Look], preprocess: Preprocess, batch_size: int, processes: int = 0
+) -> Iterator[Tensor]:
+    """Pixels [<= batch_size, 3, N, N] float32 of the looks, in their order.
+
+    Args:
+        looks: consumed a few batches ahead.
+        preprocess: the CLIP's.
+        batch_size: images at a time.
+        processes: that decode, which `processes_for` knows; with 0 threads do.
+
+    Raises:
+        InputError: an image that does not decode; names it. RunError: a process was killed.
+    """
+    rest = iter(looks)
+    batches = iter(lambda: list(islice(rest, batch_size)), [])
+    decode = _Decode(preprocess)
+    for found in _by_processes(decode, batches, processes) if processes else _by_threads(decode, batches):
+        if isinstance(found, InputError):
+            raise found
+        yield found
+
+
+def processes_for(count: int, pictures: Sequence[Picture]) -> int:
+    """How many processes to decode `count` looks at `pictures` with: 0 where threads do as well, or must.
+
+    Open images would have to be sent; a process of `benchmark --jobs` may start none; decoded images pass through
+    shared memory.
+    """
+    processes = min(_cpus(), count // _IMAGES_PER_PROCESS)
+    if processes < _FEWEST_PROCESSES or multiprocessing.current_process().daemon or not _has_shared_memory():
+        return 0
+    return 0 if any(isinstance(picture, Image.Image) for picture in pictures) else processes
+
+
+class _Decode(Dataset[Tensor | InputError]):
+    """Looks to pixels [3, N, N]; in place of an image that does not decode the error, which has to reach the parent."""
+
+    def __init__(self, preprocess: Preprocess) -> None:
+        self.preprocess = preprocess
+
+    def __getitem__(self, wanted: Look) -> Tensor | InputError:
+        picture, key = wanted
+        try:
+            image = picture if isinstance(picture, Image.Image) else open_image(picture)
+        except InputError as error:
+            return error
+        return self.preprocess(image) if key is None else augment(image, self.preprocess, Random(key))
+
+
+def _collated(found: Sequence[Tensor | InputError]) -> Tensor | InputError:
+    pixels = []
+    for one in found:
+        if isinstance(one, InputError):
+            return one
+        pixels.append(one)
+    return torch.stack(pixels)
+
+
+def _by_threads(decode: _Decode, batches: Iterable[list[Look]]) -> Iterator[Tensor | InputError]:
+    """Pillow lets threads run side by side while it decodes and resizes."""
+    pool = ThreadPoolExecutor(_cpus())
+    try:
+        waiting = deque()
+        for batch in batches:
+            waiting.append([pool.submit(decode.__getitem__, wanted) for wanted in batch])
+            if len(waiting) > _AHEAD:
+                yield _collated([one.result() for one in waiting.popleft()])
+        while waiting:
+            yield _collated([one.result() for one in waiting.popleft()])
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _by_processes(
+    decode: _Decode, batches: Iterable[list[Look]], processes: int
+) -> Iterator[Tensor | InputError]:
+    loader = DataLoader(
+        decode,
+        batch_sampler=([Look(os.fspath(picture), key) for picture, key in batch] for batch in batches),  # type: ignore[misc]
+        num_workers=processes,
+        prefetch_factor=_AHEAD,
+        collate_fn=_collated,
+        multiprocessing_context="spawn",  # a forked process would inherit locks of torch's threads
+    )
+    try:
+        with _main_left_alone():
+            found = iter(loader)
+        yield from found
+    except RuntimeError as error:
+        raise RunError(
+            f"images: expected {processes} processes to decode them; got {str(error).splitlines()[0]} Perhaps memory "
+            "ran out: run the same again with less beside it."
+        ) from error
+
+
+@contextmanager
+def _main_left_alone() -> Iterator[None]:
+    """Processes started inside do not import the user's script, which may do anything when imported."""
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
+
+
+def _content(picture: Picture) -> bytes:
+    if not isinstance(picture, Image.Image):
+        return bytes.fromhex(fingerprint(picture))
+    digest = hashlib.sha256(f"RGB {picture.size}".encode())
+    digest.update(picture.convert("RGB").tobytes())
+    return digest.digest()
+
+
+def _cpus() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _has_shared_memory() -> bool:
+    place = Path("/dev/shm")
+    return not place.is_dir() or shutil.disk_usage(place).free >= _SHARED_MEMORY
