@@ -114,13 +114,20 @@ def label_numbers(labels: Sequence[Any], class_names: Sequence[str]) -> list[int
     return [int(label) for label in labels]
 
 
-def number_labels(classes: NDArray[Any], labels: Sequence[Any]) -> list[int]:
+def number_labels(classes: NDArray[Any], labels: Sequence[Any], class_names: Sequence[str] | None = None) -> list[int]:
     """Each label's number among the classes [K] of a fitted classifier.
 
+    With `class_names`, labels are numbers into that list, which may be another than the classifier's.
+
     Raises:
-        InputError: a label that is none of them, or the name of two.
+        InputError: a label that is none of the classes, or the name of two.
     """
     names = classes.tolist()
+    if class_names is not None:
+        given = label_numbers(labels, class_names)
+        if list(class_names) == [str(name) for name in names]:
+            return given
+        labels = [class_names[number] for number in given]
     numbers = {name: number for number, name in enumerate(names)}
     unknown = sorted({str(label) for label in labels if label not in numbers})
     if unknown:

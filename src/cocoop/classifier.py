@@ -22,7 +22,6 @@ from cocoop.arguments import (
     as_tuple,
     check_numbers,
     check_pictures,
-    label_numbers,
     method_settings,
     number_classes,
     number_labels,
@@ -32,8 +31,8 @@ from cocoop.clip import CLIP
 from cocoop.clip.loading import BUNDLED
 from cocoop.data import Example, common_folder, few_shot_indices, fingerprint, open_image, split_hash
 from cocoop.errors import InputError
-from cocoop.evaluation import Metrics, evaluate, predict_probabilities
-from cocoop.methods import METHODS, PromptMethod
+from cocoop.evaluation import Agreement, Metrics, evaluate, predict_probabilities, verify_shortlist
+from cocoop.methods import METHODS, PromptMethod, Shortlist
 from cocoop.model_card import model_card
 from cocoop.progress import progress
 from cocoop.results import Run, environment, peak_memory_mb, read_run, write_run
@@ -143,21 +142,28 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.seconds_ = time.perf_counter() - started
         return self
 
-    def predict_proba(self, images: Sequence[Picture]) -> NDArray[np.float64]:
-        """Class probabilities [N, K] float64 of image files or Pillow images; columns as in `classes_`."""
+    def predict_proba(self, images: Sequence[Picture], shortlist: int | None = None) -> NDArray[np.float64]:
+        """Class probabilities [N, K] float64 of image files or Pillow images; columns as in `classes_`.
+
+        `shortlist`: CoCoOp only: approximate, on each image's likeliest classes alone; see `Shortlist`. None is exact.
+        """
         self._check_fitted()
         check_pictures(images)
-        features = encode_pictures(self.clip_, list(images))
-        return predict_probabilities(self.model_, features).cpu().double().numpy()
+        model = self._inference(shortlist)
+        return predict_probabilities(model, encode_pictures(self.clip_, list(images))).cpu().double().numpy()
 
-    def predict(self, images: Sequence[Picture]) -> NDArray[Any]:
-        """[N] the most probable class of each image, as in `classes_`."""
-        best = self.predict_proba(images).argmax(axis=1)
+    def predict(self, images: Sequence[Picture], shortlist: int | None = None) -> NDArray[Any]:
+        """[N] the most probable class of each image, as in `classes_`; `shortlist` as in `predict_proba`."""
+        best = self.predict_proba(images, shortlist).argmax(axis=1)
         found: NDArray[Any] = self.classes_[best]
         return found
 
     def evaluate(
-        self, images: Sequence[Picture], labels: Sequence[Any], class_names: Sequence[str] | None = None
+        self,
+        images: Sequence[Picture],
+        labels: Sequence[Any],
+        class_names: Sequence[str] | None = None,
+        shortlist: int | None = None,
     ) -> Metrics:
         """Accuracy, macro-F1, per-class accuracy and calibration error, in percent, on labelled images.
 
@@ -165,23 +171,33 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             images: [N] image files or Pillow images.
             labels: [N] members of `classes_`.
             class_names: if given, `labels` are numbers into this list, as in `fit`.
+            shortlist: as in `predict_proba`.
 
         Raises:
             InputError: a label that is not among `classes_`; `set_classes` first for other classes.
         """
         self._check_fitted()
         check_pictures(images, labels)
-        if class_names is None:
-            numbers = number_labels(self.classes_, labels)
-        else:
-            numbers = label_numbers(labels, class_names)
-            if list(class_names) != self.model_.class_names:
-                numbers = number_labels(self.classes_, [class_names[k] for k in numbers])
-        return evaluate(self.model_, encode_pictures(self.clip_, list(images)), numbers)
+        numbers, model = number_labels(self.classes_, labels, class_names), self._inference(shortlist)
+        return evaluate(model, encode_pictures(self.clip_, list(images)), numbers)
 
-    def score(self, images: Sequence[Picture], labels: Sequence[Any]) -> float:
-        """The share of images that are classified as labelled, 0..1; labels as in `evaluate`, and the same errors."""
-        return self.evaluate(images, labels).accuracy / 100
+    def verify_shortlist(
+        self,
+        images: Sequence[Picture],
+        labels: Sequence[Any],
+        class_names: Sequence[str] | None = None,
+        shortlist: int = 20,
+    ) -> Agreement:
+        """`evaluate` both with the shortlist and in full, on images encoded once, and compare; the same errors."""
+        self._check_fitted()
+        check_pictures(images, labels)
+        numbers = number_labels(self.classes_, labels, class_names)
+        self._inference(shortlist)  # refuses before the images are encoded
+        return verify_shortlist(self.model_, encode_pictures(self.clip_, list(images)), numbers, shortlist)
+
+    def score(self, images: Sequence[Picture], labels: Sequence[Any], shortlist: int | None = None) -> float:
+        """The share of images that are classified as labelled, 0..1; arguments and errors as in `evaluate`."""
+        return self.evaluate(images, labels, shortlist=shortlist).accuracy / 100
 
     def set_classes(self, class_names: Sequence[str], allow_equal: bool = False) -> Self:
         """Classify into these classes from now on, with what was learned on the old ones.
@@ -330,6 +346,9 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             "batch_size": model.paper_batch_size if self.batch_size is None else self.batch_size,
             "lr": self.lr,
         }
+
+    def _inference(self, shortlist: int | None) -> PromptMethod | Shortlist:
+        return self.model_ if shortlist is None else Shortlist(self.model_, shortlist)
 
     def _check_fitted(self) -> None:
         if not hasattr(self, "model_"):

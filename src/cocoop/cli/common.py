@@ -35,7 +35,16 @@ OtherClip = Annotated[
 ]
 Classes = Annotated[str | None, typer.Option(help='Other class names, comma-separated: --classes "cat,dog,red panda".')]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps, ...")]
-Dtype = Annotated[str, typer.Option(help="auto, float32, float16, bfloat16 or float64.")]
+Dtype = Annotated[str, typer.Option(help="auto, float32, bfloat16, float16, float64, or tf32 on a GPU.")]
+Shortlist = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        metavar="N",
+        help="Approximate, CoCoOp only: compute the prompts of each image's N likeliest classes by the prompt that all "
+        "images share, such as 20, and give the others probability 0. Without it all classes, exactly.",
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 
 

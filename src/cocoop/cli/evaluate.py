@@ -1,6 +1,9 @@
 """`cocoop evaluate`."""
 
-from typing import Annotated
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -12,11 +15,17 @@ from cocoop.cli.common import (
     Dtype,
     OtherClip,
     RunFolder,
+    Shortlist,
     Source,
     note,
     print_json,
     split_names,
 )
+
+if TYPE_CHECKING:
+    from cocoop.classifier import PromptClassifier
+    from cocoop.data import Example
+    from cocoop.evaluation import Agreement, Metrics
 
 
 def evaluate(
@@ -31,6 +40,10 @@ def evaluate(
     include_training: Annotated[
         bool, typer.Option("--include-training", help="Score the images it was trained on, too.")
     ] = False,
+    shortlist: Shortlist = None,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="With --shortlist: run all classes, too, and report how far both agree.")
+    ] = False,
     clip: OtherClip = None,
     device: Device = "auto",
     dtype: Dtype = "auto",
@@ -44,15 +57,16 @@ def evaluate(
       cocoop evaluate my-run photos/
       cocoop evaluate my-run other-photos.csv --folder-classes
       cocoop evaluate my-run imagenetv2 --data-root data/ --folder-classes
+      cocoop evaluate my-run imagenetv2 --data-root data/ --folder-classes --shortlist 20 --verify
     """
     from cocoop.classifier import PromptClassifier
     from cocoop.data import read_dataset
     from cocoop.errors import InputError
-    from cocoop.protocols import not_trained_on
-    from cocoop.reports import text_table
 
     if classes is not None and folder_classes:
         raise InputError("--classes: expected nothing beside --folder-classes, which takes the images'. Give one.")
+    if verify and shortlist is None:
+        raise InputError("--verify: expected --shortlist N beside it, whose agreement it reports; got none. Add it.")
     dataset = read_dataset(source, data_root)
     examples = dataset.test or dataset.train
     classifier = PromptClassifier.load(run, clip, device, dtype)
@@ -60,27 +74,70 @@ def evaluate(
         classifier.set_classes(dataset.class_names, allow_equal=True)
     elif classes is not None:
         classifier.set_classes(split_names("--classes", classes))
-    scored = examples if include_training else not_trained_on(classifier, examples)
-    if not scored:
-        raise InputError(
-            f"{source}: expected images that {run} was not trained on; all {len(examples)} were. "
-            "Give other images, or add --include-training."
-        )
-    paths, labels = [example.path for example in scored], [example.label for example in scored]
-    metrics = classifier.evaluate(paths, labels, dataset.class_names)
+    scored = examples if include_training else _new_to(classifier, examples, f"{source}: expected images that {run}")
+    labelled = ([example.path for example in scored], [example.label for example in scored], dataset.class_names)
+    agreement = classifier.verify_shortlist(*labelled, shortlist) if verify and shortlist else None
+    metrics = agreement.shortlisted if agreement else classifier.evaluate(*labelled, shortlist)
     if len(scored) < len(examples):
         note(f"note: left out {len(examples) - len(scored):,} images that {run} was trained on")
+    # On a list of all classes nothing is approximate.
+    approximate = shortlist is not None and shortlist < len(classifier.classes_)
+    inference = {} if shortlist is None else {"shortlist": shortlist, "approximate": approximate}
     if as_json:
-        print_json(metrics.as_dict())
+        compared = {"agreement": agreement.as_dict()} if agreement else {}
+        print_json({**inference, **metrics.as_dict(), **compared})
         return
-    figures = {
+    _print_figures(metrics, agreement, inference)
+
+
+def _new_to(classifier: PromptClassifier, examples: Sequence[Example], expected: str) -> list[Example]:
+    from cocoop.errors import InputError
+    from cocoop.protocols import not_trained_on
+
+    scored = not_trained_on(classifier, examples)
+    if not scored:
+        raise InputError(
+            f"{expected} was not trained on; all {len(examples)} were. Give other images, or add --include-training."
+        )
+    return scored
+
+
+def _print_figures(metrics: Metrics, agreement: Agreement | None, inference: Mapping[str, Any]) -> None:
+    from cocoop.reports import text_table
+
+    column = "value"
+    if inference:
+        column = f"shortlist of {inference['shortlist']} ({'approximate' if inference['approximate'] else 'exact'})"
+    columns = {column: _figures(metrics)}
+    if agreement:
+        columns["all classes"] = _figures(agreement.full)
+        seconds = (agreement.shortlist_seconds, agreement.full_seconds)
+        for figures, taken in zip(columns.values(), seconds, strict=True):
+            figures["seconds without the image tower"] = f"{taken:.2f}"
+    rows = [[name, *(figures[name] for figures in columns.values())] for name in columns[column]]
+    print(text_table(["figure", *columns], rows))
+    print()
+    if agreement:
+        print(text_table(["agreement", "value"], _agreement_rows(agreement)))
+        print()
+    per_class = [[name, f"{value:.2f}"] for name, value in metrics.per_class_accuracy.items()]
+    print(text_table(["class", "accuracy, %"], per_class))
+
+
+def _figures(metrics: Metrics) -> dict[str, str]:
+    return {
         "images": f"{metrics.n:,}",
         "accuracy, %": f"{metrics.accuracy:.2f}",
         "macro-F1, %": f"{metrics.macro_f1:.2f}",
         "mean per-class accuracy, %": f"{metrics.mean_per_class_accuracy:.2f}",
         "expected calibration error, %": f"{metrics.expected_calibration_error:.2f}",
     }
-    print(text_table(["figure", "value"], [list(row) for row in figures.items()]))
-    print()
-    per_class = [[name, f"{value:.2f}"] for name, value in metrics.per_class_accuracy.items()]
-    print(text_table(["class", "accuracy, %"], per_class))
+
+
+def _agreement_rows(agreement: Agreement) -> list[list[str]]:
+    return [
+        ["same top class, % of images", f"{agreement.same_top_class:.2f}"],
+        ["top class of all classes is on the shortlist, % of images", f"{agreement.full_top_in_shortlist:.2f}"],
+        ["largest difference of the top probability, 0..1", f"{agreement.largest_difference:.4f}"],
+        ["mean difference of the top probability, 0..1", f"{agreement.mean_difference:.4f}"],
+    ]

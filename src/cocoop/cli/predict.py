@@ -5,7 +5,18 @@ from typing import Annotated
 
 import typer
 
-from cocoop.cli.common import AsJson, Classes, Device, Dtype, OtherClip, RunFolder, print_json, split_names
+from cocoop.cli.common import (
+    AsJson,
+    Classes,
+    Device,
+    Dtype,
+    OtherClip,
+    RunFolder,
+    Shortlist,
+    note,
+    print_json,
+    split_names,
+)
 
 
 def predict(
@@ -13,6 +24,7 @@ def predict(
     images: Annotated[list[Path], typer.Argument(help="Image files.")],
     classes: Classes = None,
     top: Annotated[int, typer.Option(min=1, help="Print this many classes per image, best first.")] = 1,
+    shortlist: Shortlist = None,
     clip: OtherClip = None,
     device: Device = "auto",
     dtype: Dtype = "auto",
@@ -29,7 +41,9 @@ def predict(
     classifier = PromptClassifier.load(run, clip, device, dtype)
     if classes is not None:
         classifier.set_classes(split_names("--classes", classes))
-    probabilities = classifier.predict_proba(images)
+    probabilities = classifier.predict_proba(images, shortlist)
+    if shortlist is not None and shortlist < len(classifier.classes_):
+        note(f"note: --shortlist {shortlist} is approximate, and probabilities are normalised over the shortlist")
     found = []
     for path, row in zip(images, probabilities, strict=True):
         best = (-row).argsort(kind="stable")[:top]

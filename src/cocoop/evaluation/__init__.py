@@ -1,7 +1,19 @@
 """Evaluation: probabilities for many images, and the figures that follow from them."""
 
+from cocoop.evaluation.agreement import Agreement, verify_shortlist
 from cocoop.evaluation.evaluate import evaluate, images_at_once, predict_probabilities
 from cocoop.evaluation.metrics import Metrics, measure
 from cocoop.evaluation.score import MISTAKES, Scores, score
 
-__all__ = ["MISTAKES", "Metrics", "Scores", "evaluate", "images_at_once", "measure", "predict_probabilities", "score"]
+__all__ = [
+    "MISTAKES",
+    "Agreement",
+    "Metrics",
+    "Scores",
+    "evaluate",
+    "images_at_once",
+    "measure",
+    "predict_probabilities",
+    "score",
+    "verify_shortlist",
+]

@@ -6,6 +6,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
+import torch
 from torch import Tensor, nn
 
 from cocoop.class_names import prompt_name
@@ -67,8 +68,9 @@ class CoCoOp(PromptMethod):
     def _write_prompts(self) -> None:
         context = [slot(m) for m in range(len(self.ctx))]
         names = [self.clip.token_ids(prompt_name(name) + ".") for name in self.class_names]
-        prompts = [self.clip.prompt([*context, *name]) for name in names]
-        self._prompts = Prompts(self.clip.text, self.class_names, prompts)
+        symbols = [self.clip.prompt([*context, *name]) for name in names]
+        self._prompts = Prompts(self.clip.text, self.class_names, symbols)
+        self._symbols = symbols
 
     def conditional_token(self, image_features: Tensor) -> Tensor:
         """Pi = h_theta(x): unit-norm image features [B, E] -> [B, D]."""
@@ -77,4 +79,18 @@ class CoCoOp(PromptMethod):
 
     def text_features(self, image_features: Tensor) -> Tensor:
         """Each image's own text features, [B, K, E]."""
-        return self._prompts.encode(self.ctx + self.conditional_token(image_features)[:, None])
+        return self._prompts.encode(self._context(image_features))
+
+    def _context(self, image_features: Tensor) -> Tensor:
+        """The shifted context vectors v_m + pi of each image, [B, M, D]."""
+        return self.ctx + self.conditional_token(image_features)[:, None]
+
+    def text_features_of(self, image_features: Tensor, classes: Sequence[int]) -> Tensor:
+        """`text_features` of some classes only, at their cost: numbers of k classes -> [B, k, E]."""
+        names, symbols = [self.class_names[i] for i in classes], [self._symbols[i] for i in classes]
+        return Prompts(self.clip.text, names, symbols).encode(self._context(image_features))
+
+    @torch.no_grad()
+    def unconditional_text_features(self) -> Tensor:
+        """Text features [K, E] of the prompts without pi, the same for every image. Unit norm; takes no gradient."""
+        return self._prompts.encode(self.ctx[None])[0]

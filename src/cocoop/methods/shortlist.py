@@ -1,0 +1,90 @@
+"""CoCoOp on each image's likeliest classes only: cheaper, and approximate."""
+
+from __future__ import annotations
+
+import math
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from cocoop.errors import InputError
+from cocoop.methods.base import PromptMethod
+from cocoop.methods.cocoop import CoCoOp
+from cocoop.shapes import expect_shape
+
+
+class Shortlist:
+    """A CoCoOp that computes the conditional logits of each image's best `size` classes and of no others.
+
+    All K classes are ranked by the prompt without pi, whose text features are the same for every image and computed
+    once. Then the image's own prompts are encoded for the first `size` classes. Those logits are CoCoOp's, up
+    to rounding; the other classes get -inf, so probabilities are normalised over the shortlist.
+
+    That is approximate: where the ranking drops the class that CoCoOp would choose, another one is chosen, and every
+    probability on the shortlist is at least CoCoOp's. With `size` >= K nothing is dropped and the model itself runs.
+
+    Made for the classes and the context that `model` has now: make another after `set_classes` or training.
+
+    Args:
+        model: the `CoCoOp`.
+        size: how many classes to keep per image, at least 1.
+
+    Raises:
+        InputError: a method without a conditional prompt, or a size that is no number of classes.
+    """
+
+    def __init__(self, model: PromptMethod, size: int) -> None:
+        if not hasattr(size, "__index__") or size < 1:
+            raise InputError(
+                f"shortlist: expected a number of classes, at least 1, such as 20; got {size!r}. Leave it out for "
+                "exact inference."
+            )
+        if not isinstance(model, CoCoOp):
+            raise InputError(
+                f"shortlist: expected a CoCoOp prompt, which is computed anew for every image; got "
+                f"{type(model).__name__}, whose text features are the same for all images, so that a shortlist would "
+                "save nothing. Leave it out."
+            )
+        self.model = model
+        self.class_names = list(model.class_names)
+        self.size = min(size, len(self.class_names))
+
+    @cached_property
+    def _unconditional(self) -> Tensor:
+        with self.model.clip.products():
+            return self.model.unconditional_text_features()
+
+    @property
+    def exact(self) -> bool:
+        """Whether all classes are on every shortlist, so that nothing is approximate."""
+        return self.size == len(self.class_names)
+
+    def classes(self, image_features: Tensor) -> Tensor:
+        """The shortlists: unit-norm image features [B, E] -> class numbers [B, size] int64, likeliest first.
+
+        Of equally likely classes the first comes first.
+        """
+        expect_shape("image_features", image_features, B=None, E=self.model.clip.embed_dim)
+        cosines = image_features @ self._unconditional.T
+        return cosines.sort(dim=1, descending=True, stable=True).indices[:, : self.size]
+
+    @torch.no_grad()
+    def logits(self, image_features: Tensor) -> Tensor:
+        """Unit-norm image features [B, E] -> logits [B, K], -inf for classes that are not on the image's shortlist."""
+        if self.exact:
+            exact: Tensor = self.model(image_features)
+            return exact
+        classes = self.classes(image_features)
+        logits = image_features.new_full((len(image_features), len(self.class_names)), -math.inf)
+        # One image at a time: images share hardly any classes, and 20 prompts fill a matrix product of a CPU already.
+        for b, kept in enumerate(classes.tolist()):
+            image = image_features[b : b + 1]
+            with self.model.clip.products():
+                features = self.model.text_features_of(image, kept)[0]
+            logits[b, classes[b]] = self.model.clip.logit_scale * (features @ image[0])
+        return logits
+
+    def probabilities(self, image_features: Tensor) -> Tensor:
+        """Unit-norm image features [B, E] -> class probabilities [B, K]; rows sum to 1, 0 beyond the shortlist."""
+        return self.logits(image_features).softmax(dim=-1)

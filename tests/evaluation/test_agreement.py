@@ -1,0 +1,100 @@
+"""`compare` against counting by hand, and `verify_shortlist` against both kinds of inference run here."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+import torch
+from golden_clip import FACTS, VALUES
+
+from cocoop import CoCoOp, CoOp, InputError
+from cocoop.evaluation import measure, verify_shortlist
+from cocoop.evaluation.agreement import compare
+from cocoop.methods import Shortlist
+
+NAMES = FACTS["class_names"]
+IMAGES = VALUES["image_features"]
+LABELS = [0, 1, 2, 3, 4, 5]
+
+
+def test_four_images_by_hand():
+    full = np.array([[0.6, 0.3, 0.1], [0.5, 0.1, 0.4], [0.2, 0.7, 0.1], [0.4, 0.4, 0.2]])
+    # Kept: classes 0 and 1; 1 and 2, which misses the top; 1 and 2; 0 and 1, where both are equal.
+    shortlisted = np.array([[0.75, 0.25, 0.0], [0.0, 0.25, 0.75], [0.0, 0.875, 0.125], [0.5, 0.5, 0.0]])
+    assert compare(shortlisted, full) == pytest.approx(
+        {
+            "same_top_class": 75.0,
+            "full_top_in_shortlist": 75.0,
+            "largest_difference": 0.25,
+            "mean_difference": (0.15 + 0.25 + 0.175 + 0.1) / 4,
+        }
+    )
+
+
+def test_equal_probabilities_are_full_agreement():
+    full = np.array([[0.6, 0.3, 0.1], [0.1, 0.2, 0.7]])
+    assert list(compare(full, full).values()) == [100.0, 100.0, 0.0, 0.0]
+
+
+@pytest.fixture
+def misled(golden):
+    """A CoCoOp whose pi is larger than its context, so that the ranking, without pi, is often wrong."""
+    torch.manual_seed(3)
+    model = CoCoOp(golden, NAMES, context=None, context_length=3)
+    with torch.no_grad():
+        model.ctx.mul_(10)
+        model.meta_net.linear2.weight.mul_(30)
+        model.meta_net.linear2.bias.mul_(30)
+    return model
+
+
+def test_a_shortlist_that_misses_the_top_class_is_reported(misled):
+    with torch.no_grad():
+        full = misled(IMAGES).double()
+        features = misled._prompts.encode(misled.ctx[None])[0]
+    ranked = (IMAGES @ features.T).argsort(dim=1, descending=True)
+    for size in (1, 2, 4):
+        kept = ranked[:, :size].tolist()
+        same = hits = 0
+        differences = []
+        for row, classes in zip(full.tolist(), kept, strict=True):
+            top = max(range(len(NAMES)), key=lambda k, row=row: row[k])
+            best = max(classes, key=lambda k, row=row: row[k])
+            same, hits = same + (best == top), hits + (top in classes)
+            share_full = 1 / sum(math.exp(value - row[top]) for value in row)
+            share_kept = 1 / sum(math.exp(row[k] - row[best]) for k in classes)
+            differences.append(abs(share_full - share_kept))
+        found = verify_shortlist(misled, IMAGES, LABELS, size)
+        assert found.same_top_class == pytest.approx(100 * same / 6)
+        assert found.full_top_in_shortlist == pytest.approx(100 * hits / 6)
+        assert found.largest_difference == pytest.approx(max(differences), abs=1e-4)
+        assert found.mean_difference == pytest.approx(sum(differences) / 6, abs=1e-4)
+        if size == 1:
+            assert same < 6, "the case should be one in which the ranking is wrong"
+
+
+def test_both_sets_of_figures_and_times(misled):
+    found = verify_shortlist(misled, IMAGES, LABELS, 3)
+    for metrics, model in ((found.shortlisted, Shortlist(misled, 3)), (found.full, misled)):
+        probabilities = model.probabilities(IMAGES).double().numpy()
+        assert metrics == measure(probabilities, np.array(LABELS), NAMES)
+    assert found.shortlisted != found.full
+    assert found.shortlist_seconds > 0 and found.full_seconds > 0
+    assert json.loads(json.dumps(found.as_dict()))["full"]["n"] == 6
+
+
+def test_a_shortlist_of_all_classes_agrees_exactly(misled):
+    found = verify_shortlist(misled, IMAGES, LABELS, len(NAMES))
+    assert (found.same_top_class, found.full_top_in_shortlist) == (100, 100)
+    assert (found.largest_difference, found.mean_difference) == (0, 0)
+    assert found.shortlisted == found.full
+
+
+def test_errors(golden, misled):
+    with pytest.raises(InputError, match="expected a CoCoOp prompt"):
+        verify_shortlist(CoOp(golden, NAMES), IMAGES, LABELS, 3)
+    with pytest.raises(InputError, match="at least 1"):
+        verify_shortlist(misled, IMAGES, LABELS, 0)
+    with pytest.raises(InputError, match=r"labels: expected 0\.\.8"):
+        verify_shortlist(misled, IMAGES, [9] * 6, 3)
