@@ -5,7 +5,7 @@ from cocoop.results.faults import PROTOCOL_NAMES
 from cocoop.results.files import read_json, read_jsonl, write_json, write_jsonl, write_text
 from cocoop.results.published import departures, is_published_clip, published
 from cocoop.results.record import PACKAGES, environment, peak_memory_mb, reset_peak_memory
-from cocoop.results.run_folder import Run, check_new, clear_leftovers, read_run, write_run
+from cocoop.results.run_folder import Run, check_new, clear_leftovers, read_run, write_run, write_tensors
 from cocoop.results.summary import harmonic_mean, mean_std
 
 __all__ = [
@@ -31,5 +31,6 @@ __all__ = [
     "write_json",
     "write_jsonl",
     "write_run",
+    "write_tensors",
     "write_text",
 ]

@@ -94,6 +94,11 @@ def write_text(path: str | PathLike[str], text: str) -> None:
     The folder is made where missing. What UTF-8 has no word for, such as bytes in a file name that are no text, is
     spelled out ("\udcff"). `RunError` where the disk refuses.
     """
+    write_bytes(path, text.encode("utf-8", "backslashreplace"))
+
+
+def write_bytes(path: str | PathLike[str], content: bytes) -> None:
+    """Write `content` to `path` at once, as `write_text` does."""
     path = Path(path)
     # In the same folder, because a rename is atomic only within one file system. Opened by `open`, not
     # `tempfile`, whose files nobody but the owner may read.
@@ -101,8 +106,8 @@ def write_text(path: str | PathLike[str], text: str) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            with open(temporary, "x", encoding="utf-8", errors="backslashreplace", newline="\n") as file:
-                file.write(text)
+            with open(temporary, "xb") as file:
+                file.write(content)
                 _flush_to_disk(file)
             os.replace(temporary, path)
         finally:

@@ -17,7 +17,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
 
 from cocoop.errors import InputError, RunError
-from cocoop.results.files import read_json, read_jsonl, write_json, write_jsonl, write_text
+from cocoop.results.files import read_json, read_jsonl, write_bytes, write_json, write_jsonl, write_text
 
 Array = NDArray[Any]
 
@@ -81,9 +81,9 @@ def write_run(folder: str | PathLike[str], run: Run, card: str) -> Path:
     try:
         temporary.mkdir(parents=True)
         write_json(temporary / _CONFIG, {"format": FORMAT, **run.config})
-        _write_tensors(temporary / _TENSORS, run.tensors)
+        write_tensors(temporary / _TENSORS, run.tensors)
         if run.predictions:
-            _write_tensors(temporary / _PREDICTIONS, run.predictions)
+            write_tensors(temporary / _PREDICTIONS, run.predictions)
         write_jsonl(temporary / _HISTORY, run.history)
         write_text(temporary / _CARD, card)
         write_json(temporary / _RECORD, run.record)
@@ -146,9 +146,10 @@ def read_predictions(folder: str | PathLike[str]) -> dict[str, Array]:
     return _read_tensors(path) if path.is_file() else {}
 
 
-def _write_tensors(path: Path, tensors: Mapping[str, Array]) -> None:
+def write_tensors(path: str | PathLike[str], tensors: Mapping[str, Array]) -> None:
+    """Write named arrays as a safetensors file, at once. `RunError` where the disk refuses."""
     # Not `save_file`, whose file nobody but the owner may read.
-    path.write_bytes(save({name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}))
+    write_bytes(path, save({name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}))
 
 
 def _read_tensors(path: Path) -> dict[str, Array]:

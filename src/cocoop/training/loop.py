@@ -16,7 +16,7 @@ from cocoop.methods import PromptMethod
 from cocoop.progress import progress
 from cocoop.training.divergence import DivergedError, explain
 from cocoop.training.features import FeatureSource
-from cocoop.training.recorded import Compile, compiled
+from cocoop.training.recorded import compiled
 from cocoop.training.schedule import learning_rate
 from cocoop.training.step import Facts, Step, read
 
@@ -46,7 +46,7 @@ def train(
     lr: float = 0.002,
     momentum: float = 0.9,
     weight_decay: float = 5e-4,
-    compile: Compile = "auto",
+    compile: str = "auto",
 ) -> list[Epoch]:
     """Learn `model`'s parameters by SGD on the mean cross-entropy, with the papers' optimiser and schedule.
 

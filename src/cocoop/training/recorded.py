@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from typing import Literal, get_args
 
 import torch
 from torch import Tensor
@@ -12,8 +11,8 @@ from torch import Tensor
 from cocoop.errors import InputError, RunError, expect_choice
 from cocoop.training.step import Step
 
-Compile = Literal["auto", "on", "off"]
-"""Whether a training step is recorded: "auto" where it can be, "on" or not at all, or "off"."""
+COMPILE = ("auto", "on", "off")
+"""Whether a training step is recorded: where it can be, or else the training fails, or never."""
 
 _WARM_UPS = 3  # what CUDA libraries set up at first use must not be part of a recording
 
@@ -21,13 +20,13 @@ Recorder = Callable[[Callable[[], Tensor], torch.device], tuple[Tensor, Callable
 """Gives the tensor that a function returns on a device, and a call that computes it anew into the same tensor."""
 
 
-def compiled(step: Step, compile: Compile) -> Callable[[Tensor, Tensor], Tensor]:
+def compiled(step: Step, compile: str) -> Callable[[Tensor, Tensor], Tensor]:
     """The step, or its recording where `compile` asks for one and the device can.
 
     Raises:
         InputError: an unknown choice, or "on" without an NVIDIA GPU.
     """
-    expect_choice("compile", compile, get_args(Compile))
+    expect_choice("compile", compile, COMPILE)
     device = step.model.clip.device
     if compile == "on" and device.type != "cuda":
         raise InputError(

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
-from torch.optim import SGD
+from torch.optim.sgd import sgd
 
 from cocoop.methods import PromptMethod
 from cocoop.training.loss_scale import LossScale
@@ -47,29 +47,25 @@ class Step:
         device = model.clip.device
         self.model = model
         self.scale = LossScale(device) if model.clip.dtype == torch.float16 else None
-        self._parameters = list(model.parameters())
+        self._parameters: list[Tensor] = list(model.parameters())
         self._good = [parameter.detach().clone() for parameter in self._parameters]
         self._stopped = torch.zeros((), dtype=torch.bool, device=device)
         # On a GPU the rate is a tensor, so that a recorded step reads the current one.
-        rate = lr if device.type == "cpu" else torch.tensor(lr, device=device)
-        self._sgd = SGD(self._parameters, lr=rate, momentum=momentum, weight_decay=weight_decay, fused=True)
-        if self.scale is not None:
-            self._sgd.grad_scale = self.scale.value  # type: ignore[attr-defined]  # what an update divides by
-        for parameter in self._parameters if momentum else ():
-            # SGD makes them in its first update, which may be skipped, and is not the one that is recorded.
-            self._sgd.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
+        self._rate = lr if device.type == "cpu" else torch.tensor(lr, device=device)
+        self._momenta: list[Tensor | None] = [torch.zeros_like(parameter) for parameter in self._parameters]
+        self._momentum, self._weight_decay = momentum, weight_decay
 
     def set_rate(self, rate: float) -> None:
         """The learning rate from the next step on."""
-        for group in self._sgd.param_groups:
-            if isinstance(group["lr"], Tensor):
-                group["lr"].fill_(rate)
-            else:
-                group["lr"] = rate
+        if isinstance(self._rate, Tensor):
+            self._rate.fill_(rate)
+        else:
+            self._rate = rate
 
     def __call__(self, features: Tensor, targets: Tensor) -> Tensor:
         """Image features [B, E] and classes [B], both on the model's device -> `Facts` as a tensor [3] there."""
-        self._sgd.zero_grad()
+        for parameter in self._parameters:
+            parameter.grad = None
         logits = self.model(features)
         loss = cross_entropy(logits, targets)
         with self.model.clip.products():
@@ -80,15 +76,26 @@ class Step:
             return torch.stack([loss, hits.to(loss.dtype), self._stopped.to(loss.dtype)])
 
     def _update(self, loss_is_finite: Tensor) -> None:
+        gradients = [parameter.grad for parameter in self._parameters if parameter.grad is not None]
         # A sum is finite only if every term is: one pass without a tensor of its own.
-        gradients = torch.stack([parameter.grad.sum() for parameter in self._parameters if parameter.grad is not None])
-        sound = gradients.isfinite().all() & loss_is_finite
+        sound = torch.stack([gradient.sum() for gradient in gradients]).isfinite().all() & loss_is_finite
         keep = loss_is_finite & ~self._stopped
         for good, parameter in zip(self._good, self._parameters, strict=True):
             good.copy_(torch.where(keep, parameter, good))
-        # The optimiser's own door for loss scaling: where it reads 1 it leaves tensors and momentum as they are.
-        self._sgd.found_inf = (self._stopped | ~sound).float()  # type: ignore[attr-defined]
-        self._sgd.step()
+        sgd(
+            self._parameters,
+            gradients,
+            self._momenta,
+            momentum=self._momentum,
+            weight_decay=self._weight_decay,
+            lr=self._rate,  # type: ignore[arg-type]  # annotated too narrowly
+            dampening=0,
+            nesterov=False,
+            maximize=False,
+            fused=True,
+            grad_scale=None if self.scale is None else self.scale.value,  # what the gradients are divided by
+            found_inf=(self._stopped | ~sound).float(),  # where it is 1, tensors and momenta stay as they are
+        )
         if self.scale is None:
             self._stopped.logical_or_(~sound)
         else:
