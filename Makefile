@@ -21,7 +21,7 @@ format: .venv/dev
 	$(BIN)/ruff format .
 
 bench: .venv/core
-	$(BIN)/python benchmarks/text_encoding.py
+	$(BIN)/cocoop bench
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv

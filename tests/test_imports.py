@@ -30,8 +30,10 @@ MAY_IMPORT = {
     "classifier": BOTTOM | {"arguments", "clip", "data", "results", "methods", "training", "evaluation", "model_card"},
     "reports": BOTTOM | {"data", "results"},
     "protocols": BOTTOM | {"clip", "data", "results", "methods", "training", "evaluation", "classifier", "model_card"},
+    "bench": BOTTOM | {"clip", "results", "methods", "training"},
     "cli": BOTTOM
     | {
+        "bench",
         "clip",
         "data",
         "results",

@@ -19,6 +19,7 @@ COMMANDS = sorted(command.name for command in app.registered_commands) + sorted(
 
 def test_the_commands():
     assert COMMANDS == [
+        "bench",
         "benchmark",
         "demo",
         "evaluate",

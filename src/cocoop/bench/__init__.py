@@ -1,0 +1,32 @@
+"""How fast the text side is: the plain path, the packed path and the floor, on random weights of any published size."""
+
+from cocoop.bench.encoding import CONTEXT_LENGTH, SUFFIX_LENGTHS, Encoding, class_names, suffix_lengths
+from cocoop.bench.floor import Floor
+from cocoop.bench.measure import Cell
+from cocoop.bench.run import Bench, bench
+from cocoop.bench.shapes import SHAPES, Shape, random_clip, random_state
+from cocoop.bench.table import CELL_HEADER, TRAINING_HEADER, cell_rows, remarks, summary, training_rows
+from cocoop.bench.training import TrainingImage
+
+__all__ = [
+    "CELL_HEADER",
+    "CONTEXT_LENGTH",
+    "SHAPES",
+    "SUFFIX_LENGTHS",
+    "TRAINING_HEADER",
+    "Bench",
+    "Cell",
+    "Encoding",
+    "Floor",
+    "Shape",
+    "TrainingImage",
+    "bench",
+    "cell_rows",
+    "class_names",
+    "random_clip",
+    "random_state",
+    "remarks",
+    "suffix_lengths",
+    "summary",
+    "training_rows",
+]

@@ -1,0 +1,78 @@
+"""The work that is measured: text features of K classes for B images, on either path of the text tower."""
+
+from __future__ import annotations
+
+import torch
+
+from cocoop.clip import CLIP, Prompts, slot
+
+CONTEXT_LENGTH = 4
+"""M, the context slots: "a photo of a"."""
+
+SUFFIX_LENGTHS = {3: 43, 4: 27, 5: 16, 6: 8, 7: 3, 8: 1, 10: 1, 13: 1}
+"""Tokens of a class's suffix (name, ".", EOT) -> classes of a hundred: ImageNet's names, 4.17 on average."""
+
+# Each is one token of the bundled tokenizer, so that a name of n words has n tokens.
+_WORDS = (
+    "slow",
+    "ship",
+    "east",
+    "sea",
+    "pointed",
+    "black",
+    "round",
+    "hill",
+    "engine",
+    "corn",
+    "chair",
+    "seven",
+    "ring",
+)
+_STRIDE = 37  # prime to 100: any run of classes has about the average length
+
+
+def suffix_lengths(classes: int) -> list[int]:
+    """S_k of that many classes, [K]; the same table over and over, every hundred classes."""
+    hundred = [length for length, count in SUFFIX_LENGTHS.items() for _ in range(count)]
+    return [hundred[k * _STRIDE % len(hundred)] for k in range(classes)]
+
+
+def class_names(classes: int) -> list[str]:
+    """[K] names of words at random (the same for every call); with "." and EOT as long as `suffix_lengths` says."""
+    generator = torch.Generator().manual_seed(0)
+    words = [torch.randint(len(_WORDS), (length - 2,), generator=generator) for length in suffix_lengths(classes)]
+    return [" ".join(_WORDS[i] for i in name) for name in words]
+
+
+class Encoding:
+    """CoCoOp's text side: prompts [SOS, v_1 + pi .. v_M + pi, name, ".", EOT] of K classes for B images.
+
+    Args:
+        clip: whose text tower and tokenizer to use.
+        classes: K.
+        images: B, each with a context of its own.
+        plain: on the full-length path instead of the packed one.
+    """
+
+    def __init__(self, clip: CLIP, classes: int, images: int, plain: bool = False) -> None:
+        names = class_names(classes)
+        context = [slot(m) for m in range(CONTEXT_LENGTH)]
+        prompts = [clip.prompt([*context, *clip.token_ids(f"{name}.")]) for name in names]
+        generator = torch.Generator().manual_seed(0)
+        self._plain, self._tower = plain, clip.text
+        self._prompts = Prompts(clip.text, names, prompts)
+        vectors = torch.randn(images, CONTEXT_LENGTH, clip.text.width, generator=generator) * 0.02
+        self._context = vectors.to(clip.device)
+        self._gradient = torch.randn(images, classes, clip.embed_dim, generator=generator).to(clip.device)
+
+    def forward(self) -> None:
+        """As in scoring: no gradients."""
+        self._tower.plain = self._plain
+        with torch.no_grad():
+            self._prompts.encode(self._context)
+
+    def forward_and_backward(self) -> None:
+        """As in training: gradients of the context, from a random gradient of the features."""
+        self._tower.plain = self._plain
+        features = self._prompts.encode(self._context.clone().requires_grad_())
+        features.backward(self._gradient.to(features.dtype))

@@ -1,0 +1,111 @@
+"""The floor: the time of exactly those matrix products that no exact method can do without.
+
+For G images, K classes, M context slots and T suffix tokens, with N = G (M + T) rows: SOS is the same for all images
+and the suffixes' query, key and value in layer 0 do not depend on the image, so neither counts; after the last
+attention only the EOT rows, G K, are read.
+
+| layer | query, key, value | output, MLP |
+|---|---|---|
+| 0 | G M rows | N rows |
+| 1 .. L - 2 | N rows | N rows |
+| L - 1 | key and value: N rows; query: G K rows | G K rows |
+
+and the projection of G K rows. The weights are frozen, so the backward pass is the same products transposed. Left out,
+which makes the floor stricter: attention's own products, norms, activations, biases, residuals, all copies.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from cocoop.clip.text import TextTower
+
+ROWS_AT_ONCE = 8192
+"""More rows than this go through the tower in parts of about equal size."""
+
+
+class Product(NamedTuple):
+    """[rows, in] times the transpose of `weight` [out, in]."""
+
+    rows: int
+    weight: Tensor
+
+
+class Floor:
+    """The products of a text tower, ready to run on random inputs into buffers that are there already.
+
+    Args:
+        tower: whose weights to multiply with, in their order. At least two layers.
+        images: G.
+        classes: K.
+        tokens: T, the suffix tokens of all classes together.
+        context_length: M.
+    """
+
+    def __init__(self, tower: TextTower, images: int, classes: int, tokens: int, context_length: int) -> None:
+        rows = images * (context_length + tokens)
+        count = -(-rows // ROWS_AT_ONCE)
+        split = zip(
+            _evenly(rows, count),
+            _evenly(images * context_length, count),
+            _evenly(images * classes, count),
+            strict=True,
+        )
+        self.parts = [list(_products(tower, *sizes)) for sizes in split]
+        most: dict[int, int] = {}
+        for rows, weight in (product for part in self.parts for product in part):
+            for width in weight.shape:
+                most[width] = max(rows, most.get(width, 0))
+        like = tower.positions
+        generator = torch.Generator().manual_seed(0)
+        self._inputs = {
+            width: torch.randn(n, width, generator=generator).to(like.device, like.dtype) for width, n in most.items()
+        }
+        self._outputs = {width: torch.empty_like(values) for width, values in self._inputs.items()}
+
+    @property
+    def multiply_adds(self) -> int:
+        """Of the forward pass; the backward pass has as many again."""
+        return sum(rows * weight.numel() for part in self.parts for rows, weight in part)
+
+    @torch.no_grad()
+    def forward(self) -> None:
+        """All products once."""
+        for part in self.parts:
+            self._forward(part)
+
+    @torch.no_grad()
+    def forward_and_backward(self) -> None:
+        """All products, and the gradients of their inputs: gradient [rows, out] times weight [out, in]."""
+        for part in self.parts:
+            self._forward(part)
+            for rows, weight in reversed(part):
+                width_out, width_in = weight.shape
+                torch.mm(self._inputs[width_out][:rows], weight, out=self._outputs[width_in][:rows])
+
+    def _forward(self, part: list[Product]) -> None:
+        for rows, weight in part:
+            width_out, width_in = weight.shape
+            torch.mm(self._inputs[width_in][:rows], weight.T, out=self._outputs[width_out][:rows])
+
+
+def _products(tower: TextTower, rows: int, prefix_rows: int, eot_rows: int) -> Iterator[Product]:
+    """The products of some of the rows, first to last."""
+    *inner, last = tower.layers
+    for number, block in enumerate(inner):
+        yield Product(rows if number else prefix_rows, block.qkv.weight)
+        for linear in (block.out, block.fc, block.proj):
+            yield Product(rows, linear.weight)
+    yield Product(rows, last.qkv.weight[tower.width :])
+    yield Product(eot_rows, last.qkv.weight[: tower.width])
+    for linear in (last.out, last.fc, last.proj, tower.projection):
+        yield Product(eot_rows, linear.weight)
+
+
+def _evenly(total: int, parts: int) -> list[int]:
+    """`total` as a sum of `parts` numbers that differ by at most one."""
+    return [total // parts + (number < total % parts) for number in range(parts)]

@@ -1,0 +1,86 @@
+"""The most memory that a pass over the text tower takes beyond what was there before it: the model is not counted."""
+
+from __future__ import annotations
+
+import multiprocessing
+from functools import partial
+from multiprocessing.connection import Connection
+
+import torch
+
+from cocoop.bench.encoding import Encoding
+from cocoop.bench.shapes import Shape, random_clip
+from cocoop.child import serve
+from cocoop.clip import CLIP
+from cocoop.errors import RunError
+from cocoop.results import peak_memory_mb, reset_peak_memory
+
+PASSES = {"forward": Encoding.forward, "forward+backward": Encoding.forward_and_backward}
+"""Name -> what `Encoding` does for it."""
+
+_MB = 1e6
+
+
+def peak_megabytes(
+    clip: CLIP, shape: Shape, dtype: str, classes: int, images: int, plain: bool
+) -> dict[str, float | None]:
+    """Pass -> MB of 10^6 bytes at its peak, for K classes and B images at a time; None where it cannot be told.
+
+    On a GPU the most that was allocated, in this process. On a CPU the growth of the resident memory of a fresh
+    process with one like `clip` (of `shape` and `dtype`), whose allocator has nothing left over.
+
+    Raises:
+        RunError: that process came to an end, for which too little memory is the usual reason.
+    """
+    if clip.device.type == "cuda":
+        return _allocated(clip, Encoding(clip, classes, images, plain))
+    if peak_memory_mb() is None or clip.device.type != "cpu":
+        return dict.fromkeys(PASSES)
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe()
+    process = context.Process(target=serve, args=(theirs,), daemon=True)
+    process.start()
+    theirs.close()
+    try:
+        ours.send(partial(_grown, shape, dtype, torch.get_num_threads(), classes, images, plain))
+        peaks: dict[str, float | None] = ours.recv()
+    except (EOFError, ConnectionError) as error:
+        process.join()
+        raise RunError(
+            f"memory: expected a pass over {classes:,} classes and {images} images to end; its process came to exit "
+            f"code {process.exitcode}. Most likely memory ran out: give fewer --classes or --images."
+        ) from error
+    finally:
+        process.kill()
+        process.join()
+    return peaks
+
+
+def _allocated(clip: CLIP, encoding: Encoding) -> dict[str, float | None]:
+    """On a GPU: the most memory in use during each pass, less what was in use before it."""
+    peaks: dict[str, float | None] = {}
+    for name, run in PASSES.items():
+        torch.cuda.synchronize(clip.device)
+        torch.cuda.reset_peak_memory_stats(clip.device)
+        before = torch.cuda.memory_allocated(clip.device)
+        run(encoding)
+        torch.cuda.synchronize(clip.device)
+        peaks[name] = (torch.cuda.max_memory_allocated(clip.device) - before) / _MB
+    return peaks
+
+
+def _grown(
+    shape: Shape, dtype: str, threads: int, classes: int, images: int, plain: bool, connection: Connection
+) -> None:
+    """In a process of its own: send how far the resident memory grew in each pass."""
+    torch.set_num_threads(threads)
+    clip = random_clip(shape, "cpu", dtype)
+    Encoding(clip, 2, 1, plain).forward_and_backward()  # what the first pass loads for good
+    encoding = Encoding(clip, classes, images, plain)
+    reset_peak_memory()
+    before = peak_memory_mb() or 0.0
+    peaks = {}
+    for name, run in PASSES.items():  # the smaller first: memory that it leaves to the next is counted once
+        run(encoding)
+        peaks[name] = (peak_memory_mb() or 0.0) - before
+    connection.send(peaks)

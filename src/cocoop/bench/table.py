@@ -1,0 +1,91 @@
+"""The figures as rows of text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from cocoop.bench.measure import Cell
+from cocoop.bench.run import Bench
+from cocoop.bench.training import IMAGENET_STEPS, TrainingImage
+
+CELL_HEADER = (
+    "classes",
+    "images",
+    "pass",
+    "plain, ms",
+    "ours, ms",
+    "plain / ours",
+    "ours / floor",
+    "GFLOP/s",
+    "plain, MB",
+    "ours, MB",
+    "plain / ours",
+)
+TRAINING_HEADER = ("classes", "CoCoOp, ms", "CoOp, ms", "CoCoOp / CoOp", "CoCoOp / floor", "GFLOP/s")
+
+
+def cell_rows(cells: Sequence[Cell]) -> list[list[str]]:
+    """One row per cell, under `CELL_HEADER`. Unknown memory is "-"."""
+    return [
+        [
+            f"{cell.classes:,}",
+            str(cell.images),
+            cell.passes,
+            _figure(cell.plain_ms),
+            _figure(cell.ours_ms),
+            _figure(cell.times_faster),
+            f"{cell.times_floor:.2f}",
+            _figure(cell.floor_gflops),
+            _figure(cell.plain_peak_mb),
+            _figure(cell.ours_peak_mb),
+            _figure(cell.times_less_memory),
+        ]
+        for cell in cells
+    ]
+
+
+def training_rows(training: Sequence[TrainingImage]) -> list[list[str]]:
+    """One row per number of classes, under `TRAINING_HEADER`."""
+    return [
+        [
+            f"{image.classes:,}",
+            _figure(image.cocoop_ms),
+            _figure(image.coop_ms),
+            f"{image.times_coop:.2f}",
+            f"{image.times_floor:.2f}",
+            _figure(image.floor_gflops),
+        ]
+        for image in training
+    ]
+
+
+def summary(result: Bench) -> str:
+    """What was measured where, in one line."""
+    threads = f", {result.threads} threads" if result.device == "cpu" else ""
+    return f"text tower of {result.shape}, random weights, {result.dtype}, {result.device}{threads}; per image:"
+
+
+def remarks(result: Bench) -> Iterator[str]:
+    """What the figures mean, a line each: scaling, the floor, and the time of 16-shot ImageNet where K is its."""
+    scaled = [cell for cell in result.cells if cell.plain_measured_classes < cell.classes]
+    if scaled:
+        few = scaled[0].plain_measured_classes
+        yield f"plain: measured on {few} classes and scaled, time and memory, where there are more; one image at a time"
+    yield "floor: the time of the matrix products alone; GFLOP/s: their rate. MB: the peak of a pass, without the model"
+    for image in result.training:
+        if image.imagenet_hours is not None:
+            yield (
+                f"16-shot ImageNet, CoCoOp, {IMAGENET_STEPS:,} steps of {_figure(image.cocoop_ms)} ms: "
+                f"{_duration(image.imagenet_hours)}, at {1 / image.times_floor:.0%} of the matrix rate"
+            )
+
+
+def _figure(value: float | None) -> str:
+    """Three digits that count."""
+    if value is None:
+        return "-"
+    return f"{value:,.0f}" if value >= 100 else f"{value:.{1 if value >= 10 else 2}f}"
+
+
+def _duration(hours: float) -> str:
+    return f"{hours:.1f} hours" if hours >= 1 else f"{60 * hours:.1f} minutes"

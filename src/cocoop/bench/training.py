@@ -1,0 +1,96 @@
+"""A whole training step of CoCoOp against a training image of CoOp in the original formulation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch.nn import functional as F
+
+from cocoop.bench.clock import best_seconds, timed
+from cocoop.bench.encoding import CONTEXT_LENGTH, class_names, suffix_lengths
+from cocoop.bench.floor import Floor
+from cocoop.bench.measure import PLAIN_AT_MOST
+from cocoop.clip import CLIP
+from cocoop.methods import CoCoOp, CoOp, PromptMethod
+from cocoop.training import FixedFeatures, train
+
+IMAGENET_CLASSES, IMAGENET_STEPS = 1000, 160_000
+"""16-shot ImageNet as CoCoOp trains it: 16 images of each class, one per step, 10 epochs (arXiv 2203.05557)."""
+
+_STEPS = 4  # of CoCoOp in one turn
+
+
+@dataclass(frozen=True)
+class TrainingImage:
+    """The cost of one training image, its image features given: forward, backward and optimiser, in milliseconds.
+
+    Attributes:
+        classes: K.
+        cocoop_ms: a step of CoCoOp at batch size 1.
+        coop_ms: CoOp on the full-length path: a batch of 32 images shares one text pass, so 1/32 of its step.
+        coop_measured_classes: on how many it was measured; scaled from them to K.
+        floor_ms: the matrix products of CoCoOp's step alone.
+        floor_multiply_adds: of these products.
+    """
+
+    classes: int
+    cocoop_ms: float
+    coop_ms: float
+    coop_measured_classes: int
+    floor_ms: float
+    floor_multiply_adds: int
+
+    @property
+    def times_coop(self) -> float:
+        """CoCoOp's image as a multiple of CoOp's."""
+        return self.cocoop_ms / self.coop_ms
+
+    @property
+    def times_floor(self) -> float:
+        """CoCoOp's image as a multiple of the floor."""
+        return self.cocoop_ms / self.floor_ms
+
+    @property
+    def floor_gflops(self) -> float:
+        """The matrix rate that the floor reached, 10^9 operations per second."""
+        return 2 * self.floor_multiply_adds / self.floor_ms / 1e6
+
+    @property
+    def imagenet_hours(self) -> float | None:
+        """What all steps of 16-shot ImageNet take at this rate; None for another number of classes."""
+        return self.cocoop_ms * IMAGENET_STEPS / 3_600_000 if self.classes == IMAGENET_CLASSES else None
+
+
+def measure_training(clip: CLIP, classes: int, rounds: int) -> TrainingImage:
+    """Measure `TrainingImage` for K classes; the three take turns."""
+    few = min(classes, PLAIN_AT_MOST)
+    cocoop = _steps(CoCoOp(clip, class_names(classes)), _STEPS, batch_size=1, plain=False)
+    coop = _steps(CoOp(clip, class_names(few)), CoOp.paper_batch_size, CoOp.paper_batch_size, plain=True)
+    floor = Floor(clip.text, 1, classes, sum(suffix_lengths(classes)), CONTEXT_LENGTH)
+    floor_run = timed(floor.forward_and_backward, clip.device)
+    seconds = best_seconds({"cocoop": cocoop, "coop": coop, "floor": floor_run}, rounds)
+    return TrainingImage(
+        classes=classes,
+        cocoop_ms=1000 * seconds["cocoop"] / _STEPS,
+        coop_ms=1000 * seconds["coop"] / CoOp.paper_batch_size * classes / few,
+        coop_measured_classes=few,
+        floor_ms=1000 * seconds["floor"],
+        floor_multiply_adds=2 * floor.multiply_adds,
+    )
+
+
+def _steps(model: PromptMethod, images: int, batch_size: int, plain: bool) -> Callable[[], float]:
+    """One epoch of training on random features, as a function that returns its seconds."""
+    generator = torch.Generator().manual_seed(0)
+    features = F.normalize(torch.randn(images, model.clip.embed_dim, generator=generator), dim=-1)
+    source = FixedFeatures(features.to(model.clip.device))
+    labels = [number % len(model.class_names) for number in range(images)]
+
+    def run() -> float:
+        model.clip.text.plain = plain
+        # The first epoch has the warm-up rate, and what is made ready once per training; the second is timed.
+        return train(model, source, labels, epochs=2, batch_size=batch_size, seed=0)[1].seconds
+
+    return run

@@ -1,0 +1,129 @@
+"""Turns, scaling and memory."""
+
+import os
+
+import pytest
+
+from cocoop.bench import (
+    CELL_HEADER,
+    SHAPES,
+    Cell,
+    TrainingImage,
+    cell_rows,
+    measure,
+    random_clip,
+    suffix_lengths,
+    training,
+)
+from cocoop.bench.clock import best_seconds
+from cocoop.bench.memory import peak_megabytes
+from cocoop.errors import RunError
+
+
+def test_works_take_turns_and_the_best_counts():
+    order, times = [], {"a": iter([9.0, 3.0, 2.0, 4.0]), "b": iter([1.0, 5.0, 5.0, 5.0])}
+
+    def work(name):
+        order.append(name)
+        return next(times[name])
+
+    best = best_seconds({name: lambda name=name: work(name) for name in times}, rounds=3)
+    assert best == {"a": 2.0, "b": 1.0}
+    assert order == ["a", "b"] * 4
+
+
+def test_without_patience_there_is_one_round_after_the_warm_up():
+    calls = []
+    best_seconds({"a": lambda: calls.append(0) or 1.0}, rounds=50, patience=0.0)
+    assert len(calls) == 2
+
+
+@pytest.fixture
+def clip():
+    return random_clip("tiny", "cpu")
+
+
+def test_the_plain_path_is_measured_once_on_few_classes_and_scaled(clip, monkeypatch):
+    """Every work takes a fixed time here, so that only the arithmetic is left."""
+    measured = []
+
+    def fixed(works, rounds):
+        measured.append(sorted(works))
+        return {name: {"plain": 0.5, "ours": 0.08, "floor": 0.04}[name] for name in works}
+
+    monkeypatch.setattr(measure, "best_seconds", fixed)
+    cells = list(measure.measure_classes(clip, 250, [2, 8], 1, lambda: None))
+    assert [(cell.images, cell.passes) for cell in cells] == [
+        (2, "forward"),
+        (2, "forward+backward"),
+        (8, "forward"),
+        (8, "forward+backward"),
+    ]
+    assert measured == [["floor", "ours", "plain"]] * 2 + [["floor", "ours"]] * 2
+    assert {cell.plain_measured_classes for cell in cells} == {100}
+    assert [cell.plain_ms for cell in cells] == [1250.0] * 4  # 500 ms x 250 / 100
+    assert [cell.ours_ms for cell in cells] == [40.0, 40.0, 10.0, 10.0]
+    assert [cell.floor_ms for cell in cells] == [20.0, 20.0, 5.0, 5.0]
+    assert {cell.tokens for cell in cells} == {sum(suffix_lengths(250))}
+    assert cells[1].floor_multiply_adds == 2 * cells[0].floor_multiply_adds
+    assert cells[0].times_faster == 31.25 and cells[0].times_floor == 2.0
+
+
+def test_memory_of_the_plain_path_is_scaled_too(clip, monkeypatch):
+    asked = []
+
+    def fixed(clip, shape, dtype, classes, images, plain):
+        asked.append((classes, images, plain))
+        return {"forward": 10.0 * images, "forward+backward": 20.0 * images}
+
+    monkeypatch.setattr(measure, "peak_megabytes", fixed)
+    timed = [Cell(250, images, name, 1, 100, 1.0, 1.0, 1.0, 1) for images in (1, 8) for name in measure.PASSES]
+    cells = measure.with_memory(clip, SHAPES["tiny"], "float32", timed, lambda: None)
+    assert asked == [(100, 1, True), (250, 1, False), (250, 8, False)]
+    assert [(cell.plain_peak_mb, cell.ours_peak_mb) for cell in cells] == [(25, 10), (50, 20), (25, 80), (50, 160)]
+    assert cells[0].times_less_memory == 2.5
+
+
+def test_a_training_image_of_coop_is_a_share_of_its_batch_and_scaled(clip, monkeypatch):
+    monkeypatch.setattr(training, "best_seconds", lambda works, rounds: {"cocoop": 0.4, "coop": 3.2, "floor": 0.05})
+    image = training.measure_training(clip, 200, 1)
+    assert (image.cocoop_ms, image.coop_ms, image.coop_measured_classes) == (100.0, 200.0, 100)
+    assert image.times_coop == 0.5 and image.times_floor == 2.0 and image.imagenet_hours is None
+
+
+def test_the_time_of_imagenet():
+    assert TrainingImage(1000, 45.0, 1.0, 100, 1.0, 1).imagenet_hours == 2.0  # 160,000 steps of 45 ms are 7,200 s
+
+
+def test_training_really_steps_on_the_path_it_says(clip, monkeypatch):
+    """CoOp's share is measured on the full-length path with all 32 images in one step, CoCoOp's on the packed one."""
+    seen = []
+    monkeypatch.setattr(training, "best_seconds", lambda works, rounds: {name: run() for name, run in works.items()})
+    real = training.train
+
+    def spy(model, source, labels, **arguments):
+        seen.append((type(model).__name__, clip.text.plain, arguments["batch_size"], len(labels)))
+        return real(model, source, labels, **arguments)
+
+    monkeypatch.setattr(training, "train", spy)
+    image = training.measure_training(clip, 5, 1)
+    assert seen == [("CoCoOp", False, 1, 4), ("CoOp", True, 32, 32)]
+    assert min(image.cocoop_ms, image.coop_ms, image.floor_ms) > 0
+
+
+def test_memory_grows_with_the_work(clip):
+    """Full-length states of 60 prompts at a width of 128: one MLP activation alone is 60 x 77 x 512 x 4 B = 9.5 MB."""
+    plain = peak_megabytes(clip, SHAPES["tiny"], "float32", 60, 1, plain=True)
+    assert plain["forward"] > 9.5 and plain["forward+backward"] > 3 * 9.5
+
+
+def test_a_process_that_dies_is_an_error_that_says_what_to_do(clip, monkeypatch):
+    monkeypatch.setattr("cocoop.bench.memory._grown", os._exit)  # told more than it takes, it ends with an error
+    with pytest.raises(RunError, match="memory ran out: give fewer --classes or --images"):
+        peak_megabytes(clip, SHAPES["tiny"], "float32", 5, 1, plain=False)
+
+
+def test_rows_show_what_is_unknown_as_a_dash():
+    row = cell_rows([Cell(1000, 1, "forward", 4170, 100, 61234.5, 2345.6, 2041.0, 10**11)])[0]
+    assert dict(zip(CELL_HEADER, row, strict=False))["GFLOP/s"] == "98.0"
+    assert row == ["1,000", "1", "forward", "61,234", "2,346", "26.1", "1.15", "98.0", "-", "-", "-"]

@@ -1,0 +1,55 @@
+"""`cocoop bench`."""
+
+import json
+
+import pytest
+import torch
+
+
+def test_the_command(cocoop):
+    arguments = "--shape tiny --classes 3 --classes 120 --images 1 --rounds 1 --device cpu --json"
+    ran = cocoop("bench", *arguments.split())
+    assert ran.code == 0
+    found = json.loads(ran.out)
+    assert (found["shape"], found["device"], found["dtype"], found["rounds"]) == ("tiny", "cpu", "float32", 1)
+    assert found["threads"] == torch.get_num_threads() and found["environment"]["packages"]["torch"]
+    cells = found["cells"]
+    assert [(cell["classes"], cell["images"], cell["passes"]) for cell in cells] == [
+        (3, 1, "forward"),
+        (3, 1, "forward+backward"),
+        (120, 1, "forward"),
+        (120, 1, "forward+backward"),
+    ]
+    assert [cell["plain_measured_classes"] for cell in cells] == [3, 3, 100, 100]
+    for cell in cells:
+        assert cell["times_faster"] == pytest.approx(cell["plain_ms"] / cell["ours_ms"])
+        assert cell["times_floor"] == pytest.approx(cell["ours_ms"] / cell["floor_ms"])
+        assert cell["plain_peak_mb"] >= 0 and cell["ours_peak_mb"] >= 0
+    assert [image["classes"] for image in found["training"]] == [3, 120]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("--shape ViT-X", "shape: expected one of tiny, ViT-B/32"),
+        ("--shape tiny --dtype int8", "dtype: expected one of"),
+        ("--shape tiny --device abacus", "device: expected auto, cpu"),
+        ("--classes 1", "classes: expected 2 or more; got 1"),
+        ("--images 8 --images 0", "images: expected 1 or more; got 8, 0"),
+        ("--rounds 0", "rounds: expected 1 or more; got 0"),
+    ],
+)
+def test_bad_input(cocoop, arguments, message):
+    ran = cocoop("bench", *arguments.split())
+    assert ran.code == 2 and message in ran.err and ran.out == ""
+
+
+def test_the_table(cocoop):
+    ran = cocoop("bench", *["--shape", "tiny", "--classes", "4", "--images", "2", "--rounds", "1", "--device", "cpu"])
+    assert ran.code == 0
+    lines = ran.out.splitlines()
+    assert lines[0].startswith("text tower of tiny, random weights, float32, cpu, ")
+    tables = [line for line in lines if line.startswith("|")]
+    assert len(tables) == 4 + 3 and len({len(line) for line in tables[:4]}) == 1
+    assert [cell.strip() for cell in tables[2].split("|")[1:4]] == ["4", "2", "forward"]
+    assert not [line for line in lines if "ImageNet" in line or "scaled" in line]
