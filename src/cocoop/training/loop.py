@@ -101,7 +101,7 @@ def _carry_out(
     run: Callable[[Tensor, Tensor], Tensor], batches: Iterable[tuple[Tensor, Tensor]], device: torch.device
 ) -> Iterator[Facts]:
     """What each step found, read at once on a CPU and many at a time elsewhere."""
-    at_once = 1 if device.type == "cpu" else _READ_EVERY
+    at_once = _steps_at_once(device)
     waiting: list[Tensor] = []
     for features, targets in batches:
         waiting.append(run(features.to(device), targets))
@@ -109,6 +109,10 @@ def _carry_out(
             yield from read(waiting)
             waiting = []
     yield from read(waiting)
+
+
+def _steps_at_once(device: torch.device) -> int:
+    return 1 if device.type == "cpu" else _READ_EVERY
 
 
 def _order(n_images: int, epoch: int, batch_size: int, seed: int) -> list[int]:
