@@ -25,7 +25,7 @@ def formula(shape, images, classes, tokens):
 @pytest.mark.parametrize(("images", "classes"), [(1, 10), (3, 7), (1, 2000), (33, 100)])
 def test_the_formula(clip, images, classes):
     tokens = sum(suffix_lengths(classes))
-    floor = Floor(clip.text, images, classes, tokens, CONTEXT_LENGTH)
+    floor = Floor(clip, images, classes, tokens, CONTEXT_LENGTH)
     assert floor.multiply_adds == formula(SHAPES["tiny"], images, classes, tokens)
 
 
@@ -35,42 +35,46 @@ def test_vit_b_16_and_imagenet_by_hand():
 
 
 def test_what_it_runs_is_what_it_counts(clip):
-    floor = Floor(clip.text, 2, 50, sum(suffix_lengths(50)), CONTEXT_LENGTH)
+    floor = Floor(clip, 2, 50, sum(suffix_lengths(50)), CONTEXT_LENGTH)
     for run, passes in ((floor.forward, 1), (floor.forward_and_backward, 2)):
         with FlopCounterMode(display=False) as counted:
             run()
         assert counted.get_total_flops() == 2 * passes * floor.multiply_adds
 
 
+def in_place(_, left, right, out_shape=None, **kwargs):
+    """What torch's counter lacks: operations of `addmm_`, from the shapes of its factors."""
+    return 2 * left[0] * left[1] * right[1]
+
+
 @pytest.mark.parametrize("images", [1, 4])
 def test_the_encoder_multiplies_hardly_more_and_never_less(clip, images):
-    """Beyond the floor it may run SOS and, in a first pass, the suffixes of layer 0. Attention is not counted."""
+    """Rows that fill up others cost a little. Attention, which is another operation, is not counted."""
     classes = 200
     encoding = Encoding(clip, classes, images)
-    floor = Floor(clip.text, images, classes, sum(suffix_lengths(classes)), CONTEXT_LENGTH)
-    constant = 3 * sum(suffix_lengths(classes)) * SHAPES["tiny"].text_width ** 2
+    floor = Floor(clip, images, classes, sum(suffix_lengths(classes)), CONTEXT_LENGTH)
     for run, passes in ((encoding.forward, 1), (encoding.forward_and_backward, 2)):
         run()
-        with FlopCounterMode(display=False) as counted:
+        with FlopCounterMode(display=False, custom_mapping={torch.ops.aten.addmm_: in_place}) as counted:
             run()
         products = sum(
             count
             for name, count in counted.get_flop_counts()["Global"].items()
-            if str(name) in ("aten.mm", "aten.addmm")
+            if str(name) in ("aten.mm", "aten.addmm", "aten.addmm_")
         )
         at_least = 2 * passes * floor.multiply_adds
-        assert at_least <= products <= 1.06 * at_least + 2 * constant
+        assert at_least <= products <= 1.03 * at_least
 
 
 def test_many_rows_go_in_parts_of_about_equal_size(clip):
-    floor = Floor(clip.text, 8, 1000, 4170, CONTEXT_LENGTH)
+    floor = Floor(clip, 8, 1000, 4170, CONTEXT_LENGTH)
     rows = [max(product.rows for product in part) for part in floor.parts]
     assert sum(rows) == 8 * 4174 and len(rows) == 5 and max(rows) - min(rows) <= 1 and max(rows) <= ROWS_AT_ONCE
 
 
 def test_it_multiplies_with_the_towers_own_weights(clip):
     """Query, key and value of the last layer are rows of one matrix; key and value are its last two thirds."""
-    (part,) = Floor(clip.text, 1, 5, 20, CONTEXT_LENGTH).parts
+    (part,) = Floor(clip, 1, 5, 20, CONTEXT_LENGTH).parts
     *_, last = clip.text.layers
     key_and_value, query = (product.weight for product in part[-6:-4])
     assert torch.equal(torch.cat([query, key_and_value]), last.qkv.weight)

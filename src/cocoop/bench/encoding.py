@@ -59,7 +59,7 @@ class Encoding:
         context = [slot(m) for m in range(CONTEXT_LENGTH)]
         prompts = [clip.prompt([*context, *clip.token_ids(f"{name}.")]) for name in names]
         generator = torch.Generator().manual_seed(0)
-        self._plain, self._tower = plain, clip.text
+        self._plain, self._clip = plain, clip
         self._prompts = Prompts(clip.text, names, prompts)
         vectors = torch.randn(images, CONTEXT_LENGTH, clip.text.width, generator=generator) * 0.02
         self._context = vectors.to(clip.device)
@@ -67,12 +67,13 @@ class Encoding:
 
     def forward(self) -> None:
         """As in scoring: no gradients."""
-        self._tower.plain = self._plain
-        with torch.no_grad():
+        self._clip.text.plain = self._plain
+        with torch.no_grad(), self._clip.products():
             self._prompts.encode(self._context)
 
     def forward_and_backward(self) -> None:
         """As in training: gradients of the context, from a random gradient of the features."""
-        self._tower.plain = self._plain
-        features = self._prompts.encode(self._context.clone().requires_grad_())
-        features.backward(self._gradient.to(features.dtype))
+        self._clip.text.plain = self._plain
+        with self._clip.products():
+            features = self._prompts.encode(self._context.clone().requires_grad_())
+            features.backward(self._gradient.to(features.dtype))

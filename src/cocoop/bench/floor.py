@@ -22,6 +22,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from cocoop.clip import CLIP
 from cocoop.clip.text import TextTower
 
 ROWS_AT_ONCE = 8192
@@ -39,14 +40,15 @@ class Floor:
     """The products of a text tower, ready to run on random inputs into buffers that are there already.
 
     Args:
-        tower: whose weights to multiply with, in their order. At least two layers.
+        clip: whose text tower's weights to multiply with, in their order. At least two layers.
         images: G.
         classes: K.
         tokens: T, the suffix tokens of all classes together.
         context_length: M.
     """
 
-    def __init__(self, tower: TextTower, images: int, classes: int, tokens: int, context_length: int) -> None:
+    def __init__(self, clip: CLIP, images: int, classes: int, tokens: int, context_length: int) -> None:
+        tower = clip.text
         rows = images * (context_length + tokens)
         count = -(-rows // ROWS_AT_ONCE)
         split = zip(
@@ -60,6 +62,7 @@ class Floor:
         for rows, weight in (product for part in self.parts for product in part):
             for width in weight.shape:
                 most[width] = max(rows, most.get(width, 0))
+        self._precision = clip.products
         like = tower.positions
         generator = torch.Generator().manual_seed(0)
         self._inputs = {
@@ -75,22 +78,27 @@ class Floor:
     @torch.no_grad()
     def forward(self) -> None:
         """All products once."""
-        for part in self.parts:
-            self._forward(part)
+        with self._precision():
+            for part in self.parts:
+                self._forward(part)
 
     @torch.no_grad()
     def forward_and_backward(self) -> None:
         """All products, and the gradients of their inputs: gradient [rows, out] times weight [out, in]."""
-        for part in self.parts:
-            self._forward(part)
-            for rows, weight in reversed(part):
-                width_out, width_in = weight.shape
-                torch.mm(self._inputs[width_out][:rows], weight, out=self._outputs[width_in][:rows])
+        with self._precision():
+            for part in self.parts:
+                self._forward(part)
+                self._backward(part)
 
     def _forward(self, part: list[Product]) -> None:
         for rows, weight in part:
             width_out, width_in = weight.shape
             torch.mm(self._inputs[width_in][:rows], weight.T, out=self._outputs[width_out][:rows])
+
+    def _backward(self, part: list[Product]) -> None:
+        for rows, weight in reversed(part):
+            width_out, width_in = weight.shape
+            torch.mm(self._inputs[width_out][:rows], weight, out=self._outputs[width_in][:rows])
 
 
 def _products(tower: TextTower, rows: int, prefix_rows: int, eot_rows: int) -> Iterator[Product]:

@@ -84,7 +84,7 @@ def measure_classes(
     plain_ms: dict[str, float] = {}
     for at_once in images:
         ours = Encoding(clip, classes, at_once)
-        floor = Floor(clip.text, at_once, classes, sum(suffix_lengths(classes)), CONTEXT_LENGTH)
+        floor = Floor(clip, at_once, classes, sum(suffix_lengths(classes)), CONTEXT_LENGTH)
         for name, run in PASSES.items():
             floor_run = floor.forward if name == "forward" else floor.forward_and_backward
             works = {"ours": timed(partial(run, ours), clip.device)}

@@ -19,7 +19,8 @@ from cocoop.training import FixedFeatures, train
 IMAGENET_CLASSES, IMAGENET_STEPS = 1000, 160_000
 """16-shot ImageNet as CoCoOp trains it: 16 images of each class, one per step, 10 epochs (arXiv 2203.05557)."""
 
-_STEPS = 4  # of CoCoOp in one turn
+_STEPS = {"cpu": 4}  # of CoCoOp in one turn
+_STEPS_ELSEWHERE = 64  # a GPU is asked for the losses after so many
 
 
 @dataclass(frozen=True)
@@ -66,14 +67,15 @@ class TrainingImage:
 def measure_training(clip: CLIP, classes: int, rounds: int) -> TrainingImage:
     """Measure `TrainingImage` for K classes; the three take turns."""
     few = min(classes, PLAIN_AT_MOST)
-    cocoop = _steps(CoCoOp(clip, class_names(classes)), _STEPS, batch_size=1, plain=False)
+    steps = _STEPS.get(clip.device.type, _STEPS_ELSEWHERE)
+    cocoop = _steps(CoCoOp(clip, class_names(classes)), steps, batch_size=1, plain=False)
     coop = _steps(CoOp(clip, class_names(few)), CoOp.paper_batch_size, CoOp.paper_batch_size, plain=True)
-    floor = Floor(clip.text, 1, classes, sum(suffix_lengths(classes)), CONTEXT_LENGTH)
+    floor = Floor(clip, 1, classes, sum(suffix_lengths(classes)), CONTEXT_LENGTH)
     floor_run = timed(floor.forward_and_backward, clip.device)
     seconds = best_seconds({"cocoop": cocoop, "coop": coop, "floor": floor_run}, rounds)
     return TrainingImage(
         classes=classes,
-        cocoop_ms=1000 * seconds["cocoop"] / _STEPS,
+        cocoop_ms=1000 * seconds["cocoop"] / steps,
         coop_ms=1000 * seconds["coop"] / CoOp.paper_batch_size * classes / few,
         coop_measured_classes=few,
         floor_ms=1000 * seconds["floor"],
