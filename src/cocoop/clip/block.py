@@ -91,12 +91,12 @@ class _Finish(Function):
         return (x + block.proj.bias).addmm_(active, block.proj.weight.t(), alpha=1 / scale)
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None]:
         """The same products from behind. The weights are frozen: only the rows have gradients."""
         x, mean, rstd, hidden = ctx.saved_tensors
         block: Block = ctx.block
-        scale, norm = block.activation.scale, block.ln_2
+        norm = block.ln_2
         to_hidden = gradient @ block.proj.weight
         # The factor 1 / scale of `proj` and the factor scale of `fc` cancel.
         block.activation.derivative(to_hidden, hidden, grad_input=to_hidden)

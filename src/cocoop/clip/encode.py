@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 from torch.utils.checkpoint import checkpoint
 
-from cocoop.clip.attention import KeysValues, attend, bias_of, heads
+from cocoop.clip.attention import KeysValues, Layout, attend, attend_all, bias_of, heads
 from cocoop.clip.packing import Packing, pack
 
 if TYPE_CHECKING:
@@ -71,7 +71,8 @@ def encode_plain(tower: TextTower, prefix: Tensor, suffix: Tensor, lengths: Sequ
     x = (prompts + tower.positions).flatten(0, 2)  # [G * K * 77, D]
     for block in tower.layers:
         qkv = block.queries_keys_values(x).unflatten(0, (-1, tower.context_length))
-        attended = scaled_dot_product_attention(*heads(qkv, block.heads, 3), is_causal=True)
+        query, key, value = heads(qkv, block.heads, 3)
+        attended = scaled_dot_product_attention(query, key, value, is_causal=True)
         x = block.finish(x, attended.transpose(1, 2).flatten(2).flatten(0, 1))
     eot = torch.tensor(lengths, device=x.device) + (prefix_length - 1)
     classes = torch.arange(len(lengths), device=x.device)
@@ -120,26 +121,28 @@ def _pass(
     Their rows lie side by side, M + R * C per group, so that every product is one for all. Returns the features
     [G, K, E], and of every layer the keys and values of the whole prefix.
     """
-    packing, sizes = suffixes.packing, (prefix.shape[1], len(suffixes.x))
     rows = torch.cat([prefix, suffixes.x.expand(len(prefix), -1, -1)], dim=1)
     x, seen = rows.flatten(0, 1), []
-    causal = torch.ones(sizes[0], packing.prefix_length, dtype=torch.bool, device=x.device)
-    causal = bias_of(causal.tril(packing.prefix_length - sizes[0]), x.dtype)
+    layout = _layout(tower, prefix.shape[1], suffixes)
     *inner, last = tower.layers
     for number, block in enumerate(inner):
         if number == 0 and suffixes.qkv is not None:
             qkv = torch.cat([block.queries_keys_values(prefix), suffixes.qkv.expand(len(prefix), -1, -1)], dim=1)
         else:
             qkv = block.queries_keys_values(x).unflatten(0, rows.shape[:2])
-        of_prefix, of_suffixes = qkv.split(sizes, dim=1)
-        query, *keys_values = heads(of_prefix, block.heads, 3)
-        seen.append(known[number].then(KeysValues(*keys_values)))
-        attended = [attend(query, seen[-1], causal)]
-        query, *keys_values = heads(of_suffixes.unflatten(1, packing.source.shape), block.heads, 3)
-        attended.append(attend(query, seen[-1].per_row().then(KeysValues(*keys_values)), suffixes.bias).flatten(1, 2))
-        x = block.finish(x, torch.cat(attended, dim=1).flatten(0, 1))
+        attended, keys_values = attend_all(qkv, known[number], layout)
+        seen.append(keys_values)
+        x = block.finish(x, attended.flatten(0, 1))
     features, keys = _last_layer(tower, last, x.view(rows.shape), known[-1], suffixes)
     return features, [*seen, keys]
+
+
+def _layout(tower: TextTower, new: int, suffixes: Suffixes) -> Layout:
+    """Of the rows of one pass: `new` prefix positions that are not known yet, and the suffixes."""
+    packing = suffixes.packing
+    causal = suffixes.bias.new_ones(new, packing.prefix_length, dtype=torch.bool).tril(packing.prefix_length - new)
+    rows, slots = packing.source.shape
+    return Layout(tower.layers[0].heads, new, rows, slots, bias_of(causal, suffixes.bias.dtype), suffixes.bias)
 
 
 def _last_layer(
@@ -153,6 +156,7 @@ def _last_layer(
     own = KeysValues(*heads(of_suffixes.unflatten(1, packing.source.shape), block.heads, 2))
     ends = normed.index_select(1, packing.ends.flatten() + new)
     (query,) = heads(block.queries(ends).unflatten(1, packing.ends.shape), block.heads, 1)
-    attended = attend(query, seen.per_row().then(own), suffixes.ends_bias).flatten(1, 2).index_select(1, packing.end)
+    attended, _ = attend(query, seen.per_row().then(own), suffixes.ends_bias)
+    attended = attended.transpose(-3, -2).flatten(-2).flatten(1, 2).index_select(1, packing.end)
     x = block.finish(x.index_select(1, packing.eot + new).flatten(0, 1), attended.flatten(0, 1))
     return tower.pool(x.unflatten(0, attended.shape[:2])), seen

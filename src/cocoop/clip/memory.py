@@ -1,4 +1,4 @@
-"""How much the text side may hold at a time: class and image chunks, and what is computed again in the backward pass."""
+"""How much the text side may hold at a time: how classes and images are divided, and what is computed twice."""
 
 from __future__ import annotations
 
