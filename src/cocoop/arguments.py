@@ -16,23 +16,28 @@ from PIL import Image
 from cocoop.class_names import check_class_names, check_spelling
 from cocoop.errors import InputError, expect_choice
 from cocoop.methods import METHODS
-from cocoop.training import Picture
+from cocoop.training import COMPILE, Picture
 
 PICTURES = (str, os.PathLike, Image.Image)
 """What counts as a picture: an image file or an open image."""
 
 
 def check_numbers(parameters: Mapping[str, Any]) -> None:
-    """Raise `InputError` unless shots, epochs, batch_size, lr and seed are numbers that can work."""
-    for name in ("shots", "epochs", "batch_size"):
+    """Raise `InputError` unless shots, epochs, batch_size, views, lr and the seeds can work, and `compile` is known."""
+    expect_choice("compile", parameters["compile"], COMPILE)
+    for name in ("shots", "epochs", "batch_size", "views"):
         count = parameters[name]
         if count is not None and (not hasattr(count, "__index__") or count < 1):
             raise InputError(f"{name}: expected an integer of 1 or more; got {count!r}.")
-    lr, seed = parameters["lr"], parameters["seed"]
+    lr = parameters["lr"]
     if not isinstance(lr, Real) or not 0 < float(lr) < math.inf:
         raise InputError(f"lr: expected a learning rate above 0, such as the papers' 0.002; got {lr!r}.")
-    if not hasattr(seed, "__index__") or not -(2**63) <= seed < 2**63:
-        raise InputError(f"seed: expected an integer of 64 bits, 0 too; got {seed!r}.")
+    for name in ("seed", "view_seed"):
+        seed = parameters[name]
+        if name == "view_seed" and seed is None:
+            continue
+        if not hasattr(seed, "__index__") or not -(2**63) <= seed < 2**63:
+            raise InputError(f"{name}: expected an integer of 64 bits, 0 too; got {seed!r}.")
 
 
 def method_settings(parameters: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import operator
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from inspect import signature
 from os import PathLike
@@ -17,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 from sklearn.base import BaseEstimator, ClassifierMixin
+from torch import Tensor
 
 from cocoop.arguments import (
     as_tuple,
@@ -29,14 +30,25 @@ from cocoop.arguments import (
 from cocoop.class_names import check_class_names, check_spelling
 from cocoop.clip import CLIP
 from cocoop.clip.loading import BUNDLED
-from cocoop.data import Example, common_folder, few_shot_indices, fingerprint, open_image, split_hash
+from cocoop.data import few_shot_indices, fingerprint, picked_hash
 from cocoop.errors import InputError
 from cocoop.evaluation import Agreement, Metrics, evaluate, predict_probabilities, verify_shortlist
-from cocoop.methods import METHODS, PromptMethod, Shortlist
+from cocoop.methods import METHODS, PromptMethod, Shortlist, load_tensors
 from cocoop.model_card import model_card
-from cocoop.progress import progress
 from cocoop.results import Run, environment, peak_memory_mb, read_run, write_run
-from cocoop.training import AugmentedFeatures, Epoch, FeatureSource, FixedFeatures, Picture, encode_pictures, train
+from cocoop.training import (
+    AugmentedFeatures,
+    Epoch,
+    FeatureSource,
+    FeatureStore,
+    FixedFeatures,
+    Picture,
+    StoredFeatures,
+    encode_pictures,
+    train,
+)
+
+_OF_THE_MACHINE = ("device", "dtype", "features", "compile")
 
 
 class PromptClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
@@ -56,8 +68,12 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         class_position: CoOp only: "end", "middle" or "front".
         templates: zero-shot only: texts with "{}" for the class name.
         augment: train on random crops and flips, a fresh view per epoch; False encodes every image once.
+        views: how many such views to take in turn; None takes one per epoch, as the papers do.
+        view_seed: decides the views instead of `seed`, so that runs of several seeds can share them.
+        features: a folder to find image features in and to keep them in, whoever computes them; see `FeatureStore`.
         device: "auto", or a torch device.
-        dtype: "auto", or a torch dtype or its name.
+        dtype: as in `CLIP.load`.
+        compile: as in `training.train`: whether a GPU records the training step; "auto", "on" or "off".
 
     Attributes after `fit`:
         classes_: [K] the labels, in the order of the probabilities' columns.
@@ -82,8 +98,12 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         class_position: str = "end",
         templates: Sequence[str] = ("a photo of a {}.",),
         augment: bool = True,
+        views: int | None = None,
+        view_seed: int | None = None,
+        features: str | PathLike[str] | None = None,
         device: str = "auto",
         dtype: str = "auto",
+        compile: str = "auto",
     ) -> None:
         # scikit-learn's rule: store the arguments under their names, untouched; `fit` checks them.
         self.method = method
@@ -99,8 +119,12 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.class_position = class_position
         self.templates = templates
         self.augment = augment
+        self.views = views
+        self.view_seed = view_seed
+        self.features = features
         self.device = device
         self.dtype = dtype
+        self.compile = compile
 
     def fit(self, images: Sequence[Picture], labels: Sequence[Any], class_names: Sequence[str] | None = None) -> Self:
         """Pick `shots` images per class and learn from them. A method without parameters (zero-shot) picks none.
@@ -114,7 +138,7 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         Raises:
             InputError: lengths that differ, fewer than two classes, an image that does not decode, or a
                 parameter that cannot work.
-            RunError: the training diverged.
+            DivergedError: a loss or gradient is not finite; the error keeps the last good tensors.
         """
         started = time.perf_counter()
         parameters = self.get_params(deep=False)
@@ -138,7 +162,7 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         # All at once and last, so that a fit that fails leaves an earlier one whole.
         self.clip_, self.model_, self.history_ = clip, model, history
         self.classes_, self.picked_, self._trained_on = classes, picked, trained_on
-        self._split_hash = _split_hash(images, picked, targets, names)
+        self._split_hash = picked_hash(images, picked, targets, names)
         self.seconds_ = time.perf_counter() - started
         return self
 
@@ -150,7 +174,7 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self._check_fitted()
         check_pictures(images)
         model = self._inference(shortlist)
-        return predict_probabilities(model, encode_pictures(self.clip_, list(images))).cpu().double().numpy()
+        return predict_probabilities(model, self.encode(images)).cpu().double().numpy()
 
     def predict(self, images: Sequence[Picture], shortlist: int | None = None) -> NDArray[Any]:
         """[N] the most probable class of each image, as in `classes_`; `shortlist` as in `predict_proba`."""
@@ -179,7 +203,7 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self._check_fitted()
         check_pictures(images, labels)
         numbers, model = number_labels(self.classes_, labels, class_names), self._inference(shortlist)
-        return evaluate(model, encode_pictures(self.clip_, list(images)), numbers)
+        return evaluate(model, self.encode(images), numbers)
 
     def verify_shortlist(
         self,
@@ -193,11 +217,16 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         check_pictures(images, labels)
         numbers = number_labels(self.classes_, labels, class_names)
         self._inference(shortlist)  # refuses before the images are encoded
-        return verify_shortlist(self.model_, encode_pictures(self.clip_, list(images)), numbers, shortlist)
+        return verify_shortlist(self.model_, self.encode(images), numbers, shortlist)
 
     def score(self, images: Sequence[Picture], labels: Sequence[Any], shortlist: int | None = None) -> float:
         """The share of images that are classified as labelled, 0..1; arguments and errors as in `evaluate`."""
         return self.evaluate(images, labels, shortlist=shortlist).accuracy / 100
+
+    def encode(self, images: Sequence[Picture]) -> Tensor | StoredFeatures:
+        """Image features [N, E], unit norm, without augmentation: read from `features`, as far as they are there."""
+        self._check_fitted()
+        return encode_pictures(self.clip_, list(images), self._store(self.clip_))
 
     def set_classes(self, class_names: Sequence[str], allow_equal: bool = False) -> Self:
         """Classify into these classes from now on, with what was learned on the old ones.
@@ -230,7 +259,7 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         """All that a run folder holds, in memory; its record has no "results" yet. `InputError` if not fitted."""
         self._check_fitted()
         # Where it runs is this machine's matter: `load` asks again.
-        parameters = {name: value for name, value in self.get_params().items() if name not in ("device", "dtype")}
+        parameters = {name: value for name, value in self.get_params().items() if name not in _OF_THE_MACHINE}
         config = {
             "class_names": self.model_.class_names,
             "classes": self.classes_.tolist(),
@@ -313,7 +342,7 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
                 f"{error} {folder} was trained on it: if it lies elsewhere now, say where (--clip; clip=... in Python)."
             ) from error
         self.model_ = method(self.clip_, names, **settings)
-        _load_tensors(self.model_, run.tensors, f"{folder}: expected a prompt for this CLIP ({self.clip_.name})")
+        load_tensors(self.model_, run.tensors, f"{folder}: expected a prompt for this CLIP ({self.clip_.name})")
         return self
 
     def __sklearn_clone__(self) -> Self:
@@ -330,14 +359,18 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self, model: PromptMethod, pictures: Sequence[Picture], targets: Sequence[int], seed: int
     ) -> list[Epoch]:
         """Train on views of the pictures. Either way an image that does not decode is found before any training."""
+        schedule, store = self._schedule(model), self._store(model.clip)
         if self.augment:
-            for picture in progress(pictures, "checking images"):
-                if not isinstance(picture, Image.Image):
-                    open_image(picture)
-            source: FeatureSource = AugmentedFeatures(model.clip, pictures, seed)
+            view_seed = seed if self.view_seed is None else operator.index(self.view_seed)
+            source: FeatureSource = AugmentedFeatures(
+                model.clip, pictures, view_seed, schedule["epochs"], self.views, store
+            )
         else:
-            source = FixedFeatures(encode_pictures(model.clip, pictures))
-        return train(model, source, targets, seed=seed, **self._schedule(model))
+            source = FixedFeatures(encode_pictures(model.clip, pictures, store))
+        return train(model, source, targets, seed=seed, compile=self.compile, **schedule)
+
+    def _store(self, clip: CLIP) -> FeatureStore | None:
+        return None if self.features is None else FeatureStore(self.features, clip)
 
     def _schedule(self, model: PromptMethod) -> dict[str, Any]:
         """Epochs, batch size and rate: this object's, or else the paper's for the method."""
@@ -353,30 +386,6 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def _check_fitted(self) -> None:
         if not hasattr(self, "model_"):
             raise InputError("PromptClassifier: expected a fitted classifier. Call fit(images, labels) first.")
-
-
-def _split_hash(
-    images: Sequence[Picture], picked: Sequence[int], targets: Sequence[int], names: Sequence[str]
-) -> str | None:
-    """The hash of the training images below the folder that holds all; None without any, or if one is no file."""
-    paths = [Path(image).absolute() for image in images if not isinstance(image, Image.Image)]
-    if not picked or len(paths) < len(images):
-        return None
-    picks = [Example(paths[i], target, names[target]) for i, target in zip(picked, targets, strict=True)]
-    return split_hash(picks, common_folder(paths))
-
-
-def _load_tensors(model: PromptMethod, tensors: Mapping[str, NDArray[Any]], expected: str) -> None:
-    """Put learned tensors into a method of the same shapes, in place."""
-    wanted = {name: list(tensor.shape) for name, tensor in model.state_dict().items()}
-    got = {name: list(array.shape) for name, array in tensors.items()}
-    for name in sorted(wanted.keys() | got.keys()):
-        if wanted.get(name) != got.get(name):
-            raise InputError(
-                f"{expected}, with {name} of shape {wanted.get(name)}; got {got.get(name)}. Give the CLIP it was "
-                "trained on."
-            )
-    model.load_state_dict({name: torch.from_numpy(array) for name, array in tensors.items()})
 
 
 def _findable(clip_name: str) -> str:

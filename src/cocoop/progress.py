@@ -11,20 +11,26 @@ T = TypeVar("T")
 _silent = False
 
 
-def progress(items: Iterable[T], what: str, total: int | None = None) -> Iterable[T]:
-    """Pass `items` through and show how far they got. `what` names the work, `total` their number if unsized."""
-    # disable=None: silent unless stderr is a terminal.
-    disable = True if _silent else None
-    bar: Iterable[T] = tqdm(items, desc=what, total=total, disable=disable, delay=2, leave=False, dynamic_ncols=True)
+def progress(items: Iterable[T], what: str, total: int | None = None, unit: str = "it") -> Iterable[T]:
+    """Pass `items` through and show how far they got, and how many of `unit` a second.
+
+    `what` names the work, `total` their number if unsized.
+    """
+    bar: Iterable[T] = tqdm(items, desc=what, total=total, unit=unit, delay=2, **_manners())
     return bar
 
 
-def counter(what: str, total: int, unit: str) -> Any:
-    """A bar, to be used in a `with`, that is there at once and counts by hand.
+def counter(what: str, total: int, unit: str, delay: float = 0) -> Any:
+    """A bar, to be used in a `with`, that counts by hand and is there after `delay` seconds.
 
     `.update(n)` counts n more; `.refresh()` lets its clock go on while nothing is finished.
     """
-    return tqdm(desc=what, total=total, unit=unit, disable=True if _silent else None, leave=False, dynamic_ncols=True)
+    return tqdm(desc=what, total=total, unit=unit, delay=delay, **_manners())
+
+
+def _manners() -> dict[str, Any]:
+    # disable=None: silent unless stderr is a terminal.
+    return {"disable": True if _silent else None, "leave": False, "dynamic_ncols": True}
 
 
 def silence() -> None:

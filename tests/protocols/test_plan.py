@@ -38,9 +38,10 @@ def test_table_1():
     }
     settings = {(t.method, t.dataset): t.settings for t in trials}
     assert settings["zero-shot", "dtd"] == {}
-    assert settings["coop", "dtd"] == {"batch_size": 32, "epochs": 200}
-    assert settings["coop", "imagenet"] == {"batch_size": 32, "epochs": 50}
-    assert settings["cocoop", "dtd"] == settings["cocoop", "imagenet"] == {"batch_size": 1, "epochs": 10}
+    assert settings["coop", "dtd"] == {"batch_size": 32, "epochs": 200, "view_seed": 1}
+    assert settings["coop", "imagenet"] == {"batch_size": 32, "epochs": 50, "view_seed": 1}
+    assert settings["cocoop", "dtd"] == {"batch_size": 1, "epochs": 10, "view_seed": 1}
+    assert settings["cocoop", "imagenet"] == settings["cocoop", "dtd"]
 
 
 def test_tables_2_and_3():
@@ -54,8 +55,8 @@ def test_tables_2_and_3():
         assert [test.name for test in trials[0].tests] == ["imagenet", *targets]
         assert {t.method: t.settings for t in trials} == {
             "zero-shot": {},
-            "coop": {"batch_size": 32, "epochs": 50},
-            "cocoop": {"batch_size": 1, "epochs": 10},
+            "coop": {"batch_size": 32, "epochs": 50, "view_seed": 1},
+            "cocoop": {"batch_size": 1, "epochs": 10, "view_seed": 1},
         }
 
 
@@ -105,7 +106,7 @@ def test_narrowing():
     found = narrowed(full, ["a/photos"], ["b", "c", "b"], methods=("coop",), shots=(4, 4), seeds=(0,), epochs=3)
     (trial,) = found.trials("cross-dataset")
     assert [test.name for test in trial.tests] == ["a/photos", "b", "c"]
-    assert (trial.shots, trial.seed, trial.settings) == (4, 0, {"batch_size": 32, "epochs": 3})
+    assert (trial.shots, trial.seed, trial.settings) == (4, 0, {"batch_size": 32, "epochs": 3, "view_seed": 1})
     assert narrowed(full, targets=["dtd"]).datasets == {"imagenet": ["dtd"]}
     assert narrowed(full) == full
 

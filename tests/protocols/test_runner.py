@@ -3,6 +3,7 @@
 import random
 from collections import defaultdict
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from cocoop import CLIP, InputError, PromptClassifier, ZeroShot
 from cocoop.data import Example, open_image, split_hash
 from cocoop.protocols import Runner
 from cocoop.results import read_json, read_run
+from cocoop.training.views import pixel_batches
 
 METHODS = ["zero-shot", "coop", "cocoop"]
 
@@ -138,14 +140,67 @@ def test_the_record_says_what_was_done(tiny, runner, datasets):
     assert record["peak_memory_mb"] > 50 and "prompt_from" not in record
 
 
-def test_test_images_are_encoded_once_for_all_trials(runner, monkeypatch):
-    encoded = []
-    encode = CLIP.encode_images
-    monkeypatch.setattr(CLIP, "encode_images", lambda self, pixels: encoded.append(len(pixels)) or encode(self, pixels))
+@pytest.fixture
+def decoded(monkeypatch):
+    """How many looks at images the image tower was given, batch by batch, without what fills batches up."""
+    counts: list[int] = []
+
+    def counting(*args):
+        for pixels in pixel_batches(*args):
+            counts.append(len(pixels))
+            yield pixels
+
+    monkeypatch.setattr("cocoop.training.features.pixel_batches", counting)
+    return counts
+
+
+def test_images_are_encoded_once_for_all_trials(tiny, runner, datasets, decoded):
+    seen: set[Path] = set()
     for seed in (1, 2):
-        encoded.clear()
+        decoded.clear()
         runner.run(make_trial("base-to-new", "coop", shots=2, seed=seed))
-        assert sum(encoded) == 2 * 2 + (12 if seed == 1 else 0)  # the shots of two base classes; all test images
+        picked = {e.path for e in literal_pick(datasets["source"].train, 2, seed) if e.label in (0, 1)}
+        # The shots of two base classes, of which the second seed picks some again; all test images.
+        assert sum(decoded) == len(picked - seen) + (12 if seed == 1 else 0)
+        seen |= picked
+    decoded.clear()
+    # Another process, and another trial on the same images.
+    Runner(tiny, datasets, runner.out).run(make_trial("few-shot", "zero-shot"))
+    Runner(tiny, datasets, runner.out).run(make_trial("base-to-new", "cocoop", shots=2, seed=2))
+    assert decoded == []
+
+
+def test_views_are_shared_by_methods_and_seeds(runner, datasets, decoded):
+    """3 of 5 images of each class: what a method or a seed has seen already is not encoded again."""
+    trials = [
+        make_trial("few-shot", method, seed=seed, augment=True, view_seed=1, epochs=epochs)
+        for method, epochs in (("coop", 3), ("cocoop", 2))
+        for seed in (1, 2)
+    ]
+    runner.run(make_trial("few-shot", "zero-shot"))  # the test images
+    decoded.clear()
+    for trial in trials:
+        runner.run(trial)
+    picked = {e.path for seed in (1, 2) for e in literal_pick(datasets["source"].train, 3, seed)}
+    assert sum(decoded) == 3 * len(picked) < 2 * 3 * 12
+
+
+def test_a_store_changes_no_bit(tiny, datasets, tmp_path, monkeypatch):
+    """Whatever is there already: nothing, some of the views, or all of them."""
+    trial = make_trial("few-shot", "cocoop", augment=True, view_seed=1, batch_size=1)
+    runs = []
+    Runner(tiny, datasets, tmp_path / "part", tmp_path / "features").run(replace(trial, seed=6))
+    for name in ("some", "all"):
+        runs.append(Runner(tiny, datasets, tmp_path / name, tmp_path / "features").run(trial))
+    runs.append(Runner(tiny, datasets, tmp_path / "none").run(trial))
+    alone = PromptClassifier("cocoop", tiny, shots=None, seed=5, **trial.settings)
+    picked = literal_pick(datasets["source"].train, 3, 5)
+    alone.fit([e.path for e in picked], [e.label for e in picked], NAMES)
+    expected = {name: tensor.numpy() for name, tensor in alone.model_.state_dict().items()}
+    for folder in runs:
+        learned = read_run(folder).tensors
+        assert all(np.array_equal(learned[name], value) for name, value in expected.items())
+        assert (folder / "predictions.safetensors").read_bytes() == (runs[0] / "predictions.safetensors").read_bytes()
 
 
 def test_the_same_seed_gives_the_same_run(runner, tmp_path):

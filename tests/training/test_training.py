@@ -2,6 +2,8 @@
 
 import math
 import random
+import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,7 +12,8 @@ from golden_clip import FACTS, VALUES
 from PIL import Image
 
 from cocoop import CoCoOp, CoOp, InputError, RunError, ZeroShot
-from cocoop.training import AugmentedFeatures, FixedFeatures, encode_pictures, learning_rate, train
+from cocoop.clip import augment
+from cocoop.training import AugmentedFeatures, FeatureStore, FixedFeatures, encode_pictures, learning_rate, train
 from cocoop.training.loop import _order
 
 NAMES = FACTS["class_names"]
@@ -133,16 +136,73 @@ def test_plain_features_are_those_of_the_test_transform(golden, pictures):
     torch.testing.assert_close(encode_pictures(golden, pictures), expected, rtol=0, atol=1e-6)
 
 
-def test_a_view_depends_on_seed_epoch_and_image_only(golden, pictures, monkeypatch):
-    def views(seed, epoch, order, batch_size):
-        batches = list(AugmentedFeatures(golden, pictures, seed).batches(epoch, order, batch_size))
+def augmented(golden, pictures, order, batch_size, seed=1, epochs=1, **more):
+    """Epoch -> image -> feature."""
+    source = AugmentedFeatures(golden, pictures, seed, epochs, **more)
+    found = []
+    for epoch in range(epochs):
+        batches = list(source.batches(epoch, order, batch_size))
         assert [len(batch) for batch in batches[:-1]] == [batch_size] * (len(batches) - 1)
-        return dict(zip(order, torch.cat(batches), strict=True))
+        found.append(dict(zip(order, torch.cat(batches), strict=True)))
+    return found
 
-    one = views(1, 0, [0, 1, 2, 3, 4, 5, 6], 1)
-    monkeypatch.setattr("cocoop.training.features._AT_ONCE", 2)
-    other = views(1, 0, [6, 2, 0, 5], 3)
-    for number, feature in other.items():
-        torch.testing.assert_close(feature, one[number], rtol=0, atol=1e-6)
-    for seed, epoch in ((2, 0), (1, 1)):
-        assert not torch.allclose(views(seed, epoch, [3], 1)[3], one[3], atol=1e-3)
+
+def literal_view(golden, picture, seed, number):
+    """One image in one view, by itself."""
+    image = picture if isinstance(picture, Image.Image) else Image.open(picture)
+    image = image.convert("RGB")
+    key = f"{seed}:{number}:{image.size}:{zlib.crc32(np.asarray(image).tobytes())}"
+    return golden.encode_images(augment(image, golden.preprocess, random.Random(key))[None])[0]
+
+
+@pytest.mark.parametrize("kept", [False, True])
+@pytest.mark.parametrize("views", [None, 1, 2, 9])
+def test_augmented_features_are_those_of_each_view_by_itself(golden, pictures, tmp_path, monkeypatch, views, kept):
+    monkeypatch.setattr("cocoop.training.features._GROUP", 10)  # one view at a time, in parts of ten images at most
+    store = FeatureStore(tmp_path, golden) if kept else None
+    found = augmented(golden, pictures, [6, 0, 3], 2, epochs=5, views=views, store=store)
+    for epoch in range(5):
+        for number, feature in found[epoch].items():
+            expected = literal_view(golden, pictures[number], 1, epoch % (views or 5))
+            torch.testing.assert_close(feature, expected, rtol=0, atol=1e-6)
+
+
+def test_no_feature_depends_on_those_beside_it(golden, pictures, tmp_path):
+    """To the bit: other images, another order, batch and number of views; as files or open; with a store or not."""
+    opened = [Image.open(p).copy() if not isinstance(p, Image.Image) else p for p in pictures]
+    (all_of_them,) = augmented(golden, pictures, range(7), 7)
+    for some, numbers, epochs, store in (
+        ([pictures[5], pictures[2]], (5, 2), 1, None),
+        (opened[::-1], (6, 5, 4, 3, 2, 1, 0), 3, None),
+        (pictures[3:], (3, 4, 5, 6), 2, FeatureStore(tmp_path, golden)),
+        (pictures[::-1], (6, 5, 4, 3, 2, 1, 0), 2, FeatureStore(tmp_path, golden)),
+    ):
+        first = augmented(golden, some, range(len(some)), 3, epochs=epochs, store=store)[0]
+        assert all(torch.equal(first[place], all_of_them[number]) for place, number in enumerate(numbers))
+    fixed = encode_pictures(golden, pictures * 4)
+    stored = encode_pictures(golden, pictures[2:4], FeatureStore(tmp_path, golden))
+    assert torch.equal(stored[:], fixed[2:4]) and torch.equal(stored[[1]], fixed[3:4]) and len(stored) == 2
+
+
+def test_another_seed_or_epoch_is_another_view(golden, pictures):
+    one, other = augmented(golden, pictures, [3], 1, epochs=2)
+    (seed,) = augmented(golden, pictures, [3], 1, seed=2)
+    for found in (other, seed):
+        assert not torch.allclose(found[3], one[3], atol=1e-3)
+
+
+def test_views_are_dropped_when_no_epoch_needs_them_any_more(golden, pictures, monkeypatch):
+    monkeypatch.setattr("cocoop.training.features._GROUP", 1)
+    for views, left in ((None, [0, 0, 0, 0]), (2, [1, 2, 1, 0])):
+        source = AugmentedFeatures(golden, pictures, 1, epochs=4, views=views)
+        held = [(list(source.batches(epoch, [0], 1)), len(source._ready))[1] for epoch in range(4)]
+        assert held == left
+
+
+def test_a_damaged_image_is_found_before_the_first_batch(golden, pictures, tmp_path):
+    damaged = tmp_path / "damaged.png"
+    damaged.write_bytes(Path(pictures[0]).read_bytes()[:100])
+    for store in (None, FeatureStore(tmp_path / "features", golden)):
+        source = AugmentedFeatures(golden, [*pictures, damaged], 1, epochs=2, store=store)
+        with pytest.raises(InputError, match=r"damaged\.png: expected an image that Pillow can decode"):
+            next(source.batches(0, [0], 1))

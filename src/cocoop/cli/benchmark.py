@@ -44,6 +44,13 @@ def benchmark(
     shots: Annotated[str | None, typer.Option(help="Training images per class, such as 1,2,4,8,16.")] = None,
     seeds: Annotated[str | None, typer.Option(help="Such as 1,2,3.")] = None,
     epochs: Annotated[int | None, typer.Option(help="For all methods, instead of the papers'.")] = None,
+    views: Annotated[
+        int | None, typer.Option(help="Random crops and flips of each image, taken in turn. Default: one per epoch.")
+    ] = None,
+    features: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Where image features are kept, which all runs share. Default: OUT/features."),
+    ] = None,
     jobs: Annotated[int, typer.Option(help="Runs at a time, in processes of their own; one per GPU is right.")] = 1,
     device: Device = "auto",
     dtype: Dtype = "auto",
@@ -77,6 +84,7 @@ def benchmark(
             shots=_numbers("--shots", shots),
             seeds=_numbers("--seeds", seeds),
             epochs=epochs,
+            views=views,
         )
         _check_options(jobs, out)
         trials = plan.trials(protocol)
@@ -85,7 +93,7 @@ def benchmark(
                 data_root = (Path(away) if dry_run else out) / "miniatures"
                 write_miniatures([name for trial in trials for name in trial.data], data_root)
             data = gather(trials, data_root, out / "splits", keep=not dry_run)
-            runs = Benchmark(trials, out, clip, data, device, dtype)
+            runs = Benchmark(trials, out, clip, data, device, dtype, features)
             _note_on_clip(clip, chosen)
             if dry_run:
                 _print_estimates(runs, jobs, as_json)

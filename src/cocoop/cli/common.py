@@ -45,6 +45,12 @@ Shortlist = Annotated[
         "images share, such as 20, and give the others probability 0. Without it all classes, exactly.",
     ),
 ]
+Features = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="DIR", help="Keep image features in this folder and take them from there: images are encoded once."
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 
 

@@ -13,6 +13,7 @@ from cocoop.cli.common import (
     DataRoot,
     Device,
     Dtype,
+    Features,
     OtherClip,
     RunFolder,
     Shortlist,
@@ -44,6 +45,7 @@ def evaluate(
     verify: Annotated[
         bool, typer.Option("--verify", help="With --shortlist: run all classes, too, and report how far both agree.")
     ] = False,
+    features: Features = None,
     clip: OtherClip = None,
     device: Device = "auto",
     dtype: Dtype = "auto",
@@ -69,7 +71,7 @@ def evaluate(
         raise InputError("--verify: expected --shortlist N beside it, whose agreement it reports; got none. Add it.")
     dataset = read_dataset(source, data_root)
     examples = dataset.test or dataset.train
-    classifier = PromptClassifier.load(run, clip, device, dtype)
+    classifier = PromptClassifier.load(run, clip, device, dtype).set_params(features=features)
     if folder_classes:
         classifier.set_classes(dataset.class_names, allow_equal=True)
     elif classes is not None:

@@ -10,6 +10,7 @@ from cocoop.cli.common import (
     Classes,
     Device,
     Dtype,
+    Features,
     OtherClip,
     RunFolder,
     Shortlist,
@@ -25,6 +26,7 @@ def predict(
     classes: Classes = None,
     top: Annotated[int, typer.Option(min=1, help="Print this many classes per image, best first.")] = 1,
     shortlist: Shortlist = None,
+    features: Features = None,
     clip: OtherClip = None,
     device: Device = "auto",
     dtype: Dtype = "auto",
@@ -38,7 +40,7 @@ def predict(
     """
     from cocoop.classifier import PromptClassifier
 
-    classifier = PromptClassifier.load(run, clip, device, dtype)
+    classifier = PromptClassifier.load(run, clip, device, dtype).set_params(features=features)
     if classes is not None:
         classifier.set_classes(split_names("--classes", classes))
     probabilities = classifier.predict_proba(images, shortlist)

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cocoop.cli.common import AsJson, Clip, DataRoot, Device, Dtype, Source, note, print_json
+from cocoop.cli.common import AsJson, Clip, DataRoot, Device, Dtype, Features, Source, note, print_json
 
 if TYPE_CHECKING:
     from cocoop.classifier import PromptClassifier
     from cocoop.data import Dataset
+    from cocoop.training import DivergedError
 
 
 def train(
@@ -42,8 +43,15 @@ def train(
         typer.Option(help="zero-shot only: a text with {} for the name; give several to average."),
     ] = None,
     no_augment: Annotated[bool, typer.Option("--no-augment", help="No random crops and flips; faster.")] = False,
+    views: Annotated[
+        int | None, typer.Option(help="Random crops and flips of each image, taken in turn. Default: one per epoch.")
+    ] = None,
+    features: Features = None,
     device: Device = "auto",
     dtype: Dtype = "auto",
+    compile: Annotated[
+        str, typer.Option(help="Record the training step on an NVIDIA GPU, which is faster: auto, on or off.")
+    ] = "auto",
     as_json: AsJson = False,
 ) -> None:
     """Learn a prompt from labelled images, and score it on the test split, or on the images it did not learn from.
@@ -56,10 +64,11 @@ def train(
     """
     from cocoop.classifier import PromptClassifier
     from cocoop.data import OWN_TEMPLATE, read_dataset
-    from cocoop.errors import InputError
+    from cocoop.errors import InputError, RunError
     from cocoop.model_card import model_card
     from cocoop.protocols import fit_and_score
     from cocoop.results import check_new, write_run
+    from cocoop.training import DivergedError
 
     if context is not None and random_context is not None:
         raise InputError("--context: expected nothing beside --random-context, which starts from no words. Give one.")
@@ -79,10 +88,16 @@ def train(
         class_position=class_position,
         templates=tuple(template or [dataset.template if method == "zero-shot" else OWN_TEMPLATE]),
         augment=not no_augment,
+        views=views,
+        features=features,
         device=device,
         dtype=dtype,
+        compile=compile,
     )
-    run = fit_and_score(classifier, dataset)
+    try:
+        run = fit_and_score(classifier, dataset)
+    except DivergedError as error:
+        raise RunError(f"{error} No run was written; {_kept(error, out)}") from error
     folder = write_run(out, run, model_card(run.config, run.record))
     for text in _cautions(classifier, dataset):
         note(f"note: {text}")
@@ -102,6 +117,16 @@ def train(
     print(f"accuracy on the {test['n']:,} {which} images, in percent:")
     print(f"  {test['accuracy']:6.2f}  {method}")
     print(f"  {beside['accuracy']:6.2f}  zero-shot, {dataset.template!r}")
+
+
+def _kept(error: DivergedError, out: Path) -> str:
+    """Write the last good tensors beside where the run would have been, and say where they are."""
+    from cocoop.results import write_tensors
+
+    out = out.resolve()
+    path = out.with_name(f"{out.name}.last-good.safetensors")
+    write_tensors(path, {name: tensor.cpu().numpy() for name, tensor in error.tensors.items()})
+    return f"the learned tensors of the last finite loss are in {path}."
 
 
 def _cautions(classifier: PromptClassifier, dataset: Dataset) -> Iterator[str]:

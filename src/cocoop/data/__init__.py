@@ -13,7 +13,7 @@ from cocoop.data.images import check_images, open_image
 from cocoop.data.manifest import read_manifest
 from cocoop.data.miniature import write_miniature
 from cocoop.data.offline import OFFLINE, OFFLINE_VARIANTS, SHIFTS, list_offline_dataset, read_offline_dataset
-from cocoop.data.own import OWN_TEMPLATE, common_folder
+from cocoop.data.own import OWN_TEMPLATE, picked_hash
 from cocoop.data.paper import read_paper_dataset
 from cocoop.data.sources import Labelled, read_dataset
 from cocoop.data.split import Splits, hold_out, random_split, read_split_json, split_content, split_hash
@@ -48,13 +48,13 @@ __all__ = [
     "check_dataset",
     "check_images",
     "class_names",
-    "common_folder",
     "few_shot_indices",
     "fingerprint",
     "hold_out",
     "layout_tree",
     "list_offline_dataset",
     "open_image",
+    "picked_hash",
     "positions_by_label",
     "random_split",
     "read_dataset",

@@ -1,6 +1,7 @@
 """Image files, decoded to RGB."""
 
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from os import PathLike
 from pathlib import Path
 
@@ -38,18 +39,23 @@ def check_images(paths: Sequence[Path], progress: Callable[[Iterable[Path]], Ite
     `progress` wraps the iteration (e.g. `tqdm.tqdm`). All files are tried; then one `InputError` tells how
     many fail and names the first five with their reasons.
     """
-    failures = []
-    for path in progress(paths):
-        try:
-            open_image(path)
-        except InputError as error:
-            failures.append(f"{path} ({_reason(error.__cause__)})")
+    with ThreadPoolExecutor() as pool:  # Pillow lets threads decode side by side
+        found = zip(progress(paths), pool.map(_fault, paths), strict=True)
+        failures = [f"{path} ({fault})" for path, fault in found if fault is not None]
     if failures:
         more = f" and {len(failures) - _SHOWN} more" if len(failures) > _SHOWN else ""
         raise InputError(
             f"images: expected all {len(paths)} to decode; {len(failures)} do not: "
             f"{'; '.join(failures[:_SHOWN])}{more}. Replace, re-save or remove them."
         )
+
+
+def _fault(path: Path) -> str | None:
+    try:
+        open_image(path)
+    except InputError as error:
+        return _reason(error.__cause__)
+    return None
 
 
 def _reason(error: BaseException | None) -> str:

@@ -2,13 +2,16 @@
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from os import PathLike
 from pathlib import Path
 from typing import TypeVar
+
+from PIL import Image
 
 from cocoop.class_names import check_class_names
 from cocoop.data.dataset import Dataset
 from cocoop.data.examples import Example
-from cocoop.data.split import Splits
+from cocoop.data.split import Splits, split_hash
 from cocoop.errors import InputError
 
 SPLIT_NAMES = {
@@ -93,3 +96,20 @@ def own_dataset(name: str, splits: Splits, class_names: list[str], image_root: P
 def common_folder(paths: Iterable[Path]) -> Path:
     """The deepest folder that holds all of the files, at any depth. Paths are absolute."""
     return Path(os.path.commonpath({path.parent for path in paths}))
+
+
+def picked_hash(
+    images: Sequence[str | PathLike[str] | Image.Image],
+    picked: Sequence[int],
+    targets: Sequence[int],
+    names: Sequence[str],
+) -> str | None:
+    """The `split_hash` of the picked images, below the folder that holds all; None without any, or with open images.
+
+    `targets` are the labels of the picked images, numbers of the class names.
+    """
+    paths = [Path(image).absolute() for image in images if not isinstance(image, Image.Image)]
+    if not picked or len(paths) < len(images):
+        return None
+    picks = [Example(paths[i], target, names[target]) for i, target in zip(picked, targets, strict=True)]
+    return split_hash(picks, common_folder(paths))

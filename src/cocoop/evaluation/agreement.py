@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from cocoop.evaluation.evaluate import predict_probabilities
+from cocoop.evaluation.evaluate import Features, predict_probabilities
 from cocoop.evaluation.metrics import Metrics, measure
 from cocoop.methods import PromptMethod, Shortlist
 
@@ -43,7 +43,7 @@ class Agreement:
         return asdict(self)
 
 
-def verify_shortlist(model: PromptMethod, image_features: Tensor, labels: Sequence[int], size: int) -> Agreement:
+def verify_shortlist(model: PromptMethod, image_features: Features, labels: Sequence[int], size: int) -> Agreement:
     """Run both on unit-norm image features [N, E] with the classes [N], 0 <= label < K, and compare.
 
     Raises:

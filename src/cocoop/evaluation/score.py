@@ -7,10 +7,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
 
 from cocoop.data import Example
-from cocoop.evaluation.evaluate import predict_probabilities
+from cocoop.evaluation.evaluate import Features, predict_probabilities
 from cocoop.evaluation.metrics import measure
 from cocoop.methods import PromptMethod
 
@@ -32,7 +31,7 @@ class Scores(NamedTuple):
     predictions: dict[str, NDArray[Any]]
 
 
-def score(model: PromptMethod, image_features: Tensor, examples: Sequence[Example]) -> Scores:
+def score(model: PromptMethod, image_features: Features, examples: Sequence[Example]) -> Scores:
     """Classify unit-norm image features [N, E] and compare with the labels of their `examples` [N].
 
     Labels number `model.class_names`. Of equal top probabilities the first class counts as predicted.

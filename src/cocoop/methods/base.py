@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Self
 
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from cocoop.class_names import check_spelling
 from cocoop.clip import CLIP
+from cocoop.errors import InputError
 from cocoop.shapes import expect_shape
 
 
@@ -83,3 +85,16 @@ class PromptMethod(nn.Module, ABC):
         """Unit-norm image features [B, E] -> class probabilities [B, K]; rows sum to 1. Takes no gradient."""
         probabilities: Tensor = self(image_features).softmax(dim=-1)
         return probabilities
+
+
+def load_tensors(model: PromptMethod, tensors: Mapping[str, NDArray[Any]], expected: str) -> None:
+    """Put learned tensors into a method, in place. `InputError`, which begins with `expected`, for other shapes."""
+    wanted = {name: list(tensor.shape) for name, tensor in model.state_dict().items()}
+    got = {name: list(array.shape) for name, array in tensors.items()}
+    for name in sorted(wanted.keys() | got.keys()):
+        if wanted.get(name) != got.get(name):
+            raise InputError(
+                f"{expected}, with {name} of shape {wanted.get(name)}; got {got.get(name)}. Give the CLIP it was "
+                "trained on."
+            )
+    model.load_state_dict({name: torch.from_numpy(array) for name, array in tensors.items()})

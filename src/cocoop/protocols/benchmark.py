@@ -31,7 +31,7 @@ class Benchmark:
     A trial is done when its run folder is there, which appears whole or not at all; so a benchmark that was killed
     goes on where it stopped when the same is run again.
 
-    clip: what `CLIP.load` takes by name. datasets: by the names that the trials use.
+    clip: what `CLIP.load` takes by name. datasets: by the names that the trials use. features: as in `Runner`.
     """
 
     trials: Sequence[Trial]
@@ -40,6 +40,7 @@ class Benchmark:
     datasets: Mapping[str, Dataset]
     device: str = "auto"
     dtype: str = "auto"
+    features: Path | None = None
     _same: set[PurePosixPath] = field(default_factory=set, init=False, repr=False, compare=False)
 
     def open_trials(self) -> list[Trial]:
@@ -78,7 +79,8 @@ class Benchmark:
 
     def runner(self, device: str | None = None) -> Runner:
         """The CLIP, loaded, and the data sets: what carries out the trials."""
-        return Runner(CLIP.load(self.clip, device=device or self.device, dtype=self.dtype), self.datasets, self.out)
+        clip = CLIP.load(self.clip, device=device or self.device, dtype=self.dtype)
+        return Runner(clip, self.datasets, self.out, self.features)
 
     def threads(self, jobs: int) -> int:
         """How many threads torch gets in each of `jobs` processes: together as many as one would have."""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable
 from functools import cache
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
@@ -23,7 +25,7 @@ _PATIENCE = 2.0  # seconds for classifying a batch; where a whole one takes long
 
 
 class Estimate(NamedTuple):
-    """What one trial will take, in one process that has encoded the test images.
+    """What one trial will take, in one process, once all image features are there.
 
     images, classes, steps: that it learns from, and in; no images and steps where there is nothing to learn, no steps
     where the prompt is there already.
@@ -47,18 +49,21 @@ class Total(NamedTuple):
 def estimate(benchmark: Benchmark, jobs: int = 1) -> tuple[Total, list[Estimate]]:
     """Estimate all that is not done of a benchmark, and every trial of it. Writes nothing.
 
-    The total is that of the open trials, evenly spread, and of encoding their test images in every process. Starting
-    the processes and loading the CLIP is not in it.
+    The total is that of the open trials, evenly spread, with encoding each view of their training images once, and of
+    encoding their test images, which processes that start together all do. Starting the processes and loading the CLIP
+    is not in it.
     """
     with torch_threads(benchmark.threads(jobs)):
         estimator = Estimator(benchmark.runner())
         each = [estimator.of(trial) for trial in benchmark.trials]
         todo = benchmark.open_trials()
+        done = [trial for trial in benchmark.trials if trial not in todo]
         left = [found for trial, found in zip(benchmark.trials, each, strict=True) if trial in todo]
         at_once = max(1, min(jobs, len(left)))
         # Not shorter than its longest run, however many are at work.
         longest = max((found.seconds for found in left), default=0.0)
-        seconds = max(sum(found.seconds for found in left) / at_once, longest) + estimator.encoding_seconds(todo)
+        shared = sum(found.seconds for found in left) + estimator.view_seconds(todo, done)
+        seconds = max(shared / at_once, longest) + estimator.test_seconds(todo, done)
     return Total(seconds, at_once * max((found.memory_mb for found in left), default=0.0)), each
 
 
@@ -74,6 +79,14 @@ class _Prompt(NamedTuple):
     dataset: str
     classes: Classes
     context_length: int | None
+
+
+class _Views(NamedTuple):
+    """Views of one training image; seed None is the test view."""
+
+    dataset: str
+    path: Path
+    seed: int | None
 
 
 class Estimator:
@@ -96,14 +109,11 @@ class Estimator:
         steps, costs = 0, []
         if images and not self.runner.learned_before(trial, learned_from):
             method, settings = METHODS[trial.method], trial.settings
-            epochs, augment = settings.get("epochs", method.paper_epochs), settings.get("augment", True)
             batch_size = min(settings.get("batch_size", method.paper_batch_size), images)
-            steps = epochs * (images // batch_size)
+            steps = _epochs(trial) * (images // batch_size)
             one = self._step(self._prompt(trial, trial.dataset, trial.classes), batch_size)
-            view = self._image(trial.dataset, augment)
-            # A fresh view for every epoch, after one look for damaged files; or one view for all.
-            views = images * (epochs + 1 if augment else 1)
-            costs += [_Cost(one.seconds * steps, one.memory_mb), _Cost(view.seconds * views, view.memory_mb)]
+            encoding = self._image(trial.dataset, settings.get("augment", True))
+            costs += [_Cost(one.seconds * steps, one.memory_mb), encoding._replace(seconds=0.0)]
         for test in trial.tests:
             cost = self._classified(self._prompt(trial, test.dataset, test.classes))
             scored = len(self.runner.data.part(test.dataset, test.classes).test)
@@ -111,13 +121,37 @@ class Estimator:
         seconds, memory = sum(cost.seconds for cost in costs), max(cost.memory_mb for cost in costs)
         return Estimate(images, len(learned_from.class_names), steps, seconds, memory)
 
-    def encoding_seconds(self, trials: Iterable[Trial]) -> float:
-        """What encoding the test images of these trials takes, which every process does once."""
-        tests = {(test.dataset, test.classes) for trial in trials for test in trial.tests}
+    def view_seconds(self, trials: Iterable[Trial], done: Iterable[Trial] = ()) -> float:
+        """What encoding the training images of these trials takes: each view once, and none that a done trial had."""
+        there = self._views(done)
+        return sum(
+            max(0, count - there[view]) * self._image(view.dataset, view.seed is not None).seconds
+            for view, count in self._views(trials).items()
+        )
+
+    def test_seconds(self, trials: Iterable[Trial], done: Iterable[Trial] = ()) -> float:
+        """What encoding the test images of these trials takes, but for those of trials that are done."""
+        wanted, there = ({(test.dataset, test.classes) for t in of for test in t.tests} for of in (trials, done))
         return sum(
             len(self.runner.data.part(dataset, classes).test) * self._image(dataset, False).seconds
-            for dataset, classes in tests
+            for dataset, classes in wanted - there
         )
+
+    def _views(self, trials: Iterable[Trial]) -> Counter[_Views]:
+        """How many views of each training image the trials take."""
+        found: Counter[_Views] = Counter()
+        for trial in trials:
+            learned_from = self.runner.data.training_set(trial)
+            if not trial.shots or self.runner.learned_before(trial, learned_from):
+                continue
+            settings, seed, count = trial.settings, None, 1
+            if settings.get("augment", True):
+                seed = settings.get("view_seed", trial.seed)
+                count = min(settings.get("views", _epochs(trial)), _epochs(trial))
+            for example in learned_from.train:
+                view = _Views(trial.dataset, example.path, seed)
+                found[view] = max(found[view], count)
+        return found
 
     def _prompt(self, trial: Trial, dataset: str, classes: Classes) -> _Prompt:
         return _Prompt(trial.method, dataset, classes, trial.settings.get("context_length"))
@@ -152,8 +186,8 @@ class Estimator:
         paths = [example.path for example in (read.train if augment else read.test)[:_IMAGES]]
         clip = self.runner.clip
         if augment:
-            views = AugmentedFeatures(clip, paths, seed=0)
-            cost = self._cost(lambda: list(views.batches(0, range(len(paths)), 1)))
+            order = range(len(paths))
+            cost = self._cost(lambda: list(AugmentedFeatures(clip, paths, 0, epochs=1).batches(0, order, len(paths))))
         else:
             cost = self._cost(lambda: encode_pictures(clip, paths))
         return cost._replace(seconds=cost.seconds / len(paths))
@@ -185,3 +219,8 @@ class Estimator:
     def _peak(self) -> float:
         peaks = self.runner.peaks()
         return peaks.get("peak_gpu_memory_mb") or peaks["peak_memory_mb"] or 0.0
+
+
+def _epochs(trial: Trial) -> int:
+    found: int = trial.settings.get("epochs", METHODS[trial.method].paper_epochs)
+    return found

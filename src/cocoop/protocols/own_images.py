@@ -11,7 +11,6 @@ from cocoop.evaluation import score
 from cocoop.methods import ZeroShot
 from cocoop.progress import progress
 from cocoop.results import Run
-from cocoop.training import encode_pictures
 
 
 def fit_and_score(classifier: PromptClassifier, dataset: Dataset) -> Run:
@@ -35,7 +34,7 @@ def fit_and_score(classifier: PromptClassifier, dataset: Dataset) -> Run:
             f"on it: cocoop evaluate RUN {dataset.name}"
         )
     paths = [example.path for example in dataset.test or dataset.train]
-    check_images(paths, lambda paths: progress(paths, "checking images"))
+    check_images(paths, lambda paths: progress(paths, "checking images", unit=" images"))
     images, labels = [example.path for example in dataset.train], [example.label for example in dataset.train]
     classifier.fit(images, labels, dataset.class_names)
     run = classifier.as_run()
@@ -44,7 +43,7 @@ def fit_and_score(classifier: PromptClassifier, dataset: Dataset) -> Run:
     run.record["split_hash"] = split_hash(picked, dataset.image_root) if picked else None
     scored = dataset.test or not_trained_on(classifier, dataset.train)
     if scored:
-        features = encode_pictures(classifier.clip_, [example.path for example in scored])
+        features = classifier.encode([example.path for example in scored])
         zero_shot = ZeroShot(classifier.clip_, dataset.class_names, (dataset.template,))
         learned, beside = (score(model, features, scored) for model in (classifier.model_, zero_shot))
         run.record["results"] = {"test": {"dataset": dataset.name, **learned.results}}

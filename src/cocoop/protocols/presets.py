@@ -11,6 +11,9 @@ from cocoop.errors import InputError, expect_choice
 from cocoop.methods import METHODS
 from cocoop.protocols.plan import PROTOCOLS, Trial, learns, tests_of
 
+VIEW_SEED = 1
+"""Of the random views of training images, in all runs of all methods and seeds."""
+
 
 @dataclass(frozen=True)
 class Preset:
@@ -19,6 +22,7 @@ class Preset:
     datasets: what to learn on, one after the other -> what else each is tested on.
     shots, seeds: all of them, for each method that learns.
     epochs: for all methods that learn; None takes the papers' (`settings`).
+    views: how many random views of each training image to take in turn; None takes one per epoch, as the papers do.
     command: how to run it. expected: what then comes out.
     """
 
@@ -29,6 +33,7 @@ class Preset:
     methods: Sequence[str] = tuple(METHODS)
     seeds: Sequence[int] = (1, 2, 3)
     epochs: int | None = None
+    views: int | None = None
 
     def trials(self, protocol: str) -> list[Trial]:
         """All trials, data set after data set; what has nothing to learn runs once for each."""
@@ -42,7 +47,7 @@ class Preset:
                 tests=tests_of(protocol, dataset, targets),
                 shots=shots,
                 seed=seed,
-                settings=settings(protocol, method, dataset, shots, self.epochs),
+                settings=settings(protocol, method, dataset, shots, self.epochs, self.views),
             )
             for dataset, targets in self.datasets.items()
             for method in self.methods
@@ -51,7 +56,9 @@ class Preset:
         ]
 
 
-def settings(protocol: str, method: str, dataset: str, shots: int, epochs: int | None = None) -> dict[str, Any]:
+def settings(
+    protocol: str, method: str, dataset: str, shots: int, epochs: int | None = None, views: int | None = None
+) -> dict[str, Any]:
     """`PromptClassifier`'s parameters for one trial, where they are not the same for all.
 
     CoCoOp learns for 10 epochs, one image a step, wherever it appears. CoOp takes 32 images a step; in CoCoOp's tables
@@ -60,6 +67,7 @@ def settings(protocol: str, method: str, dataset: str, shots: int, epochs: int |
     `epochs`, if given, replaces all of these. Source: CoOp:configs/trainers, COOP.md and scripts @ ff61507c.
 
     The pictures of the offline data sets are signs: cut or mirrored they are other signs. They are not augmented.
+    All others show every run the same random views of an image, `VIEW_SEED`'s, so that each view is encoded once.
     """
     if not learns(method):
         return {}
@@ -68,8 +76,8 @@ def settings(protocol: str, method: str, dataset: str, shots: int, epochs: int |
     if method == "coop" and protocol == "few-shot":
         chosen |= {"context": None, "context_length": 16}
     if dataset in OFFLINE:
-        chosen["augment"] = False
-    return chosen
+        return chosen | {"augment": False}
+    return chosen | {"view_seed": VIEW_SEED} | ({} if views is None else {"views": views})
 
 
 def _paper_epochs(protocol: str, method: str, dataset: str, shots: int) -> int:
@@ -173,12 +181,12 @@ def narrowed(preset: Preset, datasets: Sequence[str] = (), targets: Sequence[str
     """The preset with other data sets, targets, or whatever `changes` names; what is empty or None stays.
 
     Raises:
-        InputError: an unknown method, or a number of shots or epochs below 1.
+        InputError: an unknown method, or a number of shots, epochs or views below 1.
     """
     changes = {name: value for name, value in changes.items() if value is not None and value != ()}
     for method in changes.get("methods", ()):
         expect_choice("method", method, METHODS)
-    for name in ("shots", "epochs"):
+    for name in ("shots", "epochs", "views"):
         given = changes.get(name, 1)
         if min(given if isinstance(given, Sequence) else [given]) < 1:
             raise InputError(f"{name}: expected 1 or more; got {given}.")

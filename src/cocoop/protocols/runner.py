@@ -8,19 +8,18 @@ from functools import cache
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
 from cocoop.classifier import PromptClassifier
 from cocoop.clip import CLIP
 from cocoop.data import Classes, Dataset, fingerprint
 from cocoop.errors import InputError
-from cocoop.evaluation import score
+from cocoop.evaluation import Features, score
 from cocoop.methods import PromptMethod, ZeroShot
 from cocoop.model_card import model_card
 from cocoop.protocols.plan import PROTOCOLS, Trial
 from cocoop.protocols.selection import Selection
 from cocoop.results import check_new, peak_memory_mb, read_json, reset_peak_memory, write_run
-from cocoop.training import encode_pictures
+from cocoop.training import FeatureStore, encode_pictures
 
 
 class Runner:
@@ -30,11 +29,13 @@ class Runner:
         clip: the frozen CLIP of all of them.
         datasets: the data sets that the trials name.
         out: the folder that their run folders go to.
+        features: the folder of the image features, which all trials share; None is "features" in `out`.
     """
 
-    def __init__(self, clip: CLIP, datasets: Mapping[str, Dataset], out: Path) -> None:
+    def __init__(self, clip: CLIP, datasets: Mapping[str, Dataset], out: Path, features: Path | None = None) -> None:
         self.clip = clip
         self.out = out
+        self.store = FeatureStore(features or out / "features", clip)
         self.data = Selection(datasets)
         self._test_features = cache(self._encode_test)
 
@@ -105,7 +106,9 @@ class Runner:
     def classifier(self, trial: Trial, dataset: Dataset) -> PromptClassifier:
         """What learns in a trial on `dataset`, not fitted yet. Zero-shot takes the data set's own prompt."""
         settings = dict(trial.settings) if trial.shots else {"templates": (dataset.template,)}
-        return PromptClassifier(method=trial.method, clip=self.clip, shots=None, seed=trial.seed, **settings)
+        return PromptClassifier(
+            trial.method, self.clip, shots=None, seed=trial.seed, features=self.store.folder, **settings
+        )
 
     def fitted_to(self, model: PromptMethod, dataset: Dataset) -> PromptMethod:
         """The model on the classes of `dataset`; zero-shot takes the data set's own prompt, too."""
@@ -135,9 +138,9 @@ class Runner:
         images, labels = [e.path for e in learned_from.train], [e.label for e in learned_from.train]
         return self.classifier(trial, learned_from).fit(images, labels, learned_from.class_names)
 
-    def _encode_test(self, dataset: str, classes: Classes) -> Tensor:
+    def _encode_test(self, dataset: str, classes: Classes) -> Features:
         examples = self.data.part(dataset, classes).test
         if not examples:
             which = "images" if classes == "all" else f"images of the {classes} classes"
             raise InputError(f"{dataset}: expected test {which}; got none. Add some, or choose another protocol.")
-        return encode_pictures(self.clip, [example.path for example in examples])
+        return encode_pictures(self.clip, [example.path for example in examples], self.store)

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import uuid4
 
 import numpy as np
@@ -30,8 +30,12 @@ _VERSION = 1
 
 _ABANDONED = 3600.0  # seconds after which an unfinished file is that of a process that was killed
 
-Block = NDArray[np.void]
-"""[n] rows of "content" (32 bytes, as `contents` gives them) and "feature" [E], memory-mapped."""
+
+class Block(NamedTuple):
+    """Some images' features in one view: their contents [n], in memory, and the features [n, E], on disk."""
+
+    contents: NDArray[np.bytes_]
+    features: NDArray[Any]
 
 
 class StoredFeatures:
@@ -56,11 +60,11 @@ class StoredFeatures:
     def __getitem__(self, which: slice | Sequence[int]) -> Tensor:
         where = which if isinstance(which, slice) else np.asarray(which, dtype=np.int64)
         block, row = self.block[where], self.row[where]
-        first = self.blocks[0]["feature"]
+        first = self.blocks[0].features
         found = np.empty((len(row), first.shape[1]), dtype=first.dtype)
         for number in np.unique(block):
             of_it = block == number
-            found[of_it] = self.blocks[number]["feature"][row[of_it]]
+            found[of_it] = self.blocks[number].features[row[of_it]]
         return torch.from_numpy(found).to(self.device)
 
 
@@ -92,10 +96,10 @@ class FeatureStore:
         if not blocks:
             nowhere = np.zeros(len(contents), dtype=np.int64)
             return StoredFeatures([], nowhere, nowhere, self.clip.device), nowhere.astype(bool)
-        held = np.concatenate([block["content"] for block in blocks])
+        held = np.concatenate([block.contents for block in blocks])
         order = np.argsort(held, kind="stable")
         place = order[np.searchsorted(held, contents, sorter=order).clip(max=len(held) - 1)]
-        starts = np.cumsum([0, *(len(block) for block in blocks)])
+        starts = np.cumsum([0, *(len(block.contents) for block in blocks)])
         block = np.searchsorted(starts, place, side="right") - 1
         return StoredFeatures(blocks, block, place - starts[block], self.clip.device), held[place] == contents
 
@@ -130,7 +134,8 @@ class FeatureStore:
             if path not in self._open:
                 if not _is_whole(path):
                     continue
-                self._open[path] = np.load(path, mmap_mode="r", allow_pickle=False)
+                rows = np.load(path, mmap_mode="r", allow_pickle=False)
+                self._open[path] = Block(np.ascontiguousarray(rows["content"]), rows["feature"])
             blocks.append(self._open[path])
         return blocks
 

@@ -7,9 +7,10 @@ import multiprocessing
 import os
 import shutil
 import sys
+import zlib
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
@@ -39,21 +40,30 @@ _SHARED_MEMORY = 2**30  # bytes free for what processes decoded; containers ofte
 
 
 class View(NamedTuple):
-    """One random crop and flip of every image: number `number` of `seed`. None in its place is the test view."""
+    """One random crop and flip of every image: number `number` of `seed`.
+
+    A pure function of both and the image's pixels, so that an image shows the same views in every run, as a file or
+    open, wherever it lies and whatever it is learned with.
+    """
 
     seed: int
     number: int
 
+    def generator(self, image: Image.Image) -> Random:
+        """What the crop and flip of an RGB image are drawn from."""
+        # Two images with one checksum would share their draws, which harms nothing.
+        return Random(f"{self.seed}:{self.number}:{image.size}:{zlib.crc32(image.tobytes())}")
+
 
 class Look(NamedTuple):
-    """One image in one view; `key` starts the view's generator, None is the test view."""
+    """One image in one view; None is the test view."""
 
     picture: Picture
-    key: str | None = None
+    view: View | None
 
 
 def contents(pictures: Sequence[Picture]) -> NDArray[np.bytes_]:
-    """What tells images apart: SHA-256, [N] of 32 bytes, of a file's bytes, or of an open image's size and RGB pixels.
+    """What a store tells images by: SHA-256, [N] of 32 bytes, of a file's bytes or an open image's size and RGB pixels.
 
     Raises:
         InputError: a file that cannot be read; names it.
@@ -61,14 +71,6 @@ def contents(pictures: Sequence[Picture]) -> NDArray[np.bytes_]:
     with ThreadPoolExecutor(_cpus()) as pool:
         found = progress(pool.map(_content, pictures), "reading images", len(pictures), unit=" images")
         return np.fromiter(found, dtype="S32", count=len(pictures))
-
-
-def look(picture: Picture, content: bytes, view: View | None) -> Look:
-    """An image, whose `content` is known, in a view. A view is a pure function of its seed, number and the content."""
-    if view is None:
-        return Look(picture)
-    # numpy takes the zeros at the end of a text of bytes for padding
-    return Look(picture, f"{view.seed}:{view.number}:{content.ljust(32, bytes(1)).hex()}")
 
 
 def pixel_batches(
@@ -113,12 +115,15 @@ class _Decode(Dataset[Tensor | InputError]):
         self.preprocess = preprocess
 
     def __getitem__(self, wanted: Look) -> Tensor | InputError:
-        picture, key = wanted
+        picture, view = wanted
         try:
             image = picture if isinstance(picture, Image.Image) else open_image(picture)
         except InputError as error:
             return error
-        return self.preprocess(image) if key is None else augment(image, self.preprocess, Random(key))
+        if view is None:
+            return self.preprocess(image)
+        image = image.convert("RGB")
+        return augment(image, self.preprocess, view.generator(image))
 
 
 def _collated(found: Sequence[Tensor | InputError]) -> Tensor | InputError:
@@ -134,7 +139,7 @@ def _by_threads(decode: _Decode, batches: Iterable[list[Look]]) -> Iterator[Tens
     """Pillow lets threads run side by side while it decodes and resizes."""
     pool = ThreadPoolExecutor(_cpus())
     try:
-        waiting = deque()
+        waiting: deque[list[Future[Tensor | InputError]]] = deque()
         for batch in batches:
             waiting.append([pool.submit(decode.__getitem__, wanted) for wanted in batch])
             if len(waiting) > _AHEAD:
@@ -145,12 +150,10 @@ def _by_threads(decode: _Decode, batches: Iterable[list[Look]]) -> Iterator[Tens
         pool.shutdown(cancel_futures=True)
 
 
-def _by_processes(
-    decode: _Decode, batches: Iterable[list[Look]], processes: int
-) -> Iterator[Tensor | InputError]:
+def _by_processes(decode: _Decode, batches: Iterable[list[Look]], processes: int) -> Iterator[Tensor | InputError]:
     loader = DataLoader(
         decode,
-        batch_sampler=([Look(os.fspath(picture), key) for picture, key in batch] for batch in batches),  # type: ignore[misc]
+        batch_sampler=([_sendable(wanted) for wanted in batch] for batch in batches),
         num_workers=processes,
         prefetch_factor=_AHEAD,
         collate_fn=_collated,
@@ -176,6 +179,12 @@ def _main_left_alone() -> Iterator[None]:
         yield
     finally:
         sys.modules["__main__"] = main
+
+
+def _sendable(wanted: Look) -> Look:
+    """With a plain path: a class of the user's script is not known in a process that does not import it."""
+    picture, view = wanted
+    return wanted if isinstance(picture, Image.Image) else Look(os.fspath(picture), view)
 
 
 def _content(picture: Picture) -> bytes:
