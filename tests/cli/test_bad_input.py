@@ -7,8 +7,10 @@ import shutil
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 from own_photos import listing, write_photos
+from safetensors.numpy import load_file
 
 from cocoop.clip.loading import BUNDLED
 
@@ -198,6 +200,11 @@ def test_a_training_that_diverges_is_a_failed_run_not_bad_input(cocoop, photos, 
     ran = cocoop("train", "photos", "--out", "new", "--epochs", 4, "--lr", 1e30)
     assert (ran.code, ran.out) == (1, "")
     assert ran.err.count("\n") == 1 and "expected a finite loss" in ran.err and "Lower the learning rate" in ran.err
+    kept = tmp_path / "new.last-good.safetensors"
+    assert f"the learned tensors of the last finite loss are in {kept}." in ran.err
+    tensors = load_file(kept)
+    assert "ctx" in tensors and all(np.isfinite(tensor).all() for tensor in tensors.values())
+    kept.unlink()
     assert listing(tmp_path) == before
 
 

@@ -1,6 +1,7 @@
 """A step that decides on its device: what it changes, what stops it, and that it never waits."""
 
 import math
+import pickle
 from contextlib import nullcontext
 from types import SimpleNamespace
 
@@ -141,6 +142,13 @@ def test_features_that_are_bad_from_the_start_are_no_matter_of_the_rate(golden):
     with pytest.raises(DivergedError, match=r"epoch 0, step 0.*features or the CLIP's weights are at fault"):
         train(model, FixedFeatures(FEATURES * math.nan), FACTS["labels"], epochs=1, batch_size=2, seed=1)
     assert same(copies(model), before)
+
+
+def test_the_error_passes_between_processes():
+    error = DivergedError("training: expected", [1], {"ctx": torch.ones(2)})
+    again = pickle.loads(pickle.dumps(error))
+    assert (str(again), again.history, type(again)) == (str(error), [1], DivergedError)
+    assert torch.equal(again.tensors["ctx"], torch.ones(2))
 
 
 def test_once_stopped_nothing_changes():

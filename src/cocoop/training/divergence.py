@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
@@ -26,6 +26,9 @@ class DivergedError(RunError):
         super().__init__(message)
         self.history = list(history)
         self.tensors = {name: tensor.detach().clone() for name, tensor in tensors.items()}
+
+    def __reduce__(self) -> tuple[Any, ...]:  # so that it can pass between processes
+        return type(self), (str(self), self.history, self.tensors)
 
 
 def explain(loss: float, epoch: int, step: int, rate: float, precision: str) -> str:

@@ -90,7 +90,8 @@ def record_cuda(run: Callable[[], Tensor], device: torch.device) -> tuple[Tensor
     Raises:
         RuntimeError: what torch says when the function cannot be recorded.
     """
-    with torch.cuda.device(device):
+    # The outer context puts the current stream back: torch's own does not, where ending a recording fails.
+    with torch.cuda.device(device), torch.cuda.stream(torch.cuda.current_stream(device)):
         side, current = torch.cuda.Stream(), torch.cuda.current_stream()
         side.wait_stream(current)
         with torch.cuda.stream(side):
