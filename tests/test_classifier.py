@@ -288,7 +288,7 @@ def test_what_a_run_folder_holds(tiny, photos, tmp_path):
     assert f"| test: accuracy | {metrics.accuracy:.2f} |" in card
     config = json.loads((folder / "config.json").read_text())
     assert config["parameters"]["clip"] == "tiny"
-    assert not {"device", "dtype"} & set(config["parameters"])  # a matter of the machine that loads it
+    assert not {"device", "dtype", "compile"} & set(config["parameters"])  # a matter of the machine that loads it
 
 
 def test_swapped_classes_are_saved(tiny, tmp_path):
@@ -381,6 +381,8 @@ def test_unfitted(use):
         ({"lr": -0.1}, "lr: expected a learning rate above 0"),
         ({"lr": float("nan")}, "lr: expected a learning rate above 0"),
         ({"lr": "0.1"}, "lr: expected a learning rate above 0.*got '0.1'"),
+        ({"compile": "of"}, "compile: expected one of auto, on, off; got 'of'"),
+        ({"compile": "on", "device": "cpu"}, "compile: expected auto or off on the device cpu"),
         ({"lr": None}, "lr: expected a learning rate above 0.*got None"),
         ({"seed": "one"}, "seed: expected an integer"),
         ({"seed": 2**64}, "seed: expected an integer"),
