@@ -48,7 +48,7 @@ from cocoop.training import (
     train,
 )
 
-_OF_THE_MACHINE = ("device", "dtype", "features", "compile")
+_OF_THE_MACHINE = ("device", "dtype", "memory_budget", "features", "compile")
 
 
 class PromptClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
@@ -73,6 +73,7 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         features: a folder to find image features in and to keep them in, whoever computes them; see `FeatureStore`.
         device: "auto", or a torch device.
         dtype: as in `CLIP.load`.
+        memory_budget: as in `CLIP.load`.
         compile: as in `training.train`: whether a GPU records the training step; "auto", "on" or "off".
 
     Attributes after `fit`:
@@ -103,6 +104,7 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         features: str | PathLike[str] | None = None,
         device: str = "auto",
         dtype: str = "auto",
+        memory_budget: str | int = "auto",
         compile: str = "auto",
     ) -> None:
         # scikit-learn's rule: store the arguments under their names, untouched; `fit` checks them.
@@ -124,6 +126,7 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.features = features
         self.device = device
         self.dtype = dtype
+        self.memory_budget = memory_budget
         self.compile = compile
 
     def fit(self, images: Sequence[Picture], labels: Sequence[Any], class_names: Sequence[str] | None = None) -> Self:
@@ -304,14 +307,13 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return write_run(folder, run, model_card(run.config, run.record))
 
     @classmethod
-    def load(cls, folder: str | PathLike[str], clip: Any = None, device: str = "auto", dtype: str = "auto") -> Self:
+    def load(cls, folder: str | PathLike[str], clip: Any = None, **machine: Any) -> Self:
         """Read a run folder back.
 
         Args:
             folder: what `save` or `cocoop train` wrote.
             clip: the CLIP to stand on, if the one it was trained on lies elsewhere now.
-            device: as in `CLIP.load`.
-            dtype: as in `CLIP.load`.
+            machine: device, dtype, memory_budget, features or compile, as the class takes them.
 
         Raises:
             InputError: not a run folder, a damaged one, or a CLIP of another shape.
@@ -319,7 +321,7 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         run = read_run(folder)
         try:
             parameters = {name: as_tuple(value) for name, value in run.config["parameters"].items()}
-            self = cls(**parameters | {"device": device, "dtype": dtype} | ({} if clip is None else {"clip": clip}))
+            self = cls(**parameters | machine | ({} if clip is None else {"clip": clip}))
             self.classes_ = np.array(run.config["classes"])
             self.picked_, self.seconds_ = run.record["picked"], run.record["seconds"]
             self._trained_on, self._split_hash = run.record["trained_on"], run.record["split_hash"]
@@ -350,7 +352,9 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return type(self)(**self.get_params(deep=False))
 
     def _load_clip(self) -> CLIP:
-        return self.clip if isinstance(self.clip, CLIP) else CLIP.load(self.clip, device=self.device, dtype=self.dtype)
+        if isinstance(self.clip, CLIP):
+            return self.clip
+        return CLIP.load(self.clip, device=self.device, dtype=self.dtype, memory_budget=self.memory_budget)
 
     def _pick(self, targets: Sequence[int], seed: int) -> list[int]:
         return list(range(len(targets))) if self.shots is None else few_shot_indices(targets, self.shots, seed)

@@ -36,6 +36,10 @@ OtherClip = Annotated[
 Classes = Annotated[str | None, typer.Option(help='Other class names, comma-separated: --classes "cat,dog,red panda".')]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps, ...")]
 Dtype = Annotated[str, typer.Option(help="auto, float32, bfloat16, float16, float64, or tf32 on a GPU.")]
+MemoryBudget = Annotated[
+    str,
+    typer.Option(metavar="SIZE", help="What the text side may take beside the weights: auto (what is free), 4GB, ..."),
+]
 Shortlist = Annotated[
     int | None,
     typer.Option(

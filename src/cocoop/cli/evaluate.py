@@ -14,6 +14,7 @@ from cocoop.cli.common import (
     Device,
     Dtype,
     Features,
+    MemoryBudget,
     OtherClip,
     RunFolder,
     Shortlist,
@@ -49,6 +50,7 @@ def evaluate(
     clip: OtherClip = None,
     device: Device = "auto",
     dtype: Dtype = "auto",
+    memory_budget: MemoryBudget = "auto",
     as_json: AsJson = False,
 ) -> None:
     """Score a learned prompt on labelled images: accuracy, macro-F1, calibration, and every class.
@@ -71,7 +73,9 @@ def evaluate(
         raise InputError("--verify: expected --shortlist N beside it, whose agreement it reports; got none. Add it.")
     dataset = read_dataset(source, data_root)
     examples = dataset.test or dataset.train
-    classifier = PromptClassifier.load(run, clip, device, dtype).set_params(features=features)
+    classifier = PromptClassifier.load(
+        run, clip, device=device, dtype=dtype, memory_budget=memory_budget, features=features
+    )
     if folder_classes:
         classifier.set_classes(dataset.class_names, allow_equal=True)
     elif classes is not None:

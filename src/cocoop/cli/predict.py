@@ -11,6 +11,7 @@ from cocoop.cli.common import (
     Device,
     Dtype,
     Features,
+    MemoryBudget,
     OtherClip,
     RunFolder,
     Shortlist,
@@ -30,6 +31,7 @@ def predict(
     clip: OtherClip = None,
     device: Device = "auto",
     dtype: Dtype = "auto",
+    memory_budget: MemoryBudget = "auto",
     as_json: AsJson = False,
 ) -> None:
     """Classify image files: prints file, class and probability in percent, separated by tabs.
@@ -40,7 +42,9 @@ def predict(
     """
     from cocoop.classifier import PromptClassifier
 
-    classifier = PromptClassifier.load(run, clip, device, dtype).set_params(features=features)
+    classifier = PromptClassifier.load(
+        run, clip, device=device, dtype=dtype, memory_budget=memory_budget, features=features
+    )
     if classes is not None:
         classifier.set_classes(split_names("--classes", classes))
     probabilities = classifier.predict_proba(images, shortlist)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cocoop.cli.common import AsJson, Clip, DataRoot, Device, Dtype, Features, Source, note, print_json
+from cocoop.cli.common import AsJson, Clip, DataRoot, Device, Dtype, Features, MemoryBudget, Source, note, print_json
 
 if TYPE_CHECKING:
     from cocoop.classifier import PromptClassifier
@@ -49,6 +49,7 @@ def train(
     features: Features = None,
     device: Device = "auto",
     dtype: Dtype = "auto",
+    memory_budget: MemoryBudget = "auto",
     compile: Annotated[
         str, typer.Option(help="Record the training step on an NVIDIA GPU, which is faster: auto, on or off.")
     ] = "auto",
@@ -92,6 +93,7 @@ def train(
         features=features,
         device=device,
         dtype=dtype,
+        memory_budget=memory_budget,
         compile=compile,
     )
     try:

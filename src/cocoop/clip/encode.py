@@ -8,7 +8,7 @@ classes, and (3) a suffix token needs no more than the prefix's and its own suff
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -83,11 +83,11 @@ def constant_keys_values(tower: TextTower, x: Tensor) -> list[KeysValues]:
     """Of every layer the keys and values of a beginning [P, D], embeddings plus positions, that never changes."""
     nothing = [x.new_empty(1, block.heads, 0, tower.width // block.heads) for block in tower.layers]
     no_classes = suffixes_of(tower, pack([], len(x), x.device), x[:0], hoist=False)
-    return _pass(tower, [KeysValues(none, none) for none in nothing], x[None], no_classes)[1]
+    return _pass(tower, [KeysValues(none, none) for none in nothing], x[None], lambda: no_classes)[1]
 
 
 def encode_packed(
-    tower: TextTower, known: list[KeysValues], prefix: Tensor, parts: Sequence[Suffixes], kept: int
+    tower: TextTower, known: list[KeysValues], prefix: Tensor, parts: Sequence[Callable[[], Suffixes]], kept: int
 ) -> Tensor:
     """The prefix once per group, the suffixes ragged and packed; the classes part after part.
 
@@ -95,7 +95,7 @@ def encode_packed(
         tower: the text tower.
         known: keys and values of the first positions, those that are the same for all groups; there may be none.
         prefix: [G, M, D] states entering layer 0 (embedding plus position) of the other prefix positions.
-        parts: the suffixes of all classes, in parts.
+        parts: the suffixes of all classes, in parts; each is asked for when its turn comes.
         kept: of how many parts the activations are kept for the backward pass; those of the others are computed again.
 
     Returns:
@@ -108,19 +108,20 @@ def encode_packed(
         else:
             found, after = checkpoint(_pass, tower, known, prefix, part, use_reentrant=False, preserve_rng_state=False)
         features.append(found)
-        # The first part's pass takes the prefix along; to the others all of the prefix is known.
-        known, prefix = after, prefix[:, :0]
+        if number == 0:  # its pass took the prefix along; to the others all of the prefix is known
+            known, prefix = after, prefix[:, :0]
     return torch.cat(features, dim=1) if len(features) > 1 else features[0]
 
 
 def _pass(
-    tower: TextTower, known: list[KeysValues], prefix: Tensor, suffixes: Suffixes
+    tower: TextTower, known: list[KeysValues], prefix: Tensor, part: Callable[[], Suffixes]
 ) -> tuple[Tensor, list[KeysValues]]:
     """All layers on those prefix positions that are not known yet, [G, M, D], and on the suffixes of some classes.
 
     Their rows lie side by side, M + R * C per group, so that every product is one for all. Returns the features
     [G, K, E], and of every layer the keys and values of the whole prefix.
     """
+    suffixes = part()
     rows = torch.cat([prefix, suffixes.x.expand(len(prefix), -1, -1)], dim=1)
     x, seen = rows.flatten(0, 1), []
     layout = _layout(tower, prefix.shape[1], suffixes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from collections.abc import Sequence
@@ -23,20 +24,20 @@ _UNITS |= {"KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40}
 # CPU activations that no longer fit the cache and the allocator's reuse make everything between them slower.
 _TOKENS_AT_ONCE = {"cpu": 8_192, "cuda": 65_536}
 _USABLE = 0.8  # of the memory that is free, what "auto" takes
-_OUTPUTS = 6 * 4  # bytes per number of the text features [G, K, E]: their float32 copies through the norm and back
+_OUTPUTS = 8 * 4  # bytes per number of the text features [G, K, E]: float32 copies through norm, loss and back
 _TYPICAL_ROW = 16  # slots of a packed row, where the real number is not known yet
 
 
-def parse_memory(budget: str | float | None) -> int | None:
+def parse_memory(budget: str | int) -> int | None:
     """A memory budget in bytes, or None for "auto".
 
     Args:
-        budget: "auto", None, a number of bytes, or a text such as "4GB", "500 MB" or "2GiB".
+        budget: "auto", a number of bytes, or a text such as "4GB", "500 MB" or "2GiB".
 
     Raises:
         InputError: none of these, or nothing at all.
     """
-    if budget is None or budget == "auto":
+    if budget == "auto":
         return None
     match = re.fullmatch(r"\s*(\d+(?:\.\d+)?(?:e\d+)?)\s*([kmgt]?i?b)?\s*", str(budget), re.IGNORECASE)
     size = float(match[1]) * _UNITS[(match[2] or "").upper()] if match else 0
@@ -81,7 +82,7 @@ def tokens_at_once(tower: TextTower, longest: int) -> int:
     fitting = tower.memory_budget // 2 // one
     if fitting < longest:
         raise InputError(
-            f"memory_budget: expected at least {2 * one * longest / 1e6:.0f} MB for prompts of this CLIP; got "
+            f"memory_budget: expected at least {math.ceil(2 * one * longest / 1e6)} MB for prompts of this CLIP; got "
             f"{tower.memory_budget / 1e6:.1f} MB."
         )
     return min(most, fitting)
@@ -99,6 +100,9 @@ def plan(tower: TextTower, packings: Sequence[Packing], groups: int, training: b
 
     `training` says whether anything is kept at all. The other passes are computed again in the backward pass, one at a
     time. The results are the same.
+
+    Raises:
+        InputError: the budget is too small for one pass.
     """
     largest = max(packings, key=lambda packing: packing.source.numel())
     at_once = tokens_at_once(tower, 1)
@@ -112,6 +116,11 @@ def plan(tower: TextTower, packings: Sequence[Packing], groups: int, training: b
     held = 4 * tower.width * tokens * tower.positions.itemsize if may_hoist(tower, tokens) else 0
     outputs = _OUTPUTS * groups * classes * tower.projection.out_features
     left = budget_of(tower) - held - outputs
+    if left < cost and tower.memory_budget is not None:
+        raise InputError(
+            f"memory_budget: expected at least {math.ceil((held + outputs + cost) / 1e6)} MB to train with {classes:,} "
+            f"classes and {groups:,} images at a time; got {tower.memory_budget / 1e6:.1f} MB."
+        )
     return together, passes if passes * cost <= left else max(0, left // cost - 1)
 
 

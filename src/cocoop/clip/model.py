@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from cocoop.clip.loading import ImageTower, Parts, load_parts
+from cocoop.clip.memory import parse_memory
 from cocoop.clip.precision import Precision, find_precision, products
 from cocoop.clip.prompts import Prompts, Symbols
 from cocoop.clip.text import TextTower
@@ -38,7 +39,9 @@ class CLIP:
         logit_scale: 1/tau = exp of the learned value, a float.
     """
 
-    def __init__(self, parts: Parts, device: torch.device, precision: Precision) -> None:
+    def __init__(
+        self, parts: Parts, device: torch.device, precision: Precision, memory_budget: int | None = None
+    ) -> None:
         self.name = parts.name
         self.device = device
         self.dtype = dtype = precision.dtype
@@ -47,6 +50,7 @@ class CLIP:
         self.preprocess: Preprocess = parts.preprocess
         self.logit_scale: float = parts.logit_scale
         self.text: TextTower = parts.text.to(device, dtype).eval().requires_grad_(False)
+        self.text.memory_budget = memory_budget
         self.image_tower: ImageTower = parts.image.to(device, dtype).eval().requires_grad_(False)
         check_tokenizer(self.tokenizer, self.text.token_embedding.num_embeddings)
 
@@ -57,6 +61,7 @@ class CLIP:
         tokenizer: str | os.PathLike[str] | Tokenizer | None = None,
         device: str | torch.device = "auto",
         dtype: str | torch.dtype = "auto",
+        memory_budget: str | int = "auto",
     ) -> CLIP:
         """Load a CLIP and freeze it.
 
@@ -68,12 +73,15 @@ class CLIP:
             dtype: "auto" is float32 on a CPU and float16 on a GPU (as the original); or "float32", "float16",
                 "bfloat16", "float64" or the torch dtype; or "tf32", float32 whose products an NVIDIA GPU takes as
                 TF32. Learned tensors, norms, logits and loss are always float32 or better.
+            memory_budget: bytes that the text side may take beside the weights, such as "4GB"; "auto" is what is free.
+                Classes and images are divided to fit, and activations computed twice rather than kept. Same results.
 
         Raises:
-            InputError: nothing at `source`, a file missing in it, or not a CLIP with a causal text tower.
+            InputError: nothing at `source`, a file missing in it, not a CLIP with a causal text tower, or an argument
+                that is none of the above.
         """
-        where = _device(device)
-        return cls(load_parts(source, tokenizer), where, find_precision(dtype, where))
+        where, budget = _device(device), parse_memory(memory_budget)
+        return cls(load_parts(source, tokenizer), where, find_precision(dtype, where), budget)
 
     @cached_property
     def fingerprint(self) -> str:

@@ -7,6 +7,7 @@ their beginning, be it SOS, context or the first words of the names, becomes the
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from itertools import chain
 
 import torch
@@ -78,7 +79,7 @@ class Prompts:
             plain = [encode_plain(tower, prefix, p.embedder(context[:1])[0], p.packing.lengths) for p in self._parts]
             return torch.cat(plain, dim=1)
         prefix = (prefix + tower.positions[: prefix.shape[1]])[:, self._constant :]
-        parts = [part.suffixes(context[:1]) for part in self._parts]
+        parts = [partial(part.suffixes, context[:1]) for part in self._parts]
         groups, kept = plan(tower, self._packings, len(context), training=torch.is_grad_enabled())
         features = []
         for some in prefix.split(groups):
