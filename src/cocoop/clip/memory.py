@@ -25,6 +25,8 @@ _UNITS |= {"KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40}
 _TOKENS_AT_ONCE = {"cpu": 8_192, "cuda": 65_536}
 _USABLE = 0.8  # of the memory that is free, what "auto" takes
 _OUTPUTS = 8 * 4  # bytes per number of the text features [G, K, E]: float32 copies through norm, loss and back
+# Of a given budget one pass may take a quarter, and what is held for good another; so there is room for the outputs.
+_SHARE = 4
 _TYPICAL_ROW = 16  # slots of a packed row, where the real number is not known yet
 
 
@@ -79,10 +81,10 @@ def tokens_at_once(tower: TextTower, longest: int) -> int:
     if tower.memory_budget is None:  # decided without asking what is free: the rounding must not depend on it
         return most
     one = _bytes_per_token(tower, longest, _TYPICAL_ROW)
-    fitting = tower.memory_budget // 2 // one
+    fitting = tower.memory_budget // _SHARE // one
     if fitting < longest:
         raise InputError(
-            f"memory_budget: expected at least {math.ceil(2 * one * longest / 1e6)} MB for prompts of this CLIP; got "
+            f"memory_budget: expected at least {math.ceil(_SHARE * one * longest / 1e6)} MB for prompts of this CLIP; got "
             f"{tower.memory_budget / 1e6:.1f} MB."
         )
     return min(most, fitting)
@@ -92,7 +94,7 @@ def may_hoist(tower: TextTower, tokens: int) -> bool:
     """Whether states, queries, keys and values of this many suffix tokens may be held for good."""
     if tower.memory_budget is None:
         return True
-    return tokens * 4 * tower.width * tower.positions.itemsize <= tower.memory_budget // 4
+    return tokens * 4 * tower.width * tower.positions.itemsize <= tower.memory_budget // _SHARE
 
 
 def plan(tower: TextTower, packings: Sequence[Packing], groups: int, training: bool) -> tuple[int, int]:
@@ -118,7 +120,7 @@ def plan(tower: TextTower, packings: Sequence[Packing], groups: int, training: b
     left = budget_of(tower) - held - outputs
     if left < cost and tower.memory_budget is not None:
         raise InputError(
-            f"memory_budget: expected at least {math.ceil((held + outputs + cost) / 1e6)} MB to train with {classes:,} "
+            f"memory_budget: expected at least {math.ceil(2 * outputs / 1e6)} MB to train with {classes:,} "
             f"classes and {groups:,} images at a time; got {tower.memory_budget / 1e6:.1f} MB."
         )
     return together, passes if passes * cost <= left else max(0, left // cost - 1)

@@ -59,6 +59,7 @@ class Prompts:
         hoist = may_hoist(tower, sum(map(len, suffixes)))
         self._parts = [_Part(tower, part, shared, hoist) for part in _in_parts(suffixes, at_once)]
         self._packings = [part.packing for part in self._parts]
+        self._plans: dict[tuple[int, bool], tuple[int, int]] = {}
 
     def encode(self, context: Tensor) -> Tensor:
         """Text features for G values of the context.
@@ -80,12 +81,18 @@ class Prompts:
             return torch.cat(plain, dim=1)
         prefix = (prefix + tower.positions[: prefix.shape[1]])[:, self._constant :]
         parts = [partial(part.suffixes, context[:1]) for part in self._parts]
-        groups, kept = plan(tower, self._packings, len(context), training=torch.is_grad_enabled())
+        groups, kept = self._plan(len(context), torch.is_grad_enabled())
         features = []
         for some in prefix.split(groups):
             features.append(encode_packed(tower, self._known, some, parts, kept))
             kept = max(0, kept - len(parts))
         return torch.cat(features)
+
+    def _plan(self, groups: int, training: bool) -> tuple[int, int]:
+        """How to run so many groups; decided once, so that no step asks the device what is free."""
+        if (groups, training) not in self._plans:
+            self._plans[groups, training] = plan(self._tower, self._packings, groups, training)
+        return self._plans[groups, training]
 
 
 class _Part:
