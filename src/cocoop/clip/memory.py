@@ -83,8 +83,9 @@ def tokens_at_once(tower: TextTower, longest: int) -> int:
     one = _bytes_per_token(tower, longest, _TYPICAL_ROW)
     fitting = tower.memory_budget // _SHARE // one
     if fitting < longest:
+        needed = math.ceil(_SHARE * one * longest / 1e6)
         raise InputError(
-            f"memory_budget: expected at least {math.ceil(_SHARE * one * longest / 1e6)} MB for prompts of this CLIP; got "
+            f"memory_budget: expected at least {needed} MB for prompts of this CLIP; got "
             f"{tower.memory_budget / 1e6:.1f} MB."
         )
     return min(most, fitting)

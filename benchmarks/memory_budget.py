@@ -1,0 +1,80 @@
+"""Whether a memory budget holds, and what it costs: `python benchmarks/memory_budget.py`.
+
+One training pass (forward and backward) of CoCoOp's text side on ViT-B/16's size with 21,841 class names, as many as
+ImageNet-21k has, for one image. Each budget gets a fresh process, and its peak is the growth of the resident memory
+over the model's; a budget counts what encoding takes beside the weights. The gradients are compared with the first budget's.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import time
+
+import torch
+
+from cocoop.bench import SHAPES, class_names, random_clip
+from cocoop.methods import CoCoOp
+from cocoop.reports import text_table
+from cocoop.results import peak_memory_mb, reset_peak_memory
+
+
+def measure(shape: str, classes: int, budget: str) -> None:
+    """In a process of its own: print one training pass's peak in MB, its seconds, loss and gradient as JSON."""
+    clip = random_clip(shape, "cpu", "float32")
+    features = torch.nn.functional.normalize(torch.randn(1, clip.embed_dim, generator=torch.Generator().manual_seed(0)))
+    labels = torch.tensor([0])
+    torch.manual_seed(0)
+    torch.nn.functional.cross_entropy(CoCoOp(clip, class_names(2))(features), labels).backward()
+    names = class_names(classes)
+    reset_peak_memory()
+    before = peak_memory_mb() or 0.0
+    clip.text.memory_budget = None if budget == "auto" else int(budget)
+    torch.manual_seed(0)
+    model = CoCoOp(clip, names)
+    started = time.perf_counter()
+    loss = torch.nn.functional.cross_entropy(model(features), labels)
+    loss.backward()
+    seconds, gradient = time.perf_counter() - started, model.ctx.grad
+    assert gradient is not None
+    peak = (peak_memory_mb() or 0.0) - before
+    print(json.dumps({"peak": peak, "seconds": seconds, "loss": loss.item(), "gradient": gradient.tolist()}))
+
+
+def main() -> None:
+    """Print one Markdown table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--shape", default="ViT-B/16", choices=SHAPES)
+    parser.add_argument("--classes", type=int, default=21_841)
+    parser.add_argument("--budgets", nargs="+", default=["8e9", "4e9", "2e9"], help="bytes, or auto")
+    parser.add_argument("--one", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.one:
+        measure(options.shape, options.classes, options.one)
+        return
+    rows, first = [], None
+    for budget in (given if given == "auto" else str(int(float(given))) for given in options.budgets):
+        command = [
+            sys.executable,
+            __file__,
+            "--shape",
+            options.shape,
+            "--classes",
+            str(options.classes),
+            "--one",
+            budget,
+        ]
+        found = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
+        gradient = torch.tensor(found["gradient"], dtype=torch.float64)
+        first = gradient if first is None else first
+        difference = float((gradient - first).norm() / first.norm())
+        limit = budget if budget == "auto" else f"{int(budget) / 1e6:,.0f}"
+        rows.append([limit, f"{found['peak']:,.0f}", f"{found['seconds']:.1f}", f"{difference:.1e}"])
+    print(f"{options.shape}, K = {options.classes:,}, B = 1, float32, forward and backward\n")
+    print(text_table(["budget, MB", "peak, MB", "seconds", "gradient differs by"], rows))
+
+
+if __name__ == "__main__":
+    main()
