@@ -2,7 +2,8 @@
 
 One training pass (forward and backward) of CoCoOp's text side on ViT-B/16's size with 21,841 class names, as many as
 ImageNet-21k has, for one image. Each budget gets a fresh process, and its peak is the growth of the resident memory
-over the model's; a budget counts what encoding takes beside the weights. The gradients are compared with the first budget's.
+over the model's; a budget counts what encoding takes beside the weights. The gradients are compared with those of the
+first budget.
 """
 
 from __future__ import annotations
