@@ -11,8 +11,13 @@ def serve(connection: Connection) -> None:
 
     To be the target of a process that was spawned. What the function needs is imported while the parent is watched.
     """
-    threading.Thread(target=_die_with_parent, daemon=True).start()
+    end_with_parent()
     connection.recv()(connection)
+
+
+def end_with_parent() -> None:
+    """From now on this process, which was spawned, ends at once when its parent does, whatever it is doing."""
+    threading.Thread(target=_die_with_parent, daemon=True).start()
 
 
 def _die_with_parent() -> None:

@@ -25,6 +25,7 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from cocoop.child import end_with_parent
 from cocoop.clip import Preprocess, augment
 from cocoop.data import fingerprint, open_image
 from cocoop.errors import InputError, RunError
@@ -157,6 +158,7 @@ def _by_processes(decode: _Decode, batches: Iterable[list[Look]], processes: int
         num_workers=processes,
         prefetch_factor=_AHEAD,
         collate_fn=_collated,
+        worker_init_fn=_begin,
         multiprocessing_context="spawn",  # a forked process would inherit locks of torch's threads
     )
     try:
@@ -168,6 +170,11 @@ def _by_processes(decode: _Decode, batches: Iterable[list[Look]], processes: int
             f"images: expected {processes} processes to decode them; got {str(error).splitlines()[0]} Perhaps memory "
             "ran out: run the same again with less beside it."
         ) from error
+
+
+def _begin(number: int) -> None:
+    # torch looks for the parent every five seconds, between two batches
+    end_with_parent()
 
 
 @contextmanager
