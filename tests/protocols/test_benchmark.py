@@ -38,11 +38,12 @@ def quick(tiny, monkeypatch):
 
 
 def facts(out: Path) -> dict[str, object]:
-    """All that benchmarks leave, by place: files' bytes, records without times, and nothing hidden."""
+    """All that runs leave, by place: files' bytes, records without times, and nothing hidden."""
     found: dict[str, object] = {}
     for path in sorted(out.rglob("*")):
         name = path.relative_to(out).as_posix()
-        if name == ".lock" or (path.is_dir() and not path.name.startswith(".")):
+        # Features lie in blocks as they came to be computed.
+        if name == ".lock" or name.startswith("features") or (path.is_dir() and not path.name.startswith(".")):
             continue
         if path.name == "record.json":
             found[name] = {key: value for key, value in read_json(path).items() if key not in UNEQUAL}

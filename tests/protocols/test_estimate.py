@@ -37,11 +37,9 @@ def test_steps_images_and_seconds(priced):
     # 3 shots of 4 classes: 12 images, 3 batches of 4, 2 epochs.
     found = priced.of(make_trial("few-shot", "coop"))
     assert (found.images, found.classes, found.steps) == (12, 4, 6)
-    assert found.seconds == pytest.approx(6 * 100 + 12 * 1 + 12 * 0.1)
+    assert found.seconds == pytest.approx(6 * 100 + 12 * 0.1)
     assert found.memory_mb == 5
-    # Augmented: a fresh view per epoch, and one look at each beforehand.
-    found = priced.of(make_trial("few-shot", "coop", augment=True))
-    assert found.seconds == pytest.approx(6 * 100 + 12 * 3 * 10 + 12 * 0.1)
+    assert priced.of(make_trial("few-shot", "coop", augment=True)).seconds == found.seconds
     # A last, smaller batch is dropped, unless it is the only one.
     assert priced.of(make_trial("few-shot", "coop", batch_size=5)).steps == 2 * 2
     assert priced.of(make_trial("few-shot", "coop", batch_size=32)).steps == 2 * 1
@@ -51,7 +49,7 @@ def test_steps_images_and_seconds(priced):
     # Half the classes; tests on both halves.
     found = priced.of(make_trial("base-to-new", "cocoop", batch_size=1))
     assert (found.images, found.classes, found.steps) == (6, 2, 12)
-    assert found.seconds == pytest.approx(12 * 100 + 6 + 12 * 0.1)
+    assert found.seconds == pytest.approx(12 * 100 + 12 * 0.1)
     found = priced.of(make_trial("cross-dataset", "zero-shot"))
     assert (found.images, found.steps) == (0, 0)
     assert found.seconds == pytest.approx((12 + 9) * 0.1)
@@ -59,7 +57,31 @@ def test_steps_images_and_seconds(priced):
 
 def test_test_images_are_counted_once(priced):
     trials = [make_trial("cross-dataset", method) for method in ("coop", "cocoop")]
-    assert priced.encoding_seconds(trials) == 12 + 9
+    assert priced.test_seconds(trials) == 12 + 9
+    assert priced.test_seconds(trials, done=[make_trial("few-shot", "coop")]) == 9
+    assert priced.test_seconds(trials, done=trials[:1]) == 0
+
+
+def test_each_view_of_an_image_is_counted_once(priced):
+    def seconds(*trials, done=()):
+        return priced.view_seconds(trials, done)
+
+    def trial(method, seed=1, **settings):
+        return make_trial("few-shot", method, seed=seed, **{"augment": True, "view_seed": 1} | settings)
+
+    picked = [{e.path for e in priced.runner.data.training_set(trial("coop", seed)).train} for seed in (1, 2)]
+    both, new = len(picked[0] | picked[1]), len(picked[1] - picked[0])
+    assert 12 < both < 24
+    assert seconds(trial("coop")) == 10 * 2 * 12  # a view per epoch
+    assert seconds(trial("coop"), trial("cocoop")) == 10 * 2 * 12
+    assert seconds(trial("coop", epochs=5), trial("cocoop")) == 10 * 5 * 12
+    assert seconds(trial("coop", epochs=5, views=3)) == seconds(trial("coop", epochs=3, views=9)) == 10 * 3 * 12
+    assert seconds(trial("coop"), trial("coop", 2)) == 10 * 2 * both
+    assert seconds(trial("coop", 2), done=[trial("coop")]) == 10 * 2 * new
+    assert seconds(trial("coop", epochs=5), done=[trial("cocoop")]) == 10 * 3 * 12
+    assert seconds(trial("coop"), trial("coop", view_seed=2)) == 2 * 10 * 2 * 12
+    assert seconds(trial("coop", augment=False), trial("cocoop", augment=False)) == 12
+    assert seconds(make_trial("few-shot", "zero-shot")) == 0
 
 
 def test_a_prompt_that_is_there_costs_no_training(priced):
