@@ -7,6 +7,7 @@ their beginning, be it SOS, context or the first words of the names, becomes the
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from copy import copy
 from functools import partial
 from itertools import chain
 
@@ -55,11 +56,20 @@ class Prompts:
         self._constant = next((i for i, symbol in enumerate(prefix) if symbol < 0), 0)
         beginning = _Embedder(tower, prefix[: self._constant])(tower.no_context)[0]
         self._known = constant_keys_values(tower, beginning + tower.positions[: self._constant])
-        at_once = tokens_at_once(tower, max(map(len, suffixes)))
-        hoist = may_hoist(tower, sum(map(len, suffixes)))
-        self._parts = [_Part(tower, part, shared, hoist) for part in _in_parts(suffixes, at_once)]
+        self._take(suffixes, shared, may_hoist(tower, sum(map(len, suffixes))))
+
+    def _take(self, suffixes: Sequence[Symbols], prefix_length: int, hoist: bool) -> None:
+        at_once = tokens_at_once(self._tower, max(map(len, suffixes)))
+        self._suffixes = suffixes
+        self._parts = [_Part(self._tower, part, prefix_length, hoist) for part in _in_parts(suffixes, at_once)]
         self._packings = [part.packing for part in self._parts]
         self._plans: dict[tuple[int, bool], tuple[int, int]] = {}
+
+    def select(self, classes: Sequence[int]) -> Prompts:
+        """The prompts of some of the classes, by number, for a single use: nothing of theirs is made ready for more."""
+        selected = copy(self)
+        selected._take([self._suffixes[k] for k in classes], self._packings[0].prefix_length, hoist=False)
+        return selected
 
     def encode(self, context: Tensor) -> Tensor:
         """Text features for G values of the context.

@@ -68,9 +68,8 @@ class CoCoOp(PromptMethod):
     def _write_prompts(self) -> None:
         context = [slot(m) for m in range(len(self.ctx))]
         names = [self.clip.token_ids(prompt_name(name) + ".") for name in self.class_names]
-        symbols = [self.clip.prompt([*context, *name]) for name in names]
-        self._prompts = Prompts(self.clip.text, self.class_names, symbols)
-        self._symbols = symbols
+        prompts = [self.clip.prompt([*context, *name]) for name in names]
+        self._prompts = Prompts(self.clip.text, self.class_names, prompts)
 
     def conditional_token(self, image_features: Tensor) -> Tensor:
         """Pi = h_theta(x): unit-norm image features [B, E] -> [B, D]."""
@@ -87,8 +86,7 @@ class CoCoOp(PromptMethod):
 
     def text_features_of(self, image_features: Tensor, classes: Sequence[int]) -> Tensor:
         """`text_features` of some classes only, at their cost: numbers of k classes -> [B, k, E]."""
-        names, symbols = [self.class_names[i] for i in classes], [self._symbols[i] for i in classes]
-        return Prompts(self.clip.text, names, symbols).encode(self._context(image_features))
+        return self._prompts.select(classes).encode(self._context(image_features))
 
     @torch.no_grad()
     def unconditional_text_features(self) -> Tensor:
