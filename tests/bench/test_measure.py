@@ -7,11 +7,13 @@ import pytest
 from cocoop.bench import (
     CELL_HEADER,
     SHAPES,
+    Bench,
     Cell,
     TrainingImage,
     cell_rows,
     measure,
     random_clip,
+    remarks,
     suffix_lengths,
     training,
 )
@@ -93,6 +95,15 @@ def test_a_training_image_of_coop_is_a_share_of_its_batch_and_scaled(clip, monke
 
 def test_the_time_of_imagenet():
     assert TrainingImage(1000, 45.0, 1.0, 100, 1.0, 1).imagenet_hours == 2.0  # 160,000 steps of 45 ms are 7,200 s
+
+
+def test_the_remarks_tell_what_imagenet_would_take():
+    image = TrainingImage(1000, 3.6, 1.0, 100, 1.8, 1, cocoop_peak_mb=1234.5)
+    (*_, last) = remarks(Bench("ViT-B/16", "cuda", "bfloat16", 1, 5, [], [image]))
+    assert last == (
+        "16-shot ImageNet, CoCoOp, 160,000 steps of 3.60 ms: 9.6 minutes, at 50% of the matrix rate, with 1,234 MB "
+        "beside the model"
+    )
 
 
 def test_training_really_steps_on_the_path_it_says(clip, monkeypatch):

@@ -6,6 +6,7 @@ import contextlib
 import ctypes
 import gc
 import multiprocessing
+from collections.abc import Callable
 from functools import partial
 from multiprocessing.connection import Connection
 
@@ -60,16 +61,19 @@ def peak_megabytes(
 
 
 def _allocated(clip: CLIP, encoding: Encoding) -> dict[str, float | None]:
-    """On a GPU: the most memory in use during each pass, less what was in use before it."""
-    peaks: dict[str, float | None] = {}
-    for name, run in PASSES.items():
-        torch.cuda.synchronize(clip.device)
-        torch.cuda.reset_peak_memory_stats(clip.device)
-        before = torch.cuda.memory_allocated(clip.device)
-        run(encoding)
-        torch.cuda.synchronize(clip.device)
-        peaks[name] = (torch.cuda.max_memory_allocated(clip.device) - before) / _MB
-    return peaks
+    return {name: allocated_megabytes(clip.device, partial(run, encoding)) for name, run in PASSES.items()}
+
+
+def allocated_megabytes(device: torch.device, work: Callable[[], object]) -> float | None:
+    """On a GPU of CUDA: the most memory in use during the work, less what was in use before it. Elsewhere None."""
+    if device.type != "cuda":
+        return None
+    torch.cuda.synchronize(device)
+    torch.cuda.reset_peak_memory_stats(device)
+    before = torch.cuda.memory_allocated(device)
+    work()
+    torch.cuda.synchronize(device)
+    return (torch.cuda.max_memory_allocated(device) - before) / _MB
 
 
 def _grown(

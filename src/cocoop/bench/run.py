@@ -97,4 +97,4 @@ def bench(
                 f"bench: expected {count:,} classes to fit into the memory of {clip.device}; got: "
                 f"{str(error).splitlines()[0]} Give fewer --classes or --images."
             ) from error
-    return Bench(shape, str(clip.device), dtype, torch.get_num_threads(), rounds, cells, training)
+    return Bench(shape, str(clip.device), clip.precision.name, torch.get_num_threads(), rounds, cells, training)

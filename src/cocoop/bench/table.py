@@ -74,9 +74,11 @@ def remarks(result: Bench) -> Iterator[str]:
     yield "floor: the time of the matrix products alone; GFLOP/s: their rate. MB: the peak of a pass, without the model"
     for image in result.training:
         if image.imagenet_hours is not None:
+            peak = image.cocoop_peak_mb
+            memory = "" if peak is None else f", with {_figure(peak)} MB beside the model"
             yield (
                 f"16-shot ImageNet, CoCoOp, {IMAGENET_STEPS:,} steps of {_figure(image.cocoop_ms)} ms: "
-                f"{_duration(image.imagenet_hours)}, at {1 / image.times_floor:.0%} of the matrix rate"
+                f"{_duration(image.imagenet_hours)}, at {1 / image.times_floor:.0%} of the matrix rate{memory}"
             )
 
 

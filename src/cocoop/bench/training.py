@@ -12,6 +12,7 @@ from cocoop.bench.clock import best_seconds, timed
 from cocoop.bench.encoding import CONTEXT_LENGTH, class_names, suffix_lengths
 from cocoop.bench.floor import Floor
 from cocoop.bench.measure import PLAIN_AT_MOST
+from cocoop.bench.memory import allocated_megabytes
 from cocoop.clip import CLIP
 from cocoop.methods import CoCoOp, CoOp, PromptMethod
 from cocoop.training import FixedFeatures, train
@@ -34,6 +35,8 @@ class TrainingImage:
         coop_measured_classes: on how many it was measured; scaled from them to K.
         floor_ms: the matrix products of CoCoOp's step alone.
         floor_multiply_adds: of these products.
+        cocoop_peak_mb: on a GPU, memory at the peak of CoCoOp's training without the model, MB of 10^6 bytes; a CPU's
+            is that of the encoder's pass, see `Cell`.
     """
 
     classes: int
@@ -42,6 +45,7 @@ class TrainingImage:
     coop_measured_classes: int
     floor_ms: float
     floor_multiply_adds: int
+    cocoop_peak_mb: float | None = None
 
     @property
     def times_coop(self) -> float:
@@ -80,6 +84,7 @@ def measure_training(clip: CLIP, classes: int, rounds: int) -> TrainingImage:
         coop_measured_classes=few,
         floor_ms=1000 * seconds["floor"],
         floor_multiply_adds=2 * floor.multiply_adds,
+        cocoop_peak_mb=allocated_megabytes(clip.device, cocoop),
     )
 
 
