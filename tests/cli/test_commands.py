@@ -3,12 +3,13 @@
 import json
 import shutil
 from importlib.metadata import version
+from pathlib import Path
 
 import numpy as np
 import pytest
 from own_photos import CLASSES, digit_images, write_photos
 
-from cocoop import PromptClassifier
+from cocoop import CLIP, PromptClassifier
 from cocoop.data import write_miniature
 from cocoop.results import read_run
 
@@ -224,3 +225,21 @@ def test_train_says_which_classes_are_short_of_images_and_what_is_scored_though_
 def test_version(cocoop):
     ran = cocoop("--version")
     assert (ran.code, ran.out, ran.err) == (0, f"{version('cocoop')}\n", "")
+
+
+def test_features_are_kept_and_change_nothing(cocoop, photos, monkeypatch):
+    options = ("--shots", 2, "--epochs", 3, "--views", 2, "--device", "cpu")
+    assert cocoop("train", "photos", "--out", "without", *options).code == 0
+    assert cocoop("train", "photos", "--out", "with", *options, "--features", "kept").code == 0
+    runs = [read_run(name) for name in ("without", "with")]
+    assert all(np.array_equal(runs[0].tensors[name], runs[1].tensors[name]) for name in runs[0].tensors)
+    assert runs[0].config == runs[1].config and runs[1].config["parameters"]["views"] == 2
+    assert {"test", "seed-1-view-0", "seed-1-view-1"} == {path.parent.name for path in Path("kept").rglob("*.npy")}
+    image = photos / CLASSES[0] / "5.png"
+    expected = [cocoop("evaluate", "with", "photos", "--json").out, cocoop("predict", "with", image).out]
+    encode = CLIP.encode_images
+    monkeypatch.setattr(CLIP, "encode_images", lambda *_: pytest.fail("encoded an image again"))
+    evaluated = cocoop("evaluate", "with", "photos", "--json", "--features", "kept").out
+    monkeypatch.setattr(CLIP, "encode_images", encode)
+    predicted = cocoop("predict", "with", image, "--features", "kept").out
+    assert [evaluated, predicted] == expected
