@@ -270,7 +270,8 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             "parameters": parameters | {"clip": _findable(self.clip_.name), "seed": operator.index(self.seed)},
         }
         tensors = {name: tensor.detach().cpu().numpy() for name, tensor in self.model_.state_dict().items()}
-        learned = {**self._schedule(self.model_), "augment": self.augment} if self.history_ else {}
+        views = {} if self.views is None else {"views": self.views}  # as few as these are not the papers'
+        learned = {**self._schedule(self.model_), "augment": self.augment, **views} if self.history_ else {}
         record = {
             "method": self.method,
             "settings": {**self.model_.settings, **learned},
