@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cocoop.cli.common import AsJson, Clip, DataRoot, Device, Dtype, note, print_json, split_names
+from cocoop.cli.common import AsJson, Clip, DataRoot, Device, Dtype, MemoryBudget, note, print_json, split_names
 
 if TYPE_CHECKING:
     from cocoop.protocols import Benchmark, Estimate, Failure, Trial
@@ -54,6 +54,7 @@ def benchmark(
     jobs: Annotated[int, typer.Option(help="Runs at a time, in processes of their own; one per GPU is right.")] = 1,
     device: Device = "auto",
     dtype: Dtype = "auto",
+    memory_budget: MemoryBudget = "auto",
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print the runs, with estimated time and memory; write nothing to --out.")
     ] = False,
@@ -93,7 +94,7 @@ def benchmark(
                 data_root = (Path(away) if dry_run else out) / "miniatures"
                 write_miniatures([name for trial in trials for name in trial.data], data_root)
             data = gather(trials, data_root, out / "splits", keep=not dry_run)
-            runs = Benchmark(trials, out, clip, data, device, dtype, features)
+            runs = Benchmark(trials, out, clip, data, device, dtype, features, memory_budget)
             _note_on_clip(clip, chosen)
             if dry_run:
                 _print_estimates(runs, jobs, as_json)

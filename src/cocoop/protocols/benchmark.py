@@ -32,6 +32,7 @@ class Benchmark:
     goes on where it stopped when the same is run again.
 
     clip: what `CLIP.load` takes by name. datasets: by the names that the trials use. features: as in `Runner`.
+    memory_budget: as in `CLIP.load`, of every process.
     """
 
     trials: Sequence[Trial]
@@ -41,6 +42,7 @@ class Benchmark:
     device: str = "auto"
     dtype: str = "auto"
     features: Path | None = None
+    memory_budget: str | int = "auto"
     _same: set[PurePosixPath] = field(default_factory=set, init=False, repr=False, compare=False)
 
     def open_trials(self) -> list[Trial]:
@@ -79,7 +81,8 @@ class Benchmark:
 
     def runner(self, device: str | None = None) -> Runner:
         """The CLIP, loaded, and the data sets: what carries out the trials."""
-        clip = CLIP.load(self.clip, device=device or self.device, dtype=self.dtype)
+        device = device or self.device
+        clip = CLIP.load(self.clip, device=device, dtype=self.dtype, memory_budget=self.memory_budget)
         return Runner(clip, self.datasets, self.out, self.features)
 
     def threads(self, jobs: int) -> int:
