@@ -371,7 +371,7 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
                 model.clip, pictures, view_seed, schedule["epochs"], self.views, store
             )
         else:
-            source = FixedFeatures(encode_pictures(model.clip, pictures, store))
+            source = FixedFeatures(encode_pictures(model.clip, pictures, store, fill=True))
         return train(model, source, targets, seed=seed, compile=self.compile, **schedule)
 
     def _store(self, clip: CLIP) -> FeatureStore | None:

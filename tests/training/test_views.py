@@ -1,5 +1,8 @@
 """Pixels: the same whoever decodes them, in order, with errors that name the image."""
 
+import multiprocessing
+import os
+import signal
 import subprocess
 import sys
 import textwrap
@@ -11,7 +14,7 @@ import pytest
 import torch
 from PIL import Image
 
-from cocoop import InputError
+from cocoop import InputError, RunError
 from cocoop.clip import Preprocess, augment
 from cocoop.training import View, contents
 from cocoop.training.views import Look, pixel_batches, processes_for
@@ -71,6 +74,18 @@ def test_an_image_that_does_not_decode_is_named(pictures, tmp_path, processes):
         list(pixel_batches(wanted, PREPROCESS, 4, processes))
     assert str(caught.value).startswith(f"{damaged}: expected an image that Pillow can decode; got ")
     assert "\n" not in str(caught.value)
+
+
+def test_a_process_that_is_killed_is_told(pictures):
+    wanted = (Look(pictures[0], None) for _ in iter(int, 1))
+    batches = pixel_batches(wanted, PREPROCESS, 2, processes=2)
+    next(batches)
+    os.kill(multiprocessing.active_children()[0].pid, signal.SIGKILL)
+    with pytest.raises(
+        RunError, match=r"images: expected 2 processes to decode them; one is gone .*run the same again"
+    ):
+        for _ in batches:
+            pass
 
 
 def test_looks_are_taken_a_few_batches_ahead_only(pictures):

@@ -4,9 +4,9 @@ The original encodes each training image inside its step, one at a time at batch
 so its outputs do not depend on the steps before: many views can be encoded at once, with the same features (up to
 rounding), in batches of a size that suits the machine rather than the optimiser, and kept.
 
-Matrix products of another shape may round otherwise (by 2e-7 in a unit-norm feature, measured), so every batch of more
-than a handful is filled up to one size: then a feature is the same to the bit whichever images were encoded beside it,
-and whether it was computed now or came from a store.
+Matrix products of another shape may round otherwise (by 2e-7 in a unit-norm feature, measured), so batches are filled
+up to one size: then a feature is the same to the bit whichever images were encoded beside it, and whether it was
+computed now or came from a store.
 """
 
 from __future__ import annotations
@@ -102,11 +102,12 @@ class AugmentedFeatures:
 
 
 def encode_pictures(
-    clip: CLIP, pictures: Sequence[Picture], store: FeatureStore | None = None
+    clip: CLIP, pictures: Sequence[Picture], store: FeatureStore | None = None, fill: bool = False
 ) -> Tensor | StoredFeatures:
     """Un-augmented images -> image features [N, E], unit norm, with a progress bar.
 
     With a store those it holds are read, the others computed and kept, and all stay on disk until they are asked for.
+    `fill` costs a little where the images are fewer than one batch, and gives them the bits that a store would have.
 
     Raises:
         InputError: an image that does not decode; names it. RunError: the disk refuses.
@@ -114,7 +115,8 @@ def encode_pictures(
     if store is not None:
         return _stored(store, pictures, contents(pictures), [None])[0]
     looks = (Look(picture, None) for picture in pictures)
-    return torch.cat([*_encode(clip, looks, len(pictures), pictures, fill=len(pictures) > _images_at_once(clip))])
+    fill = fill or len(pictures) > _images_at_once(clip)
+    return torch.cat([*_encode(clip, looks, len(pictures), pictures, fill)])
 
 
 def _stored(

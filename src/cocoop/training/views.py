@@ -165,10 +165,11 @@ def _by_processes(decode: _Decode, batches: Iterable[list[Look]], processes: int
         with _main_left_alone():
             found = iter(loader)
         yield from found
-    except RuntimeError as error:
+    except (RuntimeError, EOFError, OSError) as error:  # as torch notices that one is gone, or while it takes pixels
+        reason = " ".join([type(error).__name__, *str(error).splitlines()[:1]])
         raise RunError(
-            f"images: expected {processes} processes to decode them; got {str(error).splitlines()[0]} Perhaps memory "
-            "ran out: run the same again with less beside it."
+            f"images: expected {processes} processes to decode them; one is gone ({reason}). Perhaps memory ran out: "
+            "run the same again with less beside it."
         ) from error
 
 
