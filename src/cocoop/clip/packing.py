@@ -5,6 +5,7 @@ whole shared prefix and, of its row, only the earlier tokens of its own suffix. 
 T = sum of the suffix lengths tokens instead of K x 77, and attention is one call per layer.
 """
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +13,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-_WIDEST_ROW = 64  # by then padding is below 1 %, and attention still costs little beside the linear layers
+_WIDEST_ROW = 64  # attention still costs little beside the linear layers
+_ENOUGH = 1.01  # slots per token; wider rows would save less than their attention costs
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,12 +96,17 @@ def pack(lengths: Sequence[int], prefix_length: int, device: torch.device | str 
 
 
 def _tightest_rows(lengths: Sequence[int]) -> list[list[int]]:
-    """Rows of class indices, at the row width that needs the fewest slots (the narrowest of equals)."""
-    if not lengths:
-        return []
-    longest = max(lengths)
-    candidates = (_fill(lengths, width) for width in range(longest, max(longest, _WIDEST_ROW) + 1))
-    return min(candidates, key=lambda rows: len(rows) * max(sum(lengths[k] for k in row) for row in rows))
+    """Rows of class indices: the narrowest that are nearly all tokens, or else those with the fewest slots."""
+    fewest, best = math.inf, list[list[int]]()
+    longest = max(lengths, default=0)
+    for width in range(longest, max(longest, _WIDEST_ROW) + 1) if lengths else ():
+        rows = _fill(lengths, width)
+        slots = len(rows) * max(sum(lengths[k] for k in row) for row in rows)
+        if slots < fewest:
+            fewest, best = slots, rows
+        if slots <= _ENOUGH * sum(lengths):
+            break
+    return best
 
 
 def _fill(lengths: Sequence[int], width: int) -> list[list[int]]:
