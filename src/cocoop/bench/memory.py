@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
 import gc
 import multiprocessing
 from collections.abc import Callable
@@ -16,6 +14,7 @@ from cocoop.bench.encoding import Encoding
 from cocoop.bench.shapes import Shape, random_clip
 from cocoop.child import serve
 from cocoop.clip import CLIP
+from cocoop.clip.memory import give_back_freed_memory
 from cocoop.errors import RunError
 from cocoop.results import peak_memory_mb, reset_peak_memory
 
@@ -84,7 +83,8 @@ def _grown(
     clip = random_clip(shape, "cpu", dtype)
     Encoding(clip, 2, 1, plain).forward_and_backward()  # what the first pass loads for good
     encoding = Encoding(clip, classes, images, plain)
-    _give_back()
+    gc.collect()
+    give_back_freed_memory()  # a pass that went on with it would seem to need less
     reset_peak_memory()
     before = peak_memory_mb() or 0.0
     peaks = {}
@@ -92,10 +92,3 @@ def _grown(
         run(encoding)
         peaks[name] = (peak_memory_mb() or 0.0) - before
     connection.send(peaks)
-
-
-def _give_back() -> None:
-    """Return freed memory to the system: a pass that went on with it would seem to need less. GNU's C library only."""
-    gc.collect()
-    with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL(None).malloc_trim(0)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
+from torch.nn import functional
 
 from cocoop.errors import expect_choice
 
@@ -15,20 +17,25 @@ _aten = torch.ops.aten
 
 
 class Activation(NamedTuple):
-    """An activation as base(scale z) / scale, where torch has `base` and its derivative as one operation each.
+    """An activation as defined, and as base(scale z) / scale: torch has `base` and its derivative as one operation.
 
     base: its forward overload with `out=`. derivative: its backward overload with `grad_input=`.
     """
 
+    defined: Callable[[Tensor], Tensor]
     base: Any
     derivative: Any
     scale: float
 
 
+def _quick_gelu(z: Tensor) -> Tensor:
+    return z * torch.sigmoid(1.702 * z)
+
+
 ACTIVATIONS = {
-    # OpenAI's z sigmoid(1.702 z) is silu(1.702 z) / 1.702; the products before and after take the factors for nothing.
-    "quick_gelu": Activation(_aten.silu.out, _aten.silu_backward.grad_input, 1.702),
-    "gelu": Activation(_aten.gelu.out, _aten.gelu_backward.grad_input, 1.0),
+    # z sigmoid(1.702 z) is silu(1.702 z) / 1.702; the products before and after take the factors for nothing.
+    "quick_gelu": Activation(_quick_gelu, _aten.silu.out, _aten.silu_backward.grad_input, 1.702),
+    "gelu": Activation(functional.gelu, _aten.gelu.out, _aten.gelu_backward.grad_input, 1.0),
 }
 """The activations of released CLIPs, by transformers' names."""
 
@@ -60,12 +67,18 @@ class Block(nn.Module):
     def queries(self, normed: Tensor) -> Tensor:
         """`ln_1` of rows, [N, D] -> their queries alone [N, D]."""
         width = normed.shape[-1]
-        return nn.functional.linear(normed, self.qkv.weight[:width], self.qkv.bias[:width])
+        return functional.linear(normed, self.qkv.weight[:width], self.qkv.bias[:width])
 
     def keys_values(self, normed: Tensor) -> Tensor:
         """`ln_1` of rows, [N, D] -> their keys and values alone [N, 2 D]."""
         width = normed.shape[-1]
-        return nn.functional.linear(normed, self.qkv.weight[width:], self.qkv.bias[width:])
+        return functional.linear(normed, self.qkv.weight[width:], self.qkv.bias[width:])
+
+    def finish_plainly(self, x: Tensor, attended: Tensor) -> Tensor:
+        """As `finish`, operation by operation as the formula has them: what the original does, and `finish` equals."""
+        x = x + self.out(attended)
+        found: Tensor = x + self.proj(self.activation.defined(self.fc(self.ln_2(x))))
+        return found
 
     def finish(self, x: Tensor, attended: Tensor) -> Tensor:
         """Add the attention result and the MLP to the residual stream. x, attended: [N, D]."""

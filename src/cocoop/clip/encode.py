@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
@@ -18,6 +19,7 @@ from torch.nn.functional import scaled_dot_product_attention
 from torch.utils.checkpoint import checkpoint
 
 from cocoop.clip.attention import KeysValues, Layout, attend, attend_all, bias_of, heads
+from cocoop.clip.memory import give_back_freed_memory
 from cocoop.clip.packing import Packing, pack
 
 if TYPE_CHECKING:
@@ -52,7 +54,7 @@ def suffixes_of(tower: TextTower, packing: Packing, embeddings: Tensor, hoist: b
 
 
 def encode_plain(tower: TextTower, prefix: Tensor, suffix: Tensor, lengths: Sequence[int]) -> Tensor:
-    """The original's way: every one of the G x K prompts at full context length.
+    """The original's way, operation by operation: every one of the G x K prompts at full context length.
 
     Args:
         tower: the text tower.
@@ -73,7 +75,7 @@ def encode_plain(tower: TextTower, prefix: Tensor, suffix: Tensor, lengths: Sequ
         qkv = block.queries_keys_values(x).unflatten(0, (-1, tower.context_length))
         query, key, value = heads(qkv, block.heads, 3)
         attended = scaled_dot_product_attention(query, key, value, is_causal=True)
-        x = block.finish(x, attended.transpose(1, 2).flatten(2).flatten(0, 1))
+        x = block.finish_plainly(x, attended.transpose(1, 2).flatten(2).flatten(0, 1))
     eot = torch.tensor(lengths, device=x.device) + (prefix_length - 1)
     classes = torch.arange(len(lengths), device=x.device)
     return tower.pool(x.view(prompts.shape)[:, classes, eot])
@@ -106,7 +108,9 @@ def encode_packed(
         if number < kept or not torch.is_grad_enabled():
             found, after = _pass(tower, known, prefix, part)
         else:
-            found, after = checkpoint(_pass, tower, known, prefix, part, use_reentrant=False, preserve_rng_state=False)
+            found, after = checkpoint(
+                _frugal_pass, tower, known, prefix, part, use_reentrant=False, preserve_rng_state=False
+            )
         features.append(found)
         if number == 0:  # its pass took the prefix along; to the others all of the prefix is known
             known, prefix = after, prefix[:, :0]
@@ -136,6 +140,14 @@ def _pass(
         x = block.finish(x, attended.flatten(0, 1))
     features, keys = _last_layer(tower, last, x.view(rows.shape), known[-1], suffixes)
     return features, [*seen, keys]
+
+
+def _frugal_pass(
+    tower: TextTower, known: list[KeysValues], prefix: Tensor, part: Callable[[], Suffixes]
+) -> tuple[Tensor, list[KeysValues]]:
+    """`_pass`, once what passes before it have freed is given back."""
+    give_back_freed_memory()
+    return _pass(tower, known, prefix, part)
 
 
 def _layout(tower: TextTower, new: int, suffixes: Suffixes) -> Layout:
