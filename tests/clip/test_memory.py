@@ -1,50 +1,19 @@
 """The memory budget: how it is read, that it changes nothing but memory, and that it holds."""
 
-import weakref
-
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
+from peak_bytes import PeakBytes
 from transformers import CLIPTextConfig
 
 from cocoop import CLIP, CoCoOp, InputError
 from cocoop.clip import Prompts, slot
-from cocoop.clip.memory import parse_memory
+from cocoop.clip.memory import free_memory, parse_memory
 from cocoop.clip.text import TextTower
 
 SOS, EOT, SLOTS = 198, 199, 4
 NAMES = [3, 4, 3, 6, 3, 5, 4, 3, 9, 4]  # suffix tokens, one after the other
-
-
-class PeakBytes(TorchDispatchMode):
-    """The most bytes that tensors made inside it hold at once, by storage."""
-
-    def __init__(self):
-        super().__init__()
-        self.now = self.peak = 0
-        self.seen = set()
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        result = func(*args, **kwargs or {})
-        for tensor in tree_leaves(result):
-            if isinstance(tensor, torch.Tensor):
-                self._watch(tensor.untyped_storage())
-        return result
-
-    def _watch(self, storage):
-        key = storage._cdata
-        if key not in self.seen:
-            self.seen.add(key)
-            self.now += storage.nbytes()
-            self.peak = max(self.peak, self.now)
-            weakref.finalize(storage, self._gone, key, storage.nbytes())
-
-    def _gone(self, key, size):
-        self.seen.discard(key)
-        self.now -= size
 
 
 def build_tower(width=64, layers=6):
@@ -58,12 +27,12 @@ def build_tower(width=64, layers=6):
     return tower
 
 
-def build_prompts(tower, classes):
+def build_prompts(tower, classes, slots=SLOTS):
     generator = torch.Generator().manual_seed(0)
     prompts = []
     for k in range(classes):
         name = torch.randint(SOS, (NAMES[k % len(NAMES)] - 1,), generator=generator).tolist()
-        prompts.append([SOS, *map(slot, range(SLOTS)), *name, EOT])
+        prompts.append([SOS, *map(slot, range(slots)), *name, EOT])
     return Prompts(tower, [f"class {k}" for k in range(classes)], prompts)
 
 
@@ -91,7 +60,7 @@ def test_sizes(given, size):
     assert parse_memory(given) == size
 
 
-@pytest.mark.parametrize("given", ["", "much", "4 XB", "-1GB", "0", 0, "GB", "1e", None, True])
+@pytest.mark.parametrize("given", ["", "much", "4 XB", "-1GB", "0", 0, "GB", "1e", "1e400", "1e99", None, True])
 def test_what_is_no_size_is_refused(given):
     with pytest.raises(InputError, match="memory_budget: expected auto, or a size such as 4GB"):
         parse_memory(given)
@@ -117,6 +86,37 @@ def test_the_budget_holds(megabytes, images):
         prompts = build_prompts(tower, 600)
         features_and_gradient(prompts, images, 64)
     assert bytes_used.peak <= 1.1 * tower.memory_budget
+
+
+@pytest.mark.parametrize("megabytes", [6, 8, 20, 60])
+def test_the_budget_holds_with_long_prefixes_few_classes_and_many_images(megabytes):
+    tower = build_tower()
+    tower.memory_budget = megabytes * 10**6
+    with PeakBytes() as bytes_used:
+        prompts = build_prompts(tower, 2, slots=16)
+        context = torch.randn(32, 16, 64).requires_grad_()
+        prompts.encode(context).square().sum().backward()
+    assert bytes_used.peak <= 1.1 * tower.memory_budget
+
+
+def test_what_is_free_is_what_the_container_may_still_take(tmp_path, monkeypatch):
+    limit, used = tmp_path / "limit", tmp_path / "used"
+    limit.write_text("30000000\n")
+    used.write_text("10000000\n")
+    monkeypatch.setattr("cocoop.clip.memory._CONTROL_GROUPS", ((str(limit), str(used)), ("/no/such", "/no/such")))
+    assert free_memory(torch.device("cpu")) == 20_000_000
+    limit.write_text("max\n")
+    assert free_memory(torch.device("cpu")) > 20_000_000
+
+
+def test_what_is_free_without_linux(monkeypatch):
+    def missing(*_):
+        raise OSError
+
+    monkeypatch.setattr("pathlib.Path.read_text", missing)
+    built_in = free_memory(torch.device("cpu"))
+    monkeypatch.delattr("os.sysconf")
+    assert built_in > 0 < free_memory(torch.device("cpu"))
 
 
 def test_a_small_budget_computes_again_and_a_large_one_does_not():

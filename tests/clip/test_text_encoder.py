@@ -143,6 +143,33 @@ def test_many_images_without_gradients_go_through_in_groups(monkeypatch):
         torch.testing.assert_close(encoder.encode(context), whole, rtol=0, atol=1e-12)
 
 
+def test_no_images_have_no_features():
+    prompts = Prompts(TOWERS[torch.float32], ["x"] * 2, random_prompts([1, 5], seed=3, slots=4))
+    for training in (False, True):
+        with torch.set_grad_enabled(training):
+            assert prompts.encode(torch.empty(0, 4, WIDTH)).shape == (0, 2, JOINT)
+
+
+def test_a_callers_autocast_changes_nothing():
+    prompts = Prompts(TOWERS[torch.float32], ["x"] * 3, random_prompts([1, 5, 2], seed=3, slots=4))
+    context = random_context(2, 4, torch.float32)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = prompts.encode(context)
+    assert torch.equal(found, prompts.encode(context))
+
+
+def test_two_forward_passes_before_a_backward_pass_do_not_disturb_each_other():
+    prompts = Prompts(TOWERS[torch.float64], ["x"] * 3, random_prompts([1, 5, 2], seed=3, slots=4))
+    first, second = (random_context(2, 4, torch.float64, seed).requires_grad_() for seed in (2, 5))
+    (
+        prompts.encode(first).square().sum(2).sum() + prompts.encode(first).sum() + prompts.encode(second).sum()
+    ).backward()
+    together = first.grad.clone()
+    first.grad = None
+    prompts.encode(first).sum().backward(retain_graph=True)
+    torch.testing.assert_close(together, first.grad, rtol=1e-9, atol=1e-12)  # unit norm: the squares add a constant
+
+
 def test_tokens_after_the_end_and_other_classes_do_not_matter():
     prompts = random_prompts([4, 2, 7], seed=9, slots=2)
     context = random_context(1, 2, torch.float64)

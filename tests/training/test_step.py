@@ -196,6 +196,23 @@ def test_the_scale_moves_as_torchs_own(gradients):
             assert ours.value.item() == theirs.get_scale()
 
 
+def test_the_scale_never_becomes_infinite():
+    scale = LossScale(torch.device("cpu"))
+    scale.value.fill_(2.0**127)
+    scale._sound_steps.fill_(loss_scale._PATIENCE - 1)
+    scale.update(torch.tensor(True), frozen=torch.tensor(False))
+    assert scale.value == 2.0**127
+
+
+def test_a_parameter_that_is_frozen_stays(golden):
+    model = make(golden)
+    model.meta_net.requires_grad_(False)
+    before = copies(model)
+    Step(model, lr=0.1)(FEATURES, LABELS)
+    changed = {name for name, tensor in model.state_dict().items() if not torch.equal(tensor, before[name])}
+    assert changed == {"ctx"}
+
+
 def test_a_scaled_gradient_that_overflows_skips_the_update_and_training_goes_on():
     """Against torch's GradScaler and SGD on the same numbers."""
     ours, theirs = Toy(torch.float16, 30.0), Toy(torch.float16, 30.0)

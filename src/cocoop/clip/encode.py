@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
@@ -146,7 +145,7 @@ def _frugal_pass(
     tower: TextTower, known: list[KeysValues], prefix: Tensor, part: Callable[[], Suffixes]
 ) -> tuple[Tensor, list[KeysValues]]:
     """`_pass`, once what passes before it have freed is given back."""
-    give_back_freed_memory()
+    give_back_freed_memory(prefix.device)
     return _pass(tower, known, prefix, part)
 
 

@@ -25,6 +25,11 @@ _UNITS |= {"KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40}
 # So many suffix tokens go through all layers in one pass, if memory allows. More make the products no faster, and on a
 # CPU activations that no longer fit the cache and the allocator's reuse make everything between them slower.
 _TOKENS_AT_ONCE = {"cpu": 8_192, "cuda": 65_536}
+_UNKNOWN = 4 * 10**9  # bytes, where the system does not tell
+_CONTROL_GROUPS = (
+    ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
+    ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes"),
+)
 _USABLE = 0.8  # of the memory that is free, what "auto" takes
 _OUTPUTS = 8 * 4  # bytes per number of the text features [G, K, E]: float32 copies through norm, loss and back
 # Of a given budget one pass may take a quarter, and what is held for good another; so there is room for the outputs.
@@ -43,33 +48,53 @@ def parse_memory(budget: str | int) -> int | None:
     """
     if budget == "auto":
         return None
-    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?(?:e\d+)?)\s*([kmgt]?i?b)?\s*", str(budget), re.IGNORECASE)
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?(?:e\+?\d\d?)?)\s*([kmgt]?i?b)?\s*", str(budget), re.IGNORECASE)
     size = float(match[1]) * _UNITS[(match[2] or "").upper()] if match else 0
-    if size < 1:
+    if not 1 <= size < 2**63:
         raise InputError(f"memory_budget: expected auto, or a size such as 4GB or 500MB; got {budget!r}.")
     return int(size)
 
 
 def free_memory(device: torch.device) -> int:
-    """Bytes that can still be allocated on this device without pushing others out."""
+    """Bytes that can still be allocated on this device, in this container, without pushing others out."""
     if device.type == "cuda":
         unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         return torch.cuda.mem_get_info(device)[0] + unused
+    return min([_free_of_machine(), *_free_of_container()])
+
+
+def _free_of_machine() -> int:
     try:
-        text = Path("/proc/meminfo").read_text()
-        return int(re.search(r"MemAvailable:\s+(\d+) kB", text)[1]) * 1024  # type: ignore[index]
-    except (OSError, TypeError):  # no Linux: half of what is built in
+        found = re.search(r"MemAvailable:\s+(\d+) kB", Path("/proc/meminfo").read_text())
+        if found:
+            return int(found[1]) * 1024
+    except OSError:
+        pass
+    try:  # no Linux: half of what is built in
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
+    except (AttributeError, ValueError, OSError):
+        return _UNKNOWN
 
 
-def give_back_freed_memory() -> None:
-    """Return freed memory to the system, where the C library is glibc.
+def _free_of_container() -> list[int]:
+    """What control groups, versions 2 and 1, leave to this process; empty without a limit."""
+    found = []
+    for limit, used in _CONTROL_GROUPS:
+        try:
+            found.append(max(0, int(Path(limit).read_text()) - int(Path(used).read_text())))
+        except (OSError, ValueError):  # not there, or "max"
+            continue
+    return found
+
+
+def give_back_freed_memory(device: torch.device) -> None:
+    """Return freed memory of the process to the system, if `device` is a CPU and the C library is glibc.
 
     It keeps what was freed in pieces between what is in use. Passes of slightly different sizes then add up to far more
     than any of them needs (a third over a budget, measured).
     """
     trim = _c_library_function("malloc_trim")
-    if trim is not None:
+    if device.type == "cpu" and trim is not None:
         trim(0)
 
 
@@ -89,11 +114,12 @@ def budget_of(tower: TextTower) -> int:
     return int(_USABLE * free_memory(tower.positions.device))
 
 
-def tokens_at_once(tower: TextTower, longest: int) -> int:
+def tokens_at_once(tower: TextTower, prefix: int, longest: int) -> int:
     """How many suffix tokens one pass may take within the tower's budget.
 
     Args:
         tower: the text tower.
+        prefix: P, the positions before every suffix.
         longest: tokens of the longest suffix, which has to go through whole.
 
     Raises:
@@ -102,10 +128,10 @@ def tokens_at_once(tower: TextTower, longest: int) -> int:
     most = _TOKENS_AT_ONCE.get(tower.positions.device.type, _TOKENS_AT_ONCE["cpu"])
     if tower.memory_budget is None:  # decided without asking what is free: the rounding must not depend on it
         return most
-    one = _bytes_per_token(tower, longest, _TYPICAL_ROW)
-    fitting = tower.memory_budget // _SHARE // one
+    one = _bytes_per_token(tower, prefix, _TYPICAL_ROW)
+    fitting = tower.memory_budget // _SHARE // one - prefix
     if fitting < longest:
-        needed = math.ceil(_SHARE * one * longest / 1e6)
+        needed = math.ceil(_SHARE * one * (longest + prefix) / 1e6)
         raise InputError(
             f"memory_budget: expected at least {needed} MB for prompts of this CLIP; got "
             f"{tower.memory_budget / 1e6:.1f} MB."
@@ -130,29 +156,32 @@ def plan(tower: TextTower, packings: Sequence[Packing], groups: int, training: b
         InputError: the budget is too small for one pass.
     """
     largest = max(packings, key=lambda packing: packing.source.numel())
-    at_once = tokens_at_once(tower, 1)
-    together = min(groups, max(1, at_once // largest.source.numel()))
-    together = -(-groups // -(-groups // together))  # as evenly as it goes
+    cost = pass_bytes(tower, largest)
+    together = tokens_at_once(tower, largest.prefix_length, 1) // max(1, largest.source.numel())
+    if tower.memory_budget is not None:
+        together = min(together, tower.memory_budget // _SHARE // cost)
+    together = min(max(1, together), max(1, groups))
+    together = -(-groups // -(-groups // together)) if groups else 1  # as evenly as it goes
     if not training:
         return together, 0
     passes = -(-groups // together) * len(packings)
-    cost = pass_bytes(tower, largest, together)
+    cost *= together
     classes, tokens = (sum(len(p.lengths) for p in packings), sum(p.source.numel() for p in packings))
     held = 4 * tower.width * tokens * tower.positions.itemsize if may_hoist(tower, tokens) else 0
     outputs = _OUTPUTS * groups * classes * tower.projection.out_features
     left = budget_of(tower) - held - outputs
     if left < cost and tower.memory_budget is not None:
         raise InputError(
-            f"memory_budget: expected at least {math.ceil(2 * outputs / 1e6)} MB to train with {classes:,} "
-            f"classes and {groups:,} images at a time; got {tower.memory_budget / 1e6:.1f} MB."
+            f"memory_budget: expected at least {math.ceil(2 * max(outputs, 2 * cost) / 1e6)} MB to train with "
+            f"{classes:,} classes and {groups:,} images at a time; got {tower.memory_budget / 1e6:.1f} MB."
         )
     return together, passes if passes * cost <= left else max(0, left // cost - 1)
 
 
-def pass_bytes(tower: TextTower, packing: Packing, groups: int) -> int:
-    """What one pass with gradients keeps for the backward pass, roughly: its working memory included."""
+def pass_bytes(tower: TextTower, packing: Packing) -> int:
+    """What one pass of one group with gradients keeps for the backward pass, roughly, working memory included."""
     rows, row = packing.source.shape
-    return groups * (rows * row + packing.prefix_length) * _bytes_per_token(tower, packing.prefix_length, row)
+    return (rows * row + packing.prefix_length) * _bytes_per_token(tower, packing.prefix_length, row)
 
 
 def _bytes_per_token(tower: TextTower, prefix: int, row: int) -> int:

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 _WIDEST_ROW = 64  # attention still costs little beside the linear layers
+_NARROWEST_ROW = 12  # in narrower rows the prefix's keys and values, which every row has, are most of what it sees
 _ENOUGH = 1.01  # slots per token; wider rows would save less than their attention costs
 
 
@@ -98,8 +99,8 @@ def pack(lengths: Sequence[int], prefix_length: int, device: torch.device | str 
 def _tightest_rows(lengths: Sequence[int]) -> list[list[int]]:
     """Rows of class indices: the narrowest that are nearly all tokens, or else those with the fewest slots."""
     fewest, best = math.inf, list[list[int]]()
-    longest = max(lengths, default=0)
-    for width in range(longest, max(longest, _WIDEST_ROW) + 1) if lengths else ():
+    narrowest = max([_NARROWEST_ROW, *lengths])
+    for width in range(narrowest, max(narrowest, _WIDEST_ROW) + 1) if lengths else ():
         rows = _fill(lengths, width)
         slots = len(rows) * max(sum(lengths[k] for k in row) for row in rows)
         if slots < fewest:

@@ -42,7 +42,7 @@ def find_precision(given: str | torch.dtype, device: torch.device) -> Precision:
         InputError: an unknown name, or "tf32" where no NVIDIA GPU computes.
     """
     if isinstance(given, torch.dtype):
-        return Precision(given)
+        given = str(given).removeprefix("torch.")
     if given == "auto":
         return Precision(torch.float16 if device.type == "cuda" else torch.float32)
     expect_choice("dtype", given, ["auto", *_DTYPES])

@@ -59,7 +59,7 @@ class Prompts:
         self._take(suffixes, shared, may_hoist(tower, sum(map(len, suffixes))))
 
     def _take(self, suffixes: Sequence[Symbols], prefix_length: int, hoist: bool) -> None:
-        at_once = tokens_at_once(self._tower, max(map(len, suffixes)))
+        at_once = tokens_at_once(self._tower, prefix_length, max(map(len, suffixes)))
         self._suffixes = suffixes
         self._parts = [_Part(self._tower, part, prefix_length, hoist) for part in _in_parts(suffixes, at_once)]
         self._packings = [part.packing for part in self._parts]
@@ -85,6 +85,11 @@ class Prompts:
                 f"context: expected one value for all images, because slots stand behind a class's own tokens; got "
                 f"{len(context)}. Put the slots at the beginning of every prompt."
             )
+        # The CLIP's dtype says in what to compute; a caller's autocast would mix it with another.
+        with torch.autocast(context.device.type, enabled=False):
+            return self._encode(context)
+
+    def _encode(self, context: Tensor) -> Tensor:
         tower, prefix = self._tower, self._prefix(context)
         if tower.plain:
             plain = [encode_plain(tower, prefix, p.embedder(context[:1])[0], p.packing.lengths) for p in self._parts]
@@ -127,9 +132,12 @@ class _Embedder:
     def __init__(self, tower: TextTower, symbols: Symbols) -> None:
         device = tower.positions.device
         tokens = [symbol for symbol in symbols if symbol >= 0]
+        slots = sorted({-1 - symbol for symbol in symbols if symbol < 0})
         place = iter(range(len(tokens)))
-        index = [next(place) if symbol >= 0 else len(tokens) - 1 - symbol for symbol in symbols]
-        self.has_slots = len(tokens) < len(symbols)
+        behind = {used: len(tokens) + i for i, used in enumerate(slots)}
+        index = [next(place) if symbol >= 0 else behind[-1 - symbol] for symbol in symbols]
+        self.has_slots = bool(slots)
+        self._slots = torch.tensor(slots, dtype=torch.int64, device=device)
         self._embedding = tower.token_embedding
         self._tokens = torch.tensor(tokens, dtype=torch.int64, device=device)
         self._index = torch.tensor(index, dtype=torch.int64, device=device)
@@ -138,7 +146,8 @@ class _Embedder:
         tokens: Tensor = self._embedding(self._tokens).expand(len(context), -1, -1)
         if not self.has_slots:  # keeps a constant out of the gradient graph
             return tokens
-        return torch.cat([tokens, context.to(tokens.dtype)], dim=1)[:, self._index]
+        used = context.index_select(1, self._slots).to(tokens.dtype)
+        return torch.cat([tokens, used], dim=1).index_select(1, self._index)
 
 
 def _common_start(prompts: Sequence[Symbols]) -> int:

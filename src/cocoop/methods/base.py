@@ -46,7 +46,7 @@ class PromptMethod(nn.Module, ABC):
     @property
     def trainable_parameters(self) -> int:
         """How many numbers the method learns."""
-        return sum(parameter.numel() for parameter in self.parameters())
+        return sum(parameter.numel() for parameter in self.parameters() if parameter.requires_grad)
 
     @abstractmethod
     def text_features(self, image_features: Tensor) -> Tensor:

@@ -35,6 +35,7 @@ class LossScale:
         """Learn from a step whether its gradients were finite; scalar bool tensors. Frozen, nothing changes."""
         steps = torch.where(sound, self._sound_steps + 1, 0)
         grown = steps == _PATIENCE
-        value = torch.where(sound, torch.where(grown, self.value * 2, self.value), self.value / 2)
+        larger = torch.where((self.value * 2).isfinite(), self.value * 2, self.value)
+        value = torch.where(sound, torch.where(grown, larger, self.value), self.value / 2)
         self.value.copy_(torch.where(frozen, self.value, value))
         self._sound_steps.copy_(torch.where(frozen, self._sound_steps, torch.where(grown, 0, steps)))

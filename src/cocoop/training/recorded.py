@@ -99,6 +99,6 @@ def record_cuda(run: Callable[[], Tensor], device: torch.device) -> tuple[Tensor
                 run()
         current.wait_stream(side)
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph):
+        with torch.cuda.graph(graph, stream=side):  # its own choice of stream may be of another GPU
             facts = run()
     return facts, graph.replay

@@ -47,7 +47,7 @@ class Step:
         device = model.clip.device
         self.model = model
         self.scale = LossScale(device) if model.clip.dtype == torch.float16 else None
-        self._parameters: list[Tensor] = list(model.parameters())
+        self._parameters: list[Tensor] = [p for p in model.parameters() if p.requires_grad]
         self._good = [parameter.detach().clone() for parameter in self._parameters]
         self._stopped = torch.zeros((), dtype=torch.bool, device=device)
         # On a GPU the rate is a tensor, so that a recorded step reads the current one.
@@ -76,7 +76,8 @@ class Step:
             return torch.stack([loss, hits.to(loss.dtype), self._stopped.to(loss.dtype)])
 
     def _update(self, loss_is_finite: Tensor) -> None:
-        gradients = [parameter.grad for parameter in self._parameters if parameter.grad is not None]
+        # A parameter that this loss does not reach has a gradient of zero.
+        gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in self._parameters]
         # A sum is finite only if every term is: one pass without a tensor of its own.
         sound = torch.stack([gradient.sum() for gradient in gradients]).isfinite().all() & loss_is_finite
         keep = loss_is_finite & ~self._stopped
