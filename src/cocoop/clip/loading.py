@@ -52,7 +52,10 @@ class ImageTower(nn.Module):
 
 @dataclass(frozen=True)
 class Parts:
-    """What a CLIP is made of, on the CPU and in the checkpoint's dtype."""
+    """What a CLIP is made of, on the CPU and in the checkpoint's dtype.
+
+    `formula` is what the towers compute with their tensors, as far as these do not show it.
+    """
 
     name: str
     text: TextTower
@@ -60,6 +63,7 @@ class Parts:
     logit_scale: float
     tokenizer: Tokenizer
     preprocess: Preprocess
+    formula: Mapping[str, Any]
 
 
 def load_parts(
@@ -110,6 +114,11 @@ def _parts(
             preprocessing.get("image_mean", OPENAI_MEAN),
             preprocessing.get("image_std", OPENAI_STD),
         ),
+        formula={
+            f"{tower} {name}": getattr(own, name)
+            for tower, own in (("text", config.text_config), ("image", config.vision_config))
+            for name in ("num_attention_heads", "hidden_act", "layer_norm_eps")
+        },
     )
 
 

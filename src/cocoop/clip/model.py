@@ -51,6 +51,7 @@ class CLIP:
         self.logit_scale: float = parts.logit_scale
         self.text: TextTower = parts.text.to(device, dtype).eval().requires_grad_(False)
         self.text.memory_budget = memory_budget
+        self._formula = parts.formula
         self.image_tower: ImageTower = parts.image.to(device, dtype).eval().requires_grad_(False)
         check_tokenizer(self.tokenizer, self.text.token_embedding.num_embeddings)
 
@@ -85,8 +86,11 @@ class CLIP:
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 (64 hex digits) of both towers' tensors by name, in the dtype they have here: tells models apart."""
-        digest = hashlib.sha256(repr(self.logit_scale).encode())
+        """SHA-256 (64 hex digits) of what both towers compute: tells models apart.
+
+        Of their heads, activations and epsilons, and of their tensors by name, in the dtype they have here.
+        """
+        digest = hashlib.sha256(f"{self.logit_scale!r} {self._formula}".encode())
         for tower in (self.text, self.image_tower):
             for name, tensor in sorted(tower.state_dict().items()):
                 digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())
