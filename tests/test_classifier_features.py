@@ -36,5 +36,5 @@ def test_views_come_from_the_seed_or_from_a_seed_of_their_own(tiny, monkeypatch)
 def test_features_are_this_machines_matter(tiny, tmp_path):
     classifier = make(tiny, features=tmp_path / "kept").fit(IMAGES, LABELS)
     loaded = PromptClassifier.load(classifier.save(tmp_path / "run"), tiny)
-    assert loaded.features is None and list((tmp_path / "kept").rglob("*.npy"))
+    assert loaded.features is None and list((tmp_path / "kept").rglob("*.features"))
     assert_same_bits(classifier, make(tiny).fit(IMAGES, LABELS))

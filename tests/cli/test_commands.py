@@ -234,7 +234,7 @@ def test_features_are_kept_and_change_nothing(cocoop, photos, monkeypatch):
     runs = [read_run(name) for name in ("without", "with")]
     assert all(np.array_equal(runs[0].tensors[name], runs[1].tensors[name]) for name in runs[0].tensors)
     assert runs[0].config == runs[1].config and runs[1].config["parameters"]["views"] == 2
-    assert {"test", "seed-1-view-0", "seed-1-view-1"} == {path.parent.name for path in Path("kept").rglob("*.npy")}
+    assert {"test", "seed-1-view-0", "seed-1-view-1"} == {path.parent.name for path in Path("kept").rglob("*.features")}
     image = photos / CLASSES[0] / "5.png"
     expected = [cocoop("evaluate", "with", "photos", "--json").out, cocoop("predict", "with", image).out]
     encode = CLIP.encode_images

@@ -1,8 +1,13 @@
 """Features on disk: what decides them tells them apart, damage is noticed, and several processes may write at once."""
 
+import errno
+import json
 import multiprocessing
 import os
+import resource
+import shutil
 import time
+from hashlib import sha256
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -15,9 +20,10 @@ from hypothesis import strategies as st
 from PIL import Image
 from torch.nn.functional import normalize
 
-from cocoop import InputError, RunError
+from cocoop import CLIP, InputError, RunError
 from cocoop.clip import Preprocess
-from cocoop.training import FeatureStore, View, contents, encode_pictures
+from cocoop.clip.loading import BUNDLED
+from cocoop.training import AugmentedFeatures, FeatureStore, View, blocks, contents, encode_pictures
 
 NAMES = [f"{number}.png" for number in range(6)]
 
@@ -52,8 +58,8 @@ def encoded(monkeypatch):
     return lambda: (sum(counts), counts.clear())[0]
 
 
-def blocks(folder: Path) -> list[Path]:
-    return sorted(folder.rglob("*.npy"))
+def files(folder: Path) -> list[Path]:
+    return sorted(folder.rglob("*.features"))
 
 
 def alone(clip, path: Path) -> torch.Tensor:
@@ -105,6 +111,20 @@ def test_another_clip_or_transform_takes_nothing(golden, pictures, tmp_path, enc
     assert not torch.allclose(one[:], other[:], atol=1e-4)
 
 
+@pytest.mark.parametrize(
+    ("name", "value"), [("hidden_act", "gelu"), ("layer_norm_eps", 0.1), ("num_attention_heads", 2)]
+)
+def test_another_formula_on_the_same_tensors_takes_nothing(tiny, pictures, tmp_path, encoded, name, value):
+    folder = shutil.copytree(BUNDLED["tiny"], tmp_path / "clip")
+    config = json.loads((folder / "config.json").read_text())
+    config["vision_config"][name] = value
+    (folder / "config.json").write_text(json.dumps(config))
+    changed = CLIP.load(folder, device="cpu")
+    one, other = (encode_pictures(clip, pictures, FeatureStore(tmp_path / "f", clip)) for clip in (tiny, changed))
+    assert encoded() == 12 and not torch.allclose(one[:], other[:], atol=1e-4)
+    torch.testing.assert_close(other[[2]][0], alone(changed, pictures[2]), rtol=0, atol=1e-6)
+
+
 def test_other_precision_or_device_takes_nothing(golden, pictures, tmp_path, monkeypatch):
     store = FeatureStore(tmp_path, golden)
     encode_pictures(golden, pictures, store)
@@ -123,6 +143,28 @@ def test_another_image_under_the_same_name_is_computed(golden, pictures, tmp_pat
     found = encode_pictures(golden, pictures, FeatureStore(tmp_path / "f", golden))
     assert encoded() == 6 + 1
     torch.testing.assert_close(found[[2]][0], alone(golden, pictures[2]), rtol=0, atol=1e-6)
+
+
+def test_an_image_that_changes_during_a_run_is_refused(golden, pictures, tmp_path):
+    """Else the features of what is there now would be kept as those of what was there."""
+    store, known = FeatureStore(tmp_path / "f", golden), contents(pictures)
+    source = AugmentedFeatures(golden, pictures, seed=1, epochs=1, store=store)
+    Image.open(pictures[2]).rotate(180).save(pictures[2])
+    with pytest.raises(RunError, match=r"2\.png: expected the image file that was there .*has changed since"):
+        next(source.batches(0, [0], 1))
+    assert not store.find(known, View(1, 0))[1].any()
+
+
+def test_an_image_whose_checksum_ends_in_zero(golden, pictures, tmp_path, encoded):
+    """numpy leaves zeros out at the end of what it takes from an array of bytes."""
+    image = pictures[0].read_bytes()
+    pictures[0].write_bytes(
+        next(longer for number in range(10**4) if sha256(longer := image + b"%d" % number).digest()[31] == 0)
+    )
+    for expected in (6, 0):
+        found = encode_pictures(golden, pictures, FeatureStore(tmp_path / "f", golden))
+        assert encoded() == expected
+    torch.testing.assert_close(found[[0]][0], alone(golden, pictures[0]), rtol=0, atol=1e-6)
 
 
 def test_views_do_not_stand_in_for_each_other(golden, pictures, tmp_path):
@@ -157,13 +199,13 @@ def test_a_damaged_block_is_noticed_and_replaced(golden, pictures, tmp_path, enc
     expected = encode_pictures(golden, pictures[:4], FeatureStore(store, golden))[:]
     encode_pictures(golden, pictures, FeatureStore(store, golden))
     encoded()
-    path = next(path for path in blocks(store) if len(np.load(path)) == 4)
+    path = next(path for path in files(store) if path.read_bytes()[0] == 4)
     whole = path.read_bytes()
     path.write_bytes(damage(whole))
     found = encode_pictures(golden, pictures, FeatureStore(store, golden))
     assert encoded() == 4  # what the damaged block held, and nothing else
     assert torch.equal(found[range(4)], expected)
-    assert path.read_bytes() == whole and len(blocks(store)) == 2
+    assert path.read_bytes() == whole and len(files(store)) == 2
 
 
 @settings(max_examples=60, deadline=None)
@@ -172,18 +214,18 @@ def test_any_flipped_bit_is_noticed(golden, tmp_path_factory, data):
     folder = tmp_path_factory.mktemp("store")
     known = np.array([bytes([number]) * 32 for number in range(3)], dtype="S32")
     FeatureStore(folder, golden).add(known, None, torch.ones(3, golden.embed_dim))
-    (path,) = blocks(folder)
+    (path,) = files(folder)
     content = bytearray(path.read_bytes())
     content[data.draw(st.integers(0, len(content) - 1))] ^= 1 << data.draw(st.integers(0, 7))
     path.write_bytes(content)
-    assert not FeatureStore(folder, golden).find(known, None)[1].any() and blocks(folder) == []
+    assert not FeatureStore(folder, golden).find(known, None)[1].any() and files(folder) == []
 
 
 def test_a_block_that_was_moved_is_not_believed(golden, pictures, tmp_path, encoded):
     store = FeatureStore(tmp_path / "f", golden)
     encode_pictures(golden, pictures, store)
     known = contents(pictures)
-    (path,) = blocks(tmp_path)
+    (path,) = files(tmp_path)
     elsewhere = path.parent.with_name("seed-1-view-0")
     elsewhere.mkdir()
     path.rename(elsewhere / path.name)
@@ -217,11 +259,57 @@ def test_features_stay_on_disk(golden, tmp_path):
     values = torch.randn(5000, golden.embed_dim)
     store.add(known, None, values)
     found, _ = FeatureStore(tmp_path, golden).find(known, None)
-    base = found.blocks[0].features
-    while not isinstance(base, np.memmap):
-        base = base.base
-    assert base.filename == blocks(tmp_path)[0]
     assert torch.equal(found[10:20], values[10:20]) and torch.equal(found[[4999, 0]], values[[4999, 0]])
+    (path,) = files(tmp_path)
+    for change in (lambda: path.write_bytes(path.read_bytes()[:-1]), path.unlink):
+        change()
+        with pytest.raises(RunError, match="some are gone"):
+            found[10:20]
+
+
+def test_no_block_is_held_open(golden, tmp_path):
+    """More blocks than a process may have files open, all in use at once."""
+    store, known = FeatureStore(tmp_path, golden), np.array([f"{number:032}" for number in range(60)], dtype="S32")
+    for number in range(60):
+        store.add(known[number : number + 1], None, torch.full((1, golden.embed_dim), float(number)))
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    spare = os.open(os.devnull, os.O_RDONLY)  # numbers below are taken
+    os.close(spare)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (spare + 20, hard))
+    try:
+        kept = [FeatureStore(tmp_path, golden).find(known, None)[0] for _ in range(2)]
+        assert all(found[:][:, 0].tolist() == list(range(60)) for found in kept)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_a_block_is_read_through_when_it_is_wanted_and_once(golden, tmp_path, monkeypatch):
+    store, known = FeatureStore(tmp_path, golden), np.array([b"a" * 32, b"b" * 32], dtype="S32")
+    for one in (known[:1], known[1:]):
+        store.add(one, None, torch.ones(1, 1000))
+    hashed = []
+    monkeypatch.setattr(blocks, "sha256", lambda *given: hashed.extend(map(len, given)) or sha256(*given))
+
+    def read_through():
+        count = sum(length > 4000 for length in hashed)
+        hashed.clear()
+        return count
+
+    assert [FeatureStore(tmp_path, golden).find(known[:1], None)[1].all() for _ in range(3)] == [True] * 3
+    assert read_through() == 1
+    assert FeatureStore(tmp_path, golden).find(known, None)[1].all() and read_through() == 1
+
+
+def test_too_many_open_files_is_no_reason_to_remove_one(golden, tmp_path, monkeypatch):
+    known = np.array([b"a" * 32], dtype="S32")
+    FeatureStore(tmp_path, golden).add(known, None, torch.ones(1, golden.embed_dim))
+
+    def full(*_):
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr("builtins.open", full)
+    with pytest.raises(RunError, match=r"Too many open files\. Have fewer files open at once, .*\(ulimit -n\)\.$"):
+        FeatureStore(tmp_path, golden).find(known, None)
 
 
 def test_float64_features_keep_their_bits(pictures, tmp_path):
@@ -269,7 +357,7 @@ def test_what_a_killed_writer_left_is_cleared_when_it_is_old(golden, tmp_path):
     known = np.array([b"a" * 32], dtype="S32")
     store = FeatureStore(tmp_path, golden)
     store.add(known, None, torch.ones(1, golden.embed_dim))
-    place = blocks(tmp_path)[0].parent
+    place = files(tmp_path)[0].parent
     old, new = place / ".old.tmp", place / ".new.tmp"
     old.touch(), new.touch()
     os.utime(old, (time.time() - 7200,) * 2)

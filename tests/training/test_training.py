@@ -130,6 +130,23 @@ def pictures(tmp_path_factory):
     return [*(folder / f"{number}.png" for number in range(4)), *images[4:]]
 
 
+@pytest.mark.parametrize(("count", "batch_size"), [(5000, 1), (5000, 3), (7, 32), (5000, 3000)])
+def test_many_batches_are_gathered_at_once(count, batch_size):
+    """Each gathering makes a GPU wait."""
+    values, gathered = torch.randn(count, 4, generator=torch.Generator().manual_seed(0)), []
+
+    class Noting:
+        def __getitem__(self, numbers):
+            gathered.append(len(numbers))
+            return values[numbers]
+
+    order = list(range(count))[::-1]
+    found = list(FixedFeatures(Noting()).batches(0, order, batch_size))
+    assert [len(batch) for batch in found] == [len(batch) for batch in values.split(batch_size)]
+    assert torch.equal(torch.cat(found), values.flip(0))
+    assert len(gathered) <= 3 and max(gathered) <= max(2048, batch_size)
+
+
 def test_plain_features_are_those_of_the_test_transform(golden, pictures):
     opened = [Image.open(picture) if not isinstance(picture, Image.Image) else picture for picture in pictures]
     expected = golden.encode_images(torch.stack([golden.preprocess(image) for image in opened]))

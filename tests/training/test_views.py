@@ -6,17 +6,20 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 import time
+from io import BytesIO
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageFile
 
 from cocoop import InputError, RunError
 from cocoop.clip import Preprocess, augment
-from cocoop.training import View, contents
+from cocoop.training import AugmentedFeatures, FeatureStore, View, contents, encode_pictures
 from cocoop.training.views import Look, pixel_batches, processes_for
 
 PREPROCESS = Preprocess(16)
@@ -40,18 +43,57 @@ def looks(pictures):
 def in_process(wanted):
     """One by one, with nothing but the transforms."""
     pixels = []
-    for picture, view in wanted:
+    for picture, view, *_ in wanted:
         image = (picture if isinstance(picture, Image.Image) else Image.open(picture)).convert("RGB")
         pixels.append(PREPROCESS(image) if view is None else augment(image, PREPROCESS, view.generator(image)))
     return torch.stack(pixels)
 
 
 def test_threads_and_processes_give_the_same_pixels_in_order(pictures):
-    wanted = looks(pictures)
+    wanted, state = looks(pictures), torch.random.get_rng_state()
     for processes in (0, 2):
         found = list(pixel_batches(iter(wanted), PREPROCESS, 4, processes))
         assert [len(batch) for batch in found] == [4] * 6 + [3]
         assert torch.equal(torch.cat(found), in_process(wanted))
+        assert torch.equal(torch.random.get_rng_state(), state)
+
+
+@pytest.mark.parametrize("kept", [False, True])
+def test_open_images_are_loaded_before_threads_see_them(golden, pictures, tmp_path, monkeypatch, kept):
+    """Two threads that load one image take turns in its file."""
+    loaded_by = []
+    load = ImageFile.ImageFile.load
+
+    def noting(image):
+        if image.tile:
+            loaded_by.append(threading.current_thread())
+        return load(image)
+
+    monkeypatch.setattr(ImageFile.ImageFile, "load", noting)
+    store = FeatureStore(tmp_path, golden) if kept else None
+    lazy = [Image.open(picture) for picture in pictures[:6]]
+    encode_pictures(golden, lazy[:3] * 4, store)
+    list(AugmentedFeatures(golden, lazy[3:] * 4, 1, epochs=2, store=store).batches(0, range(12), 3))
+    assert loaded_by == [threading.main_thread()] * 6
+
+
+def test_an_open_image_that_does_not_decode_is_named(golden, pictures, tmp_path):
+    damaged = tmp_path / "damaged.png"
+    damaged.write_bytes(pictures[0].read_bytes()[:-300])
+    for image, name in (
+        (lambda: Image.open(damaged), f"{damaged}: "),
+        (lambda: Image.open(BytesIO(damaged.read_bytes())), "image 3 of 3: "),
+        (lambda: Image.new("La", (5, 5)), "image 3 of 3: "),
+    ):
+        for store in (None, FeatureStore(tmp_path / "f", golden)):
+            given = [pictures[0], Image.open(pictures[1]), image()]
+            for encode in (
+                lambda given, store: encode_pictures(golden, given, store),
+                lambda given, store: AugmentedFeatures(golden, given, 1, 1, store=store),
+            ):
+                with pytest.raises(InputError) as caught:
+                    encode(given, store)
+                assert str(caught.value).startswith(f"{name}expected an open image that Pillow can decode; got ")
 
 
 def test_an_open_image_shows_the_same_views_as_its_file(pictures):
@@ -74,6 +116,17 @@ def test_an_image_that_does_not_decode_is_named(pictures, tmp_path, processes):
         list(pixel_batches(wanted, PREPROCESS, 4, processes))
     assert str(caught.value).startswith(f"{damaged}: expected an image that Pillow can decode; got ")
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("processes", [0, 2])
+def test_a_file_of_another_content_is_refused(pictures, processes):
+    known = [content.ljust(32, b"\0") for content in contents(pictures)]
+    wanted = [Look(picture, None, content) for picture, content in zip(pictures, known, strict=True)]
+    found = torch.cat([*pixel_batches(wanted, PREPROCESS, 4, processes)])
+    assert torch.equal(found, in_process(looks(pictures)[:9]))
+    wanted[5] = wanted[5]._replace(content=known[4])
+    with pytest.raises(RunError, match=r"5\.png: expected the image file that was there when this began"):
+        list(pixel_batches(wanted, PREPROCESS, 4, processes))
 
 
 def test_a_process_that_is_killed_is_told(pictures):
@@ -118,32 +171,47 @@ def test_contents_tell_files_by_bytes_and_open_images_by_pixels(pictures, tmp_pa
         contents([tmp_path / "gone.png"])
 
 
-def test_when_processes_are_started(monkeypatch):
+@pytest.fixture
+def machine(monkeypatch):
+    """Sets the processors and the free shared memory."""
     from cocoop.training import views
 
-    monkeypatch.setattr(views, "_cpus", lambda: 8)
-    monkeypatch.setattr(views, "_has_shared_memory", lambda: True)
+    def change(processors: int, free: int) -> None:
+        monkeypatch.setattr(views, "_cpus", lambda: processors)
+        monkeypatch.setattr(views.shutil, "disk_usage", lambda _: SimpleNamespace(free=free))
+
+    monkeypatch.setattr(views.Path, "is_dir", lambda _: True)
+    change(8, 2**40)
+    return change
+
+
+def started(count, pictures):
+    """With batches of 64 at 224 pixels, as on a GPU: 38.5 MB."""
+    return processes_for(count, pictures, Preprocess(224), 64)
+
+
+def test_when_processes_are_started(machine):
     files = [Path("a.png"), "b.png"]
-    assert [processes_for(count, files) for count in (10, 3000, 5000, 10**6)] == [0, 0, 4, 8]
-    assert processes_for(10**6, [*files, Image.new("L", (1, 1))]) == 0
-    monkeypatch.setattr(views, "_cpus", lambda: 2)
-    assert processes_for(10**6, files) == 0
-    monkeypatch.setattr(views, "_cpus", lambda: 8)
-    monkeypatch.setattr(views, "_has_shared_memory", lambda: False)
-    assert processes_for(10**6, files) == 0
+    assert [started(count, files) for count in (10, 3000, 5000, 10**6)] == [0, 0, 4, 8]
+    assert started(10**6, [*files, Image.new("L", (1, 1))]) == 0
+    machine(2, 2**40)
+    assert started(10**6, files) == 0
 
 
-def test_not_within_a_process_of_a_benchmark(monkeypatch):
-    from cocoop.training import views
+def test_no_more_processes_than_shared_memory_has_room_for(machine):
+    """Two batches of each, and two more on their way."""
+    for free, expected in ((0, 0), (64 * 10**6, 0), (8 * 38_535_168 - 1, 0), (8 * 38_535_168, 3), (10**9, 11)):
+        machine(16, free)
+        assert started(10**6, ["a.png"]) == expected
+        assert processes_for(10**6, ["a.png"], Preprocess(112), 64) >= min(16, 4 * expected)
 
-    monkeypatch.setattr(views, "_cpus", lambda: 8)
-    monkeypatch.setattr(views, "_has_shared_memory", lambda: True)
 
+def test_not_within_a_process_of_a_benchmark(machine, monkeypatch):
     class Worker:
         daemon = True
 
-    monkeypatch.setattr(views.multiprocessing, "current_process", Worker)
-    assert processes_for(10**6, ["a.png"]) == 0
+    monkeypatch.setattr(multiprocessing, "current_process", Worker)
+    assert started(10**6, ["a.png"]) == 0
 
 
 def test_a_script_without_a_guard_works_and_its_processes_end_with_it(pictures, tmp_path):

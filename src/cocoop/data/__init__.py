@@ -6,7 +6,7 @@ from cocoop.data.check import Finding, check_dataset
 from cocoop.data.dataset import Classes, Dataset
 from cocoop.data.examples import Example, class_names, positions_by_label
 from cocoop.data.few_shot import MAX_VAL_SHOTS, few_shot_indices, sample_few_shot
-from cocoop.data.fingerprint import fingerprint
+from cocoop.data.fingerprint import fingerprint, read_bytes
 from cocoop.data.folder import IMAGE_SUFFIXES, read_folder, read_folder_dataset
 from cocoop.data.guide import GUIDES, OFFLINE_ABOUT, Guide, Part, layout_tree
 from cocoop.data.images import check_images, open_image
@@ -57,6 +57,7 @@ __all__ = [
     "picked_hash",
     "positions_by_label",
     "random_split",
+    "read_bytes",
     "read_dataset",
     "read_folder",
     "read_folder_dataset",

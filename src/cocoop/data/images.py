@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from io import BytesIO
 from os import PathLike
 from pathlib import Path
 
@@ -12,19 +13,20 @@ from cocoop.errors import InputError
 _SHOWN = 5
 
 
-def open_image(path: str | PathLike[str]) -> Image.Image:
+def open_image(path: str | PathLike[str], content: bytes | None = None) -> Image.Image:
     """Decode the image file `path` fully and return it as a Pillow image of mode RGB, 8 bits per channel.
 
     Same pixels as the original (`Image.open(path).convert("RGB")`, Dassl:dassl/utils/tools.py @ c61a1b57,
     `read_image`): palettes are looked up, transparency is dropped (not blended), grey is repeated, CMYK and
     16-bit are converted by Pillow's rules, of several frames the first is taken. The EXIF orientation is NOT
-    applied, as in the original: a photo taken sideways stays sideways.
+    applied, as in the original: a photo taken sideways stays sideways. `content` is the file's bytes, where they have
+    been read already.
 
     `InputError` names the file and the reason where it is missing, truncated, no image, or a decompression
     bomb (more than twice `PIL.Image.MAX_IMAGE_PIXELS` pixels).
     """
     try:
-        with Image.open(path) as image:
+        with Image.open(path if content is None else BytesIO(content)) as image:
             return image.convert("RGB")
     except Exception as error:  # Pillow's decoders raise nearly anything on damaged bytes: struct.error, KeyError..
         raise InputError(

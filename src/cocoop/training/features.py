@@ -20,16 +20,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from cocoop.clip import CLIP
-from cocoop.errors import RunError
 from cocoop.progress import counter
+from cocoop.training.blocks import gone
 from cocoop.training.store import FeatureStore, StoredFeatures
-from cocoop.training.views import Look, Picture, View, contents, pixel_batches, processes_for
+from cocoop.training.views import Look, Picture, View, contents, load_open_images, pixel_batches, processes_for
 
 _AT_ONCE = {"cpu": 16}
 _AT_ONCE_ELSEWHERE = 64
 
 _GROUP = 2048
-"""Features that are encoded ahead or written at once, 4 MB at E = 512: one view of many images, or many of a few."""
+"""Features that are encoded ahead, written or gathered at once, 4 MB at E = 512."""
 
 
 class FeatureSource(Protocol):
@@ -47,8 +47,10 @@ class FixedFeatures:
 
     def batches(self, epoch: int, order: Sequence[int], batch_size: int) -> Iterator[Tensor]:
         """See `FeatureSource`."""
-        for start in range(0, len(order), batch_size):
-            yield self.features[list(order[start : start + batch_size])]
+        # Many batches at once: at each gathering a GPU and its host wait for each other, and a store opens its files.
+        group = max(1, _GROUP // batch_size) * batch_size
+        for start in range(0, len(order), group):
+            yield from self.features[list(order[start : start + group])].split(batch_size)
 
 
 class AugmentedFeatures:
@@ -65,6 +67,10 @@ class AugmentedFeatures:
         epochs: of the training; each of them is asked for once, in order.
         views: V; None takes a fresh view in every epoch, which is the papers' distribution.
         store: where to find and keep the features; None keeps in memory what a later epoch needs.
+
+    Raises:
+        InputError: an open image that does not decode, or with a store a file that cannot be read; names it. In
+            `batches` a file that does not decode. RunError: in `batches` what a store raises.
     """
 
     def __init__(
@@ -78,6 +84,7 @@ class AugmentedFeatures:
     ) -> None:
         self.clip, self.pictures, self.seed, self.epochs, self.store = clip, pictures, seed, epochs, store
         self.views = min(views or epochs, epochs)
+        load_open_images(pictures)
         self._contents = contents(pictures) if store else None
         self._ready: dict[int, Tensor | StoredFeatures] = {}
 
@@ -110,8 +117,9 @@ def encode_pictures(
     `fill` costs a little where the images are fewer than one batch, and gives them the bits that a store would have.
 
     Raises:
-        InputError: an image that does not decode; names it. RunError: the disk refuses.
+        InputError: an image that does not decode; names it. RunError: the disk refuses, or a file changes meanwhile.
     """
+    load_open_images(pictures)
     if store is not None:
         return _stored(store, pictures, contents(pictures), [None])[0]
     looks = (Look(picture, None) for picture in pictures)
@@ -126,7 +134,7 @@ def _stored(
     distinct, first = np.unique(known, return_index=True)  # an image that occurs twice is encoded once
     lacking = [first[~store.find(distinct, view)[1]] for view in views]
     looks = (
-        Look(pictures[number], view)
+        Look(pictures[number], view, known[number : number + 1].tobytes())
         for view, numbers in zip(views, lacking, strict=True)
         for number in numbers.tolist()
     )
@@ -141,10 +149,7 @@ def _stored(
 def _whole(store: FeatureStore, known: NDArray[np.bytes_], view: View | None) -> StoredFeatures:
     features, found = store.find(known, view)
     if not found.all():
-        raise RunError(
-            f"{store.folder}: expected the image features that were written just now; some are gone. Let nothing "
-            "remove files there during a run."
-        )
+        raise gone(store.folder)
     return features
 
 
@@ -167,8 +172,9 @@ class _Taken:
 def _encode(clip: CLIP, looks: Iterable[Look], count: int, pictures: Sequence[Picture], fill: bool) -> Iterator[Tensor]:
     """Features of `count` looks at some of the `pictures`, in batches; `fill` gives all of these the same shape."""
     at_once = _images_at_once(clip)
+    processes = processes_for(count, pictures, clip.preprocess, at_once)
     with counter("encoding images", count, " images", delay=2) as bar:
-        for pixels in pixel_batches(looks, clip.preprocess, at_once, processes_for(count, pictures)):
+        for pixels in pixel_batches(looks, clip.preprocess, at_once, processes):
             lacking = at_once - len(pixels) if fill else 0
             filled = torch.cat([pixels, pixels[:1].expand(lacking, *pixels.shape[1:])]) if lacking else pixels
             yield clip.encode_images(filled)[: len(pixels)]
