@@ -2,8 +2,12 @@
 
 import multiprocessing
 import os
+import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from multiprocessing.connection import Connection, wait
+from types import ModuleType
 
 
 def serve(connection: Connection) -> None:
@@ -13,6 +17,17 @@ def serve(connection: Connection) -> None:
     """
     end_with_parent()
     connection.recv()(connection)
+
+
+@contextmanager
+def main_left_alone() -> Iterator[None]:
+    """Processes spawned inside do not import the user's script, which may do anything when imported."""
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
 
 
 def end_with_parent() -> None:

@@ -1,8 +1,12 @@
 """Turns, scaling and memory."""
 
 import os
+import subprocess
+import sys
+from functools import cached_property
 
 import pytest
+import torch
 
 from cocoop.bench import (
     CELL_HEADER,
@@ -12,13 +16,16 @@ from cocoop.bench import (
     TrainingImage,
     cell_rows,
     measure,
+    memory,
     random_clip,
     remarks,
     suffix_lengths,
     training,
 )
 from cocoop.bench.clock import best_seconds
+from cocoop.bench.encoding import Encoding
 from cocoop.bench.memory import peak_megabytes
+from cocoop.clip import Prompts
 from cocoop.errors import RunError
 
 
@@ -38,6 +45,10 @@ def test_without_patience_there_is_one_round_after_the_warm_up():
     calls = []
     best_seconds({"a": lambda: calls.append(0) or 1.0}, rounds=50, patience=0.0)
     assert len(calls) == 2
+
+
+def end(work, connection):
+    os._exit(9)
 
 
 @pytest.fixture
@@ -113,12 +124,13 @@ def test_training_really_steps_on_the_path_it_says(clip, monkeypatch):
     real = training.train
 
     def spy(model, source, labels, **arguments):
-        seen.append((type(model).__name__, clip.text.plain, arguments["batch_size"], len(labels)))
+        path = clip.text.plain, arguments["compile"]
+        seen.append((type(model).__name__, *path, arguments["batch_size"], len(labels)))
         return real(model, source, labels, **arguments)
 
     monkeypatch.setattr(training, "train", spy)
     image = training.measure_training(clip, 5, 1)
-    assert seen == [("CoCoOp", False, 1, 4), ("CoOp", True, 32, 32)]
+    assert seen == [("CoCoOp", False, "auto", 1, 4), ("CoOp", True, "off", 32, 32)]
     assert min(image.cocoop_ms, image.coop_ms, image.floor_ms) > 0
 
 
@@ -136,10 +148,68 @@ def test_memory_holds_at_least_the_activations_of_the_mlps(clip, plain, classes,
     assert 2 * one_mlp < peaks["forward+backward"] < 20 * one_mlp
 
 
+@pytest.mark.parametrize(("plain", "made"), [(True, "before"), (False, "during")])
+def test_what_a_path_holds_for_good_is_its_memory_if_it_uses_it(clip, monkeypatch, plain, made):
+    """When the prompts are made ready, on the way of a GPU and on that of a CPU, with stand-ins for their counters."""
+    events = []
+    of = Encoding.prompts.func
+    counted = cached_property(lambda self: events.append("made") or of(self))
+    counted.__set_name__(Encoding, "prompts")
+    monkeypatch.setattr(Encoding, "prompts", counted)
+    expected = {"before": ["made", "count"], "during": ["count", "made"]}[made]
+
+    monkeypatch.setattr(memory, "allocated_megabytes", lambda device, work: events.append("count") or work())
+    memory._allocated(clip, 5, 1, plain)
+    assert events == expected * 2  # each pass by itself
+
+    monkeypatch.setattr(memory, "reset_peak_memory", lambda: events.append("count") or True)
+    del events[:]
+    memory._grown(SHAPES["tiny"], "float32", torch.get_num_threads(), 5, 1, plain)
+    assert events == ["made", *expected]  # the first pass of all, and then one encoding for both
+
+
+def test_the_memory_of_a_training_has_what_it_holds_for_good(clip, monkeypatch):
+    counting = []
+    original = Prompts.__init__
+
+    def spy(self, tower, names, prompts):
+        original(self, tower, names, prompts)
+        counting.extend(["made"] if counting else [])
+
+    monkeypatch.setattr(Prompts, "__init__", spy)
+    monkeypatch.setattr(training, "best_seconds", lambda works, rounds: dict.fromkeys(works, 1.0))
+    monkeypatch.setattr(training, "allocated_megabytes", lambda device, work: counting.append("count") or work())
+    training.measure_training(clip, 5, 1)
+    assert counting == ["count", "made"]
+
+
+def test_memory_is_unknown_where_the_peak_cannot_be_reset(clip, monkeypatch):
+    monkeypatch.setattr(memory, "reset_peak_memory", lambda: False)
+    peaks = memory._grown(SHAPES["tiny"], "float32", torch.get_num_threads(), 5, 1, False)
+    assert peaks == {"forward": None, "forward+backward": None}
+
+
 def test_a_process_that_dies_is_an_error_that_says_what_to_do(clip, monkeypatch):
-    monkeypatch.setattr("cocoop.bench.memory._grown", os._exit)  # told more than it takes, it ends with an error
-    with pytest.raises(RunError, match="memory ran out: give fewer --classes or --images"):
+    monkeypatch.setattr(memory, "_tell", end)
+    with pytest.raises(RunError, match=r"exit code 9\. Most likely memory ran out: give fewer --classes or --images"):
         peak_megabytes(clip, SHAPES["tiny"], "float32", 5, 1, plain=False)
+
+
+def test_an_error_in_the_process_is_told(clip):
+    with pytest.raises(RunError, match=r"got InputError dtype: expected one of .* If memory ran out, give fewer"):
+        peak_megabytes(clip, SHAPES["tiny"], "float3", 5, 1, plain=False)
+
+
+def test_a_script_without_a_guard_is_measured(tmp_path):
+    """The process must not import the script, which would begin to measure there, too."""
+    script = tmp_path / "script.py"
+    script.write_text(
+        "from cocoop.bench import SHAPES, random_clip\n"
+        "from cocoop.bench.memory import peak_megabytes\n"
+        "print(*peak_megabytes(random_clip('tiny', 'cpu'), SHAPES['tiny'], 'float32', 5, 1, False))\n"
+    )
+    ran = subprocess.run([sys.executable, script], capture_output=True, text=True)
+    assert (ran.returncode, ran.stdout) == (0, "forward forward+backward\n"), ran.stderr
 
 
 def test_rows_show_what_is_unknown_as_a_dash():

@@ -1,4 +1,5 @@
 import json
+import pathlib
 import platform
 import subprocess
 import sys
@@ -7,7 +8,7 @@ import numpy
 import PIL
 import pytest
 
-from cocoop.results import PACKAGES, environment, peak_memory_mb, record
+from cocoop.results import PACKAGES, environment, peak_memory_mb, record, reset_peak_memory
 
 
 def test_environment_is_plain_json_and_true():
@@ -61,3 +62,13 @@ def test_without_proc_the_peak_comes_from_getrusage(monkeypatch):
 def test_there_is_no_peak_on_windows(monkeypatch):
     monkeypatch.setattr(record.sys, "platform", "win32")
     assert peak_memory_mb() is None
+
+
+def test_whether_the_peak_counts_anew(monkeypatch):
+    if sys.platform == "linux":
+        ballast = b"1" * 200_000_000
+        del ballast
+        before, anew = peak_memory_mb(), reset_peak_memory()
+        assert (peak_memory_mb() < before - 100) == anew
+    monkeypatch.setattr(record, "Path", lambda path: pathlib.Path("/absent" + path))
+    assert reset_peak_memory() is False

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+
 import torch
 
 from cocoop.clip import CLIP, Prompts, slot
@@ -55,25 +57,29 @@ class Encoding:
     """
 
     def __init__(self, clip: CLIP, classes: int, images: int, plain: bool = False) -> None:
-        names = class_names(classes)
-        context = [slot(m) for m in range(CONTEXT_LENGTH)]
-        prompts = [clip.prompt([*context, *clip.token_ids(f"{name}.")]) for name in names]
         generator = torch.Generator().manual_seed(0)
-        self._plain, self._clip = plain, clip
-        self._prompts = Prompts(clip.text, names, prompts)
+        self._plain, self._clip, self._classes = plain, clip, classes
         vectors = torch.randn(images, CONTEXT_LENGTH, clip.text.width, generator=generator) * 0.02
         self._context = vectors.to(clip.device)
         self._gradient = torch.randn(images, classes, clip.embed_dim, generator=generator).to(clip.device)
+
+    @cached_property
+    def prompts(self) -> Prompts:
+        """What does not depend on the image; made ready by the first pass, or by whoever asks before."""
+        names = class_names(self._classes)
+        context = [slot(m) for m in range(CONTEXT_LENGTH)]
+        prompts = [self._clip.prompt([*context, *self._clip.token_ids(f"{name}.")]) for name in names]
+        return Prompts(self._clip.text, names, prompts)
 
     def forward(self) -> None:
         """As in scoring: no gradients."""
         self._clip.text.plain = self._plain
         with torch.no_grad(), self._clip.products():
-            self._prompts.encode(self._context)
+            self.prompts.encode(self._context)
 
     def forward_and_backward(self) -> None:
         """As in training: gradients of the context, from a random gradient of the features."""
         self._clip.text.plain = self._plain
         with self._clip.products():
-            features = self._prompts.encode(self._context.clone().requires_grad_())
+            features = self.prompts.encode(self._context.clone().requires_grad_())
             features.backward(self._gradient.to(features.dtype))

@@ -12,7 +12,7 @@ import torch
 
 from cocoop.bench.encoding import Encoding
 from cocoop.bench.shapes import Shape, random_clip
-from cocoop.child import serve
+from cocoop.child import main_left_alone, serve
 from cocoop.clip import CLIP
 from cocoop.clip.memory import give_back_freed_memory
 from cocoop.errors import RunError
@@ -30,23 +30,25 @@ def peak_megabytes(
     """Pass -> MB of 10^6 bytes at its peak, for K classes and B images at a time; None where it cannot be told.
 
     On a GPU the most that was allocated, in this process. On a CPU the growth of the resident memory of a fresh
-    process with one like `clip` (of `shape` and `dtype`), whose allocator has nothing left over.
+    process with one like `clip` (of `shape` and `dtype`), whose allocator has nothing left over; told on Linux, which
+    lets the peak be reset.
 
     Raises:
-        RunError: that process came to an end, for which too little memory is the usual reason.
+        RunError: that process came to an end or met an error, for which too little memory is the usual reason.
     """
     if clip.device.type == "cuda":
-        return _allocated(clip, Encoding(clip, classes, images, plain))
-    if peak_memory_mb() is None or clip.device.type != "cpu":
+        return _allocated(clip, classes, images, plain)
+    if clip.device.type != "cpu":
         return dict.fromkeys(PASSES)
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
     process = context.Process(target=serve, args=(theirs,), daemon=True)
-    process.start()
+    with main_left_alone():
+        process.start()
     theirs.close()
     try:
-        ours.send(partial(_grown, shape, dtype, torch.get_num_threads(), classes, images, plain))
-        peaks: dict[str, float | None] = ours.recv()
+        ours.send(partial(_tell, partial(_grown, shape, dtype, torch.get_num_threads(), classes, images, plain)))
+        told: dict[str, float | None] | RunError = ours.recv()
     except (EOFError, ConnectionError) as error:
         process.join()
         raise RunError(
@@ -56,11 +58,28 @@ def peak_megabytes(
     finally:
         process.kill()
         process.join()
+    if isinstance(told, RunError):
+        raise told
+    return told
+
+
+def _allocated(clip: CLIP, classes: int, images: int, plain: bool) -> dict[str, float | None]:
+    peaks = {}
+    for name, run in PASSES.items():
+        encoding = _encoding(clip, classes, images, plain)
+        peaks[name] = allocated_megabytes(clip.device, partial(run, encoding))
     return peaks
 
 
-def _allocated(clip: CLIP, encoding: Encoding) -> dict[str, float | None]:
-    return {name: allocated_megabytes(clip.device, partial(run, encoding)) for name, run in PASSES.items()}
+def _encoding(clip: CLIP, classes: int, images: int, plain: bool) -> Encoding:
+    """What is measured. What our path holds for good is made by its first pass and counted as its memory.
+
+    The plain path makes no use of it, so there it is made ahead.
+    """
+    encoding = Encoding(clip, classes, images, plain)
+    if plain:
+        _ = encoding.prompts
+    return encoding
 
 
 def allocated_megabytes(device: torch.device, work: Callable[[], object]) -> float | None:
@@ -75,20 +94,32 @@ def allocated_megabytes(device: torch.device, work: Callable[[], object]) -> flo
     return (torch.cuda.max_memory_allocated(device) - before) / _MB
 
 
-def _grown(
-    shape: Shape, dtype: str, threads: int, classes: int, images: int, plain: bool, connection: Connection
-) -> None:
-    """In a process of its own: send how far the resident memory grew in each pass."""
+def _tell(work: Callable[[], dict[str, float | None]], connection: Connection) -> None:
+    """In a process of its own: send what the work returns, or the error that it meets."""
+    told: dict[str, float | None] | RunError
+    try:
+        told = work()
+    except Exception as error:
+        reason = " ".join([type(error).__name__, *str(error).splitlines()[:1]])
+        told = RunError(
+            f"memory: expected a pass to end; got {reason}. If memory ran out, give fewer --classes or --images."
+        )
+    connection.send(told)
+
+
+def _grown(shape: Shape, dtype: str, threads: int, classes: int, images: int, plain: bool) -> dict[str, float | None]:
+    """How far the resident memory of this process, which is a fresh one, grows in each pass."""
     torch.set_num_threads(threads)
     clip = random_clip(shape, "cpu", dtype)
     Encoding(clip, 2, 1, plain).forward_and_backward()  # what the first pass loads for good
-    encoding = Encoding(clip, classes, images, plain)
+    encoding = _encoding(clip, classes, images, plain)
     gc.collect()
-    give_back_freed_memory()  # a pass that went on with it would seem to need less
-    reset_peak_memory()
+    give_back_freed_memory(clip.device)  # a pass that went on with it would seem to need less
+    if not reset_peak_memory():
+        return dict.fromkeys(PASSES)
     before = peak_memory_mb() or 0.0
-    peaks = {}
+    peaks: dict[str, float | None] = {}
     for name, run in PASSES.items():  # the smaller first: memory that it leaves to the next is counted once
         run(encoding)
         peaks[name] = (peak_memory_mb() or 0.0) - before
-    connection.send(peaks)
+    return peaks

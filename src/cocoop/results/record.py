@@ -1,6 +1,5 @@
 """Where and with what a run was made."""
 
-import contextlib
 import os
 import platform
 import sys
@@ -46,13 +45,17 @@ def peak_memory_mb() -> float | None:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
 
 
-def reset_peak_memory() -> None:
+def reset_peak_memory() -> bool:
     """Let `peak_memory_mb` count from now on, so that each of several runs in one process has its own peak.
 
-    Linux only; elsewhere, or where the system forbids it, the peak stays that of the whole process.
+    Linux only; elsewhere, or where the system forbids it, the peak stays that of the whole process. Returns whether it
+    counts anew.
     """
-    with contextlib.suppress(OSError):
+    try:
         Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+    except OSError:
+        return False
+    return True
 
 
 def _processor() -> str:

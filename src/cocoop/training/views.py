@@ -6,16 +6,13 @@ import hashlib
 import multiprocessing
 import os
 import shutil
-import sys
 import zlib
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from random import Random
-from types import ModuleType
 from typing import NamedTuple
 
 import numpy as np
@@ -25,7 +22,7 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from cocoop.child import end_with_parent
+from cocoop.child import end_with_parent, main_left_alone
 from cocoop.clip import Preprocess, augment
 from cocoop.data import fingerprint, open_image, read_bytes
 from cocoop.errors import CocoopError, InputError, RunError
@@ -205,7 +202,7 @@ def _by_processes(decode: _Decode, batches: Iterable[list[Look]], processes: int
         generator=torch.Generator(),  # torch would draw a seed for the processes from the global one
     )
     try:
-        with _main_left_alone():
+        with main_left_alone():
             found = iter(loader)
         yield from found
     except (RuntimeError, EOFError, OSError) as error:  # as torch notices that one is gone, or while it takes pixels
@@ -219,17 +216,6 @@ def _by_processes(decode: _Decode, batches: Iterable[list[Look]], processes: int
 def _begin(number: int) -> None:
     # torch looks for the parent every five seconds, between two batches
     end_with_parent()
-
-
-@contextmanager
-def _main_left_alone() -> Iterator[None]:
-    """Processes started inside do not import the user's script, which may do anything when imported."""
-    main = sys.modules["__main__"]
-    sys.modules["__main__"] = ModuleType("__main__")
-    try:
-        yield
-    finally:
-        sys.modules["__main__"] = main
 
 
 def _sendable(wanted: Look) -> Look:
