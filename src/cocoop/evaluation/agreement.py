@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
 
 from cocoop.evaluation.evaluate import Features, predict_probabilities
 from cocoop.evaluation.metrics import Metrics, measure
@@ -50,9 +49,9 @@ def verify_shortlist(model: PromptMethod, image_features: Features, labels: Sequ
         InputError: as `Shortlist` and `measure`.
     """
     started = time.perf_counter()
-    shortlisted = _as_array(predict_probabilities(Shortlist(model, size), image_features))
+    shortlisted = predict_probabilities(Shortlist(model, size), image_features).numpy()
     between = time.perf_counter()
-    full = _as_array(predict_probabilities(model, image_features))
+    full = predict_probabilities(model, image_features).numpy()
     ended = time.perf_counter()
     numbers = np.asarray(labels)
     return Agreement(
@@ -64,21 +63,17 @@ def verify_shortlist(model: PromptMethod, image_features: Features, labels: Sequ
     )
 
 
-def compare(shortlisted: NDArray[np.float64], full: NDArray[np.float64]) -> dict[str, float]:
+def compare(shortlisted: NDArray[np.floating[Any]], full: NDArray[np.floating[Any]]) -> dict[str, float]:
     """The first four figures of `Agreement`, from probabilities [N, K] that are 0 for classes not on the shortlist.
 
     Of equal top probabilities the first class counts as the top class.
     """
     images = np.arange(len(full))
     top = full.argmax(axis=1)
-    differences = np.abs(shortlisted.max(axis=1) - full.max(axis=1))
+    differences = np.abs(shortlisted.max(axis=1).astype(np.float64) - full.max(axis=1))
     return {
         "same_top_class": 100 * float((shortlisted.argmax(axis=1) == top).mean()),
         "full_top_in_shortlist": 100 * float((shortlisted[images, top] > 0).mean()),
         "largest_difference": float(differences.max()),
         "mean_difference": float(differences.mean()),
     }
-
-
-def _as_array(probabilities: Tensor) -> NDArray[np.float64]:
-    return probabilities.cpu().double().numpy()

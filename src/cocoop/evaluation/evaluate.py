@@ -10,10 +10,12 @@ import torch
 from torch import Tensor
 
 from cocoop.evaluation.metrics import Metrics, measure
-from cocoop.methods import PromptMethod, Shortlist
+from cocoop.methods import CoCoOp, PromptMethod, Shortlist
 from cocoop.progress import counter
 
 _TEXT_FEATURES_AT_ONCE = 65_536  # B x K of one step; at E = 512 in float32 128 MB
+_COPIES = 4  # of them, from the tower through norm and product, float32
+_SHARE = 4  # they may take a quarter of a given memory budget, beside the pass and what the tower holds for good
 
 
 class Features(Protocol):
@@ -27,21 +29,34 @@ class Features(Protocol):
 
 
 def predict_probabilities(model: PromptMethod | Shortlist, image_features: Features) -> Tensor:
-    """Class probabilities [N, K] of unit-norm image features [N, E], any N, with a progress bar."""
-    at_once, found = images_at_once(model), []
-    with counter("classifying", len(image_features), " images", delay=2) as bar:
-        for start in range(0, len(image_features), at_once):
-            found.append(model.probabilities(image_features[start : start + at_once]))
-            bar.update(len(found[-1]))
-    return torch.cat(found)
+    """Class probabilities [N, K] of unit-norm image features [N, E], any N, on the CPU, with a progress bar.
+
+    They are what memory grows by with the images: 4 bytes each (8 where the CLIP is float64).
+    """
+    count, at_once = len(image_features), images_at_once(model)
+    whole = torch.empty(0)
+    with counter("classifying", count, " images", delay=2) as bar:
+        for start in range(0, count, at_once):
+            found = model.probabilities(image_features[start : start + at_once])
+            if start == 0:
+                whole = torch.empty(count, found.shape[1], dtype=found.dtype)
+            whole[start : start + len(found)] = found
+            bar.update(len(found))
+    return whole
 
 
 def images_at_once(model: PromptMethod | Shortlist) -> int:
-    """How many images `predict_probabilities` gives the model in one step."""
-    return max(1, _TEXT_FEATURES_AT_ONCE // len(model.class_names))
+    """How many images `predict_probabilities` gives the model in one step.
+
+    Fewer within a given memory budget, where each image has text features of its own.
+    """
+    pairs, prompt = _TEXT_FEATURES_AT_ONCE, model.model if isinstance(model, Shortlist) else model
+    if isinstance(prompt, CoCoOp) and prompt.clip.text.memory_budget is not None:
+        pairs = min(pairs, prompt.clip.text.memory_budget // (_SHARE * _COPIES * 4 * prompt.clip.embed_dim))
+    return max(1, pairs // len(model.class_names))
 
 
 def evaluate(model: PromptMethod | Shortlist, image_features: Features, labels: Sequence[int]) -> Metrics:
     """The figures of `measure` for unit-norm image features [N, E] and their classes [N], 0 <= label < K."""
-    probabilities = predict_probabilities(model, image_features).cpu().double().numpy()
+    probabilities = predict_probabilities(model, image_features).numpy()
     return measure(probabilities, np.asarray(labels), model.class_names)

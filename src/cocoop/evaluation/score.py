@@ -39,7 +39,7 @@ def score(model: PromptMethod, image_features: Features, examples: Sequence[Exam
     Raises:
         InputError: no images, or labels that are no numbers of classes of the model.
     """
-    probabilities = predict_probabilities(model, image_features).cpu().double().numpy()
+    probabilities = predict_probabilities(model, image_features).numpy()
     labels = np.array([example.label for example in examples], dtype=np.int32)
     metrics = measure(probabilities, labels, model.class_names)
     predicted = probabilities.argmax(axis=1).astype(np.int32)
