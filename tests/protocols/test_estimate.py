@@ -1,13 +1,16 @@
 """Estimates: counts exactly, times by arithmetic on stand-ins for the clock, and that nothing is written."""
 
 from dataclasses import replace
+from importlib import import_module
+from inspect import signature
 
 import pytest
 import torch
 from own_photos import listing
 from small_data import make_trial, write_datasets
 
-from cocoop import CLIP
+from cocoop import CLIP, PromptClassifier
+from cocoop.methods import METHODS
 from cocoop.protocols import Benchmark, Estimator, Runner, estimate
 from cocoop.training import Step
 
@@ -99,6 +102,27 @@ def test_steps_as_training_counts_them(priced, monkeypatch):
         expected = priced.of(trial).steps
         priced.runner.run(trial)
         assert len(steps) == expected
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float64"])
+def test_every_dtype_is_timed(datasets, tmp_path, dtype):
+    estimator = Estimator(Runner(CLIP.load("tiny", device="cpu", dtype=dtype), datasets, tmp_path))
+    for method in METHODS:
+        assert estimator.of(make_trial("few-shot", method)).seconds > 0
+
+
+def test_the_step_that_is_timed_is_the_one_that_a_run_takes(tiny, datasets, tmp_path, monkeypatch):
+    """Recorded where a run's is, with a stand-in for what records."""
+    asked, calls = [], []
+
+    def record(step, compile):
+        asked.append(compile)
+        return lambda *batch: calls.append(len(batch[0])) or step(*batch)
+
+    monkeypatch.setattr(import_module("cocoop.protocols.estimate"), "compiled", record)  # not the function of that name
+    Estimator(Runner(tiny, datasets, tmp_path)).of(make_trial("few-shot", "coop"))
+    default = signature(PromptClassifier).parameters["compile"].default
+    assert asked == [default] and calls == [4] * 3
 
 
 def test_a_whole_benchmark_is_measured_and_nothing_written(tiny, datasets, tmp_path, monkeypatch):

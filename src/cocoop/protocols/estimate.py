@@ -18,7 +18,7 @@ from cocoop.protocols.benchmark import Benchmark
 from cocoop.protocols.plan import Trial
 from cocoop.protocols.runner import Runner
 from cocoop.protocols.workers import torch_threads
-from cocoop.training import AugmentedFeatures, Step, encode_pictures
+from cocoop.training import AugmentedFeatures, Step, compiled, encode_pictures
 
 _IMAGES = 64  # of a data set, decoded and encoded to time it
 _PATIENCE = 2.0  # seconds for classifying a batch; where a whole one takes longer, a part of it stands for it
@@ -163,9 +163,9 @@ class Estimator:
             return METHODS[prompt.method](self.runner.clip, names, **random)
 
     def _time_step(self, prompt: _Prompt, batch_size: int) -> _Cost:
-        """One step of training."""
+        """One step of training, recorded on a GPU as a run's steps are."""
         model = self._model(prompt)
-        step = Step(model, lr=1e-9)
+        step = compiled(Step(model, lr=1e-9), "auto")
         targets = torch.zeros(batch_size, dtype=torch.long, device=model.clip.device)
         return self._cost(lambda: step(self._features(batch_size), targets), rounds=2)
 
@@ -193,8 +193,10 @@ class Estimator:
         return cost._replace(seconds=cost.seconds / len(paths))
 
     def _features(self, count: int) -> torch.Tensor:
+        """Such as `CLIP.encode_images` gives."""
         clip = self.runner.clip
-        features = torch.ones(count, clip.embed_dim, device=clip.device, dtype=clip.dtype)
+        dtype = torch.promote_types(clip.dtype, torch.float32)
+        features = torch.ones(count, clip.embed_dim, device=clip.device, dtype=dtype)
         return features.div_(clip.embed_dim**0.5)
 
     def _cost(self, work: Callable[[], Any], rounds: int = 1) -> _Cost:

@@ -3,7 +3,7 @@
 from cocoop.training.divergence import DivergedError
 from cocoop.training.features import AugmentedFeatures, FeatureSource, FixedFeatures, encode_pictures
 from cocoop.training.loop import Epoch, train
-from cocoop.training.recorded import COMPILE, RecordedStep
+from cocoop.training.recorded import COMPILE, RecordedStep, compiled
 from cocoop.training.schedule import WARMUP_LR, learning_rate
 from cocoop.training.step import Facts, Step
 from cocoop.training.store import FeatureStore, StoredFeatures
@@ -24,6 +24,7 @@ __all__ = [
     "Step",
     "StoredFeatures",
     "View",
+    "compiled",
     "contents",
     "encode_pictures",
     "learning_rate",
