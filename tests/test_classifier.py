@@ -206,7 +206,7 @@ def test_a_fit_that_fails_leaves_the_earlier_one_whole(tiny):
     before, probabilities = learned(classifier), classifier.predict_proba(OTHERS)
     broken = IMAGES[0].copy()
     broken.load = lambda: (_ for _ in ()).throw(OSError("a disk that went away"))
-    with pytest.raises(OSError, match="went away"):
+    with pytest.raises(InputError, match="went away"):
         classifier.fit([broken, *OTHERS], ["four", "five", "five", "five"])
     with pytest.raises(RunError, match="finite loss"):
         classifier.set_params(lr=1e30, epochs=3).fit(IMAGES, LABELS)
@@ -289,6 +289,27 @@ def test_what_a_run_folder_holds(tiny, photos, tmp_path):
     config = json.loads((folder / "config.json").read_text())
     assert config["parameters"]["clip"] == "tiny"
     assert not {"device", "dtype", "compile"} & set(config["parameters"])  # a matter of the machine that loads it
+
+
+def test_numbers_of_any_kind_are_saved_as_plain_ones(tiny, tmp_path):
+    kinds = {"shots": np.int64(2), "epochs": np.int16(1), "batch_size": np.uint8(4), "lr": np.float32(0.5)}
+    kinds |= {"seed": np.int64(-3), "views": np.int64(1), "view_seed": np.int32(7), "class_specific": np.bool_(False)}
+    kinds |= {"method": "coop", "context": None, "context_length": np.int64(2)}
+    plain = {name: value.item() if isinstance(value, np.generic) else value for name, value in kinds.items()}
+    fits = [make(tiny, **numbers).fit(IMAGES, LABELS) for numbers in (kinds, plain)]
+    assert_same_bits(*fits)
+    runs = [json.loads((fit.save(tmp_path / f"{n}") / "config.json").read_text()) for n, fit in enumerate(fits)]
+    assert runs[0] == runs[1] and runs[0]["parameters"]["views"] == 1
+    records = [fit.as_run().record for fit in fits]
+    assert [json.dumps(record["settings"]) for record in records] == [json.dumps(records[1]["settings"])] * 2
+    assert (records[0]["seed"], records[0]["shots"]) == (-3, 2)
+
+
+@pytest.mark.parametrize("name", ["memory_budgt", "seed"])
+def test_load_takes_what_is_of_the_machine_and_nothing_else(fitted, tmp_path, name):
+    folder = fitted.save(tmp_path / "run")
+    with pytest.raises(InputError, match=f"load: expected one of device, dtype, memory_budget, .*; got '{name}'"):
+        PromptClassifier.load(folder, fitted.clip, **{name: 7})
 
 
 def test_swapped_classes_are_saved(tiny, tmp_path):
@@ -382,11 +403,16 @@ def test_unfitted(use):
         ({"lr": float("nan")}, "lr: expected a learning rate above 0"),
         ({"lr": "0.1"}, "lr: expected a learning rate above 0.*got '0.1'"),
         ({"compile": "of"}, "compile: expected one of auto, on, off; got 'of'"),
-        ({"compile": "on", "device": "cpu"}, "compile: expected auto or off on the device cpu"),
+        ({"compile": "on", "clip": "tiny", "device": "cpu"}, "compile: expected auto or off on the device cpu"),
         ({"lr": None}, "lr: expected a learning rate above 0.*got None"),
         ({"seed": "one"}, "seed: expected an integer"),
         ({"seed": 2**64}, "seed: expected an integer"),
         ({"views": 0}, "views: expected an integer of 1 or more; got 0"),
+        ({"views": 5, "augment": False}, "views: expected nothing beside augment=False .*; got 5. Leave one of them"),
+        ({"device": "cpu"}, "device: expected auto beside a CLIP that is loaded .*got 'cpu'. Give it to CLIP.load"),
+        ({"dtype": torch.float16}, "dtype: expected auto beside a CLIP that is loaded .*got torch.float16"),
+        ({"memory_budget": "1GB"}, "memory_budget: expected auto beside a CLIP that is loaded .*got '1GB'"),
+        ({"memory_budget": "nonsense"}, "memory_budget: expected auto beside a CLIP"),
         ({"view_seed": "one"}, "view_seed: expected an integer"),
         ({"features": __file__}, "expected a folder for image features; it is a file"),
         ({"method": "zero-shot", "context": "the"}, "context: .* zero-shot has no such .*choose coop and cocoop"),

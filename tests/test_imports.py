@@ -26,7 +26,7 @@ MAY_IMPORT = {
     "training": BOTTOM | {"clip", "data", "methods"},
     "evaluation": BOTTOM | {"clip", "data", "methods"},
     "model_card": BOTTOM | {"results"},
-    "arguments": BOTTOM | {"methods", "training"},
+    "arguments": BOTTOM | {"clip", "methods", "training"},
     "classifier": BOTTOM | {"arguments", "clip", "data", "results", "methods", "training", "evaluation", "model_card"},
     "reports": BOTTOM | {"data", "results"},
     "protocols": BOTTOM | {"clip", "data", "results", "methods", "training", "evaluation", "classifier", "model_card"},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 import os
 from collections.abc import Mapping, Sequence
 from inspect import signature
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from cocoop.class_names import check_class_names, check_spelling
+from cocoop.clip.loading import BUNDLED
 from cocoop.errors import InputError, expect_choice
 from cocoop.methods import METHODS
 from cocoop.training import COMPILE, Picture
@@ -29,6 +31,11 @@ def check_numbers(parameters: Mapping[str, Any]) -> None:
         count = parameters[name]
         if count is not None and (not hasattr(count, "__index__") or count < 1):
             raise InputError(f"{name}: expected an integer of 1 or more; got {count!r}.")
+    if parameters["views"] is not None and not parameters["augment"]:
+        raise InputError(
+            "views: expected nothing beside augment=False (--no-augment), which has one view of every image; got "
+            f"{parameters['views']!r}. Leave one of them out."
+        )
     lr = parameters["lr"]
     if not isinstance(lr, Real) or not 0 < float(lr) < math.inf:
         raise InputError(f"lr: expected a learning rate above 0, such as the papers' 0.002; got {lr!r}.")
@@ -38,6 +45,16 @@ def check_numbers(parameters: Mapping[str, Any]) -> None:
             continue
         if not hasattr(seed, "__index__") or not -(2**63) <= seed < 2**63:
             raise InputError(f"{name}: expected an integer of 64 bits, 0 too; got {seed!r}.")
+
+
+def check_unset(machine: Mapping[str, Any]) -> None:
+    """Raise `InputError` unless all of these arguments of `CLIP.load` are "auto", as beside a CLIP that is loaded."""
+    for name, value in machine.items():
+        if value != "auto":
+            raise InputError(
+                f"{name}: expected auto beside a CLIP that is loaded and has its own; got {value!r}. Give it to "
+                "CLIP.load, or give the CLIP's name instead."
+            )
 
 
 def method_settings(parameters: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
@@ -148,6 +165,24 @@ def number_labels(classes: NDArray[Any], labels: Sequence[Any], class_names: Seq
             "this model have. Classify into the data's own classes (set_classes; --folder-classes)."
         )
     return [numbers[label] for label in labels]
+
+
+def plain_numbers(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The values by name, with numbers of NumPy and other kinds as Python's own, which JSON can hold."""
+    return {name: _plain_number(value) for name, value in values.items()}
+
+
+def _plain_number(value: Any) -> Any:
+    if isinstance(value, np.generic):
+        return value.item()
+    if hasattr(value, "__index__") and not isinstance(value, bool):
+        return operator.index(value)
+    return float(value) if isinstance(value, Real) and not isinstance(value, bool) else value
+
+
+def findable(clip_name: str) -> str:
+    """A CLIP's name that still finds it from another working directory."""
+    return os.path.abspath(clip_name) if clip_name not in BUNDLED and os.path.isdir(clip_name) else clip_name
 
 
 def as_tuple(value: Any) -> Any:

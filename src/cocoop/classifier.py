@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import operator
-import os
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -23,15 +22,17 @@ from cocoop.arguments import (
     as_tuple,
     check_numbers,
     check_pictures,
+    check_unset,
+    findable,
     method_settings,
     number_classes,
     number_labels,
+    plain_numbers,
 )
 from cocoop.class_names import check_class_names, check_spelling
 from cocoop.clip import CLIP
-from cocoop.clip.loading import BUNDLED
 from cocoop.data import few_shot_indices, fingerprint, picked_hash
-from cocoop.errors import InputError
+from cocoop.errors import InputError, expect_choice
 from cocoop.evaluation import Agreement, Metrics, evaluate, predict_probabilities, verify_shortlist
 from cocoop.methods import METHODS, PromptMethod, Shortlist, load_tensors
 from cocoop.model_card import model_card
@@ -71,9 +72,7 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         views: how many such views to take in turn; None takes one per epoch, as the papers do.
         view_seed: decides the views instead of `seed`, so that runs of several seeds can share them.
         features: a folder to find image features in and to keep them in, whoever computes them; see `FeatureStore`.
-        device: "auto", or a torch device.
-        dtype: as in `CLIP.load`.
-        memory_budget: as in `CLIP.load`.
+        device, dtype, memory_budget: as in `CLIP.load`; left out where `clip` is a loaded one, which has its own.
         compile: as in `training.train`: whether a GPU records the training step; "auto", "on" or "off".
 
     Attributes after `fit`:
@@ -177,7 +176,7 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self._check_fitted()
         check_pictures(images)
         model = self._inference(shortlist)
-        return predict_probabilities(model, self.encode(images)).cpu().double().numpy()
+        return predict_probabilities(model, self.encode(images)).double().numpy()
 
     def predict(self, images: Sequence[Picture], shortlist: int | None = None) -> NDArray[Any]:
         """[N] the most probable class of each image, as in `classes_`; `shortlist` as in `predict_proba`."""
@@ -266,18 +265,18 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         config = {
             "class_names": self.model_.class_names,
             "classes": self.classes_.tolist(),
-            "settings": self.model_.settings,
-            "parameters": parameters | {"clip": _findable(self.clip_.name), "seed": operator.index(self.seed)},
+            "settings": plain_numbers(self.model_.settings),
+            "parameters": plain_numbers(parameters | {"clip": findable(self.clip_.name)}),
         }
         tensors = {name: tensor.detach().cpu().numpy() for name, tensor in self.model_.state_dict().items()}
         views = {} if self.views is None else {"views": self.views}  # as few as these are not the papers'
         learned = {**self._schedule(self.model_), "augment": self.augment, **views} if self.history_ else {}
         record = {
             "method": self.method,
-            "settings": {**self.model_.settings, **learned},
+            "settings": plain_numbers({**self.model_.settings, **learned}),
             "clip": self.clip_.name,
             "clip_fingerprint": self.clip_.fingerprint,
-            "seed": operator.index(self.seed),
+            "seed": self.seed,
             "shots": self.shots if self.model_.trainable_parameters else 0,
             "classes": len(self.classes_),
             "training_images": len(self.picked_),
@@ -291,7 +290,7 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             "trained_on": self._trained_on,
             "environment": environment(),
         }
-        return Run(config, tensors, [asdict(epoch) for epoch in self.history_], record, {})
+        return Run(config, tensors, [asdict(epoch) for epoch in self.history_], plain_numbers(record), {})
 
     def save(self, folder: str | PathLike[str], test: Metrics | None = None) -> Path:
         """Write a run folder, which must be new.
@@ -317,8 +316,10 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             machine: device, dtype, memory_budget, features or compile, as the class takes them.
 
         Raises:
-            InputError: not a run folder, a damaged one, or a CLIP of another shape.
+            InputError: not a run folder, a damaged one, a CLIP of another shape, or another name in `machine`.
         """
+        for name in machine:
+            expect_choice("load", name, _OF_THE_MACHINE)
         run = read_run(folder)
         try:
             parameters = {name: as_tuple(value) for name, value in run.config["parameters"].items()}
@@ -353,9 +354,11 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return type(self)(**self.get_params(deep=False))
 
     def _load_clip(self) -> CLIP:
+        machine: dict[str, Any] = {"device": self.device, "dtype": self.dtype, "memory_budget": self.memory_budget}
         if isinstance(self.clip, CLIP):
+            check_unset(machine)
             return self.clip
-        return CLIP.load(self.clip, device=self.device, dtype=self.dtype, memory_budget=self.memory_budget)
+        return CLIP.load(self.clip, **machine)
 
     def _pick(self, targets: Sequence[int], seed: int) -> list[int]:
         return list(range(len(targets))) if self.shots is None else few_shot_indices(targets, self.shots, seed)
@@ -379,11 +382,9 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     def _schedule(self, model: PromptMethod) -> dict[str, Any]:
         """Epochs, batch size and rate: this object's, or else the paper's for the method."""
-        return {
-            "epochs": model.paper_epochs if self.epochs is None else self.epochs,
-            "batch_size": model.paper_batch_size if self.batch_size is None else self.batch_size,
-            "lr": self.lr,
-        }
+        epochs = model.paper_epochs if self.epochs is None else self.epochs
+        batch_size = model.paper_batch_size if self.batch_size is None else self.batch_size
+        return plain_numbers({"epochs": epochs, "batch_size": batch_size, "lr": self.lr})
 
     def _inference(self, shortlist: int | None) -> PromptMethod | Shortlist:
         return self.model_ if shortlist is None else Shortlist(self.model_, shortlist)
@@ -391,8 +392,3 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def _check_fitted(self) -> None:
         if not hasattr(self, "model_"):
             raise InputError("PromptClassifier: expected a fitted classifier. Call fit(images, labels) first.")
-
-
-def _findable(clip_name: str) -> str:
-    """A CLIP's name that still finds it from another working directory."""
-    return os.path.abspath(clip_name) if clip_name not in BUNDLED and os.path.isdir(clip_name) else clip_name

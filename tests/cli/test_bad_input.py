@@ -49,6 +49,7 @@ TRAIN_CASES = {
     "out is taken": (["train", "photos", "--out", "photos"], "photos: expected a new or empty folder"),
     "out is a file": (["train", "photos", "--out", "photos/one/0.png"], "it exists. Choose another name"),
     "out below a file": (["train", "photos", "--out", "photos/one/0.png/run"], "0.png is a file"),
+    "views without views": ([*TRAIN, "--no-augment", "--views", "5"], "views: .*--no-augment.* got 5. Leave one"),
     "shots 0": ([*TRAIN, "--shots", "0"], "shots: expected an integer of 1 or more; got 0"),
     "epochs 0": ([*TRAIN, "--epochs", "0"], "epochs: expected an integer of 1 or more; got 0"),
     "batch size 0": ([*TRAIN, "--batch-size", "0"], "batch_size: expected an integer of 1 or more; got 0"),

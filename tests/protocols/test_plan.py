@@ -109,6 +109,7 @@ def test_narrowing():
     assert (trial.shots, trial.seed, trial.settings) == (4, 0, {"batch_size": 32, "epochs": 3, "view_seed": 1})
     assert narrowed(full, targets=["dtd"]).datasets == {"imagenet": ["dtd"]}
     assert narrowed(full) == full
+    assert narrowed(full, ["a/photos", "digits"], views=3).views == 3
 
 
 @pytest.mark.parametrize(
@@ -125,6 +126,11 @@ def test_narrowing():
 def test_what_cannot_be_a_benchmark(protocol, changes, message):
     with pytest.raises(InputError, match=message):
         narrowed(preset(protocol, "paper"), **changes).trials(protocol)
+
+
+def test_views_of_what_is_learned_without():
+    with pytest.raises(InputError, match=r"views: expected none of data sets that are drawn here \(digits\).*got 5"):
+        narrowed(preset("few-shot", "offline"), views=5)
 
 
 @pytest.mark.parametrize(

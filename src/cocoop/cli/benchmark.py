@@ -45,7 +45,11 @@ def benchmark(
     seeds: Annotated[str | None, typer.Option(help="Such as 1,2,3.")] = None,
     epochs: Annotated[int | None, typer.Option(help="For all methods, instead of the papers'.")] = None,
     views: Annotated[
-        int | None, typer.Option(help="Random crops and flips of each image, taken in turn. Default: one per epoch.")
+        int | None,
+        typer.Option(
+            help="Random crops and flips of each image, taken in turn. Default: one per epoch. Images that are drawn "
+            "here are learned as they are."
+        ),
     ] = None,
     features: Annotated[
         Path | None,

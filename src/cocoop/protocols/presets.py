@@ -181,7 +181,8 @@ def narrowed(preset: Preset, datasets: Sequence[str] = (), targets: Sequence[str
     """The preset with other data sets, targets, or whatever `changes` names; what is empty or None stays.
 
     Raises:
-        InputError: an unknown method, or a number of shots, epochs or views below 1.
+        InputError: an unknown method; a number of shots, epochs or views below 1; or views of data sets that are all
+            learned without.
     """
     changes = {name: value for name, value in changes.items() if value is not None and value != ()}
     for method in changes.get("methods", ()):
@@ -196,4 +197,10 @@ def narrowed(preset: Preset, datasets: Sequence[str] = (), targets: Sequence[str
         changes["datasets"] = {name: targets or preset.datasets.get(name, ()) for name in datasets}
     elif targets:
         changes["datasets"] = {name: targets for name in preset.datasets}
-    return replace(preset, **changes)
+    chosen = replace(preset, **changes)
+    if chosen.views is not None and all(dataset in OFFLINE for dataset in chosen.datasets):
+        raise InputError(
+            f"views: expected none of data sets that are drawn here ({', '.join(chosen.datasets)}), whose images are "
+            f"learned as they are; got {chosen.views}. Leave it out, or choose others."
+        )
+    return chosen
