@@ -1,5 +1,6 @@
 """What the scripts in benchmarks/ reckon with."""
 
+import json
 import sys
 from pathlib import Path
 
@@ -7,7 +8,9 @@ import pytest
 import torch
 
 import cocoop
-from benchmarks import end_to_end, growth
+from benchmarks import end_to_end, growth, memory_budget
+from cocoop import CoCoOp
+from cocoop.bench import class_names
 from cocoop.data import open_image
 
 ROOTS = (Path(cocoop.__file__).parents[1], Path(torch.__file__).parents[1])
@@ -37,6 +40,21 @@ def test_text_is_trainings_if_the_loop_called_for_it():
     exec(compile("def encode(): return part_of(getframe())", "x/cocoop/clip/prompts.py", "exec"), spaces)
     exec(compile("def train(): return encode()", "x/cocoop/training/loop.py", "exec"), spaces)
     assert (spaces["encode"](), spaces["train"]()) == ("text side, scoring", "text side, training")
+
+
+def test_a_budget_is_measured_with_the_gradients_of_all_that_is_learned(capsys, tiny):
+    memory_budget.measure("tiny", 20, "64MB")
+    found = json.loads(capsys.readouterr().out)
+    assert len(found["gradient"]) == CoCoOp(tiny, class_names(20)).trainable_parameters
+    assert found["seconds"] > 0 and (found["peak"] is None or found["peak"] >= 0)
+
+
+def test_budgets_are_sizes_or_refused(capsys, monkeypatch):
+    monkeypatch.setattr("sys.argv", ["memory_budget.py", "--budgets", "4GB", "much"])
+    with pytest.raises(SystemExit) as ended:
+        memory_budget.main()
+    assert ended.value.code == 2
+    assert "memory_budget: expected auto, or a size such as 4GB or 500MB; got 'much'" in capsys.readouterr().err
 
 
 def test_the_exponent():
