@@ -5,8 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cocoop.bench import SUFFIX_LENGTHS, class_names, suffix_lengths
-from cocoop.bench.encoding import _WORDS
+from cocoop.bench import SUFFIX_LENGTHS, class_names, random_clip, suffix_lengths
 
 
 def test_a_hundred_classes_are_the_table():
@@ -20,7 +19,8 @@ def test_any_number_of_classes_has_about_the_average_length(classes):
     assert np.mean(suffix_lengths(classes)) == pytest.approx(4.17, abs=0.55)
 
 
-def test_names_have_as_many_tokens_as_they_should(tiny):
-    assert [len(tiny.token_ids(word)) for word in _WORDS] == [1] * len(_WORDS)
-    lengths = [len(tiny.prompt(tiny.token_ids(f"{name}."))) - 1 for name in class_names(300)]  # SOS is no suffix
-    assert lengths == suffix_lengths(300)
+def test_names_differ_and_have_as_many_tokens_as_they_should():
+    clip = random_clip("tiny")
+    prompts = [tuple(clip.prompt(clip.token_ids(f"{name}."))) for name in class_names(2000)]
+    assert [len(prompt) - 1 for prompt in prompts] == suffix_lengths(2000)  # SOS is no suffix
+    assert len(set(prompts)) == 2000

@@ -31,8 +31,8 @@ def build_prompts(tower, classes, slots=SLOTS):
     generator = torch.Generator().manual_seed(0)
     prompts = []
     for k in range(classes):
-        name = torch.randint(SOS, (NAMES[k % len(NAMES)] - 1,), generator=generator).tolist()
-        prompts.append([SOS, *map(slot, range(slots)), *name, EOT])
+        name = torch.randint(SOS, (NAMES[k % len(NAMES)] - 2,), generator=generator).tolist()
+        prompts.append([SOS, *map(slot, range(slots)), *name, 1 + k % (SOS - 1), EOT])
     return Prompts(tower, [f"class {k}" for k in range(classes)], prompts)
 
 
@@ -153,7 +153,7 @@ def test_a_budget_too_small_for_one_step_says_how_much_it_takes():
     tower.memory_budget = 3_000_000
     prompts = build_prompts(tower, 600)
     with pytest.raises(
-        InputError, match=r"memory_budget: expected at least \d+ MB to train with 600 classes and 8 images"
+        InputError, match=r"memory_budget: expected at least \d+ MB to train with \d+ different prompts and 8 images"
     ):
         features_and_gradient(prompts, 8, 64)
     with torch.no_grad():

@@ -143,6 +143,17 @@ def test_many_images_without_gradients_go_through_in_groups(monkeypatch):
         torch.testing.assert_close(encoder.encode(context), whole, rtol=0, atol=1e-12)
 
 
+@pytest.mark.parametrize("plain", [False, True])
+def test_equal_prompts_have_equal_features_to_the_bit(plain):
+    (first, second, third) = random_prompts([2, 5, 1], seed=3, slots=4)
+    context = random_context(2, 4, torch.float32)
+    features, gradient = run(TOWERS[torch.float32], [first, second, first, third, first], context, plain)
+    assert torch.equal(features[:, 0], features[:, 2]) and torch.equal(features[:, 0], features[:, 4])
+    exact, exact_gradient = run(TOWERS[torch.float64], [first, second, first, third, first], context.double(), True)
+    torch.testing.assert_close(features.double(), exact, rtol=0, atol=1e-6)
+    assert (gradient - exact_gradient).norm() <= 1e-5 * exact_gradient.norm()
+
+
 def test_no_images_have_no_features():
     prompts = Prompts(TOWERS[torch.float32], ["x"] * 2, random_prompts([1, 5], seed=3, slots=4))
     for training in (False, True):

@@ -14,22 +14,6 @@ CONTEXT_LENGTH = 4
 SUFFIX_LENGTHS = {3: 43, 4: 27, 5: 16, 6: 8, 7: 3, 8: 1, 10: 1, 13: 1}
 """Tokens of a class's suffix (name, ".", EOT) -> classes of a hundred: ImageNet's names, 4.17 on average."""
 
-# Each is one token of the bundled tokenizer, so that a name of n words has n tokens.
-_WORDS = (
-    "slow",
-    "ship",
-    "east",
-    "sea",
-    "pointed",
-    "black",
-    "round",
-    "hill",
-    "engine",
-    "corn",
-    "chair",
-    "seven",
-    "ring",
-)
 _STRIDE = 37  # prime to 100: any run of classes has about the average length
 
 
@@ -40,10 +24,16 @@ def suffix_lengths(classes: int) -> list[int]:
 
 
 def class_names(classes: int) -> list[str]:
-    """[K] names of words at random (the same for every call); with "." and EOT as long as `suffix_lengths` says."""
+    """[K] names, all different, the same for every call. With "." and EOT they are as long as `suffix_lengths` says.
+
+    They are numbers as words, each one token of a `WordTokenizer`: the class's own, and others at random.
+    """
     generator = torch.Generator().manual_seed(0)
-    words = [torch.randint(len(_WORDS), (length - 2,), generator=generator) for length in suffix_lengths(classes)]
-    return [" ".join(_WORDS[i] for i in name) for name in words]
+    names = []
+    for k, length in enumerate(suffix_lengths(classes)):
+        others = torch.randint(classes, (length - 3,), generator=generator).tolist()
+        names.append(" ".join(map(str, [k, *others])))
+    return names
 
 
 class Encoding:

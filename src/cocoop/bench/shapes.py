@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from cocoop.bench.words import WordTokenizer
 from cocoop.clip import CLIP
-from cocoop.clip.loading import BUNDLED
 from cocoop.errors import expect_choice
 
 
@@ -46,7 +46,7 @@ SHAPES = {
 
 
 def random_clip(shape: str | Shape, device: str = "cpu", dtype: str = "float32", seed: int = 0) -> CLIP:
-    """A CLIP with random weights, QuickGELU and the bundled tokenizer.
+    """A CLIP with random weights, QuickGELU and a `WordTokenizer`.
 
     Args:
         shape: a name of `SHAPES`, or other sizes.
@@ -58,7 +58,7 @@ def random_clip(shape: str | Shape, device: str = "cpu", dtype: str = "float32",
         InputError: an unknown shape, device or dtype.
     """
     sizes = named_shape(shape) if isinstance(shape, str) else shape
-    return CLIP.load(random_state(sizes, seed), tokenizer=BUNDLED["tiny"], device=device, dtype=dtype)
+    return CLIP.load(random_state(sizes, seed), tokenizer=WordTokenizer(sizes.vocabulary), device=device, dtype=dtype)
 
 
 def named_shape(name: str) -> Shape:

@@ -173,7 +173,7 @@ def plan(tower: TextTower, packings: Sequence[Packing], groups: int, training: b
     if left < cost and tower.memory_budget is not None:
         raise InputError(
             f"memory_budget: expected at least {math.ceil(2 * max(outputs, 2 * cost) / 1e6)} MB to train with "
-            f"{classes:,} classes and {groups:,} images at a time; got {tower.memory_budget / 1e6:.1f} MB."
+            f"{classes:,} different prompts and {groups:,} images at a time; got {tower.memory_budget / 1e6:.1f} MB."
         )
     return together, passes if passes * cost <= left else max(0, left // cost - 1)
 

@@ -82,7 +82,8 @@ class CLIP:
                 that is none of the above.
         """
         where, budget = _device(device), parse_memory(memory_budget)
-        return cls(load_parts(source, tokenizer), where, find_precision(dtype, where), budget)
+        precision = find_precision(dtype, where)
+        return cls(load_parts(source, tokenizer), where, precision, budget)
 
     @cached_property
     def fingerprint(self) -> str:

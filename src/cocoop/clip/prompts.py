@@ -60,8 +60,14 @@ class Prompts:
 
     def _take(self, suffixes: Sequence[Symbols], prefix_length: int, hoist: bool) -> None:
         at_once = tokens_at_once(self._tower, prefix_length, max(map(len, suffixes)))
+        # Equal prompts are encoded once: beside other prompts each would be rounded otherwise.
+        distinct = {tuple(suffix): i for i, suffix in enumerate(dict.fromkeys(map(tuple, suffixes)))}
+        self._which = None
+        if len(distinct) < len(suffixes):
+            which = [distinct[tuple(suffix)] for suffix in suffixes]
+            self._which = torch.tensor(which, device=self._tower.positions.device)
         self._suffixes = suffixes
-        self._parts = [_Part(self._tower, part, prefix_length, hoist) for part in _in_parts(suffixes, at_once)]
+        self._parts = [_Part(self._tower, part, prefix_length, hoist) for part in _in_parts([*distinct], at_once)]
         self._packings = [part.packing for part in self._parts]
         self._plans: dict[tuple[int, bool], tuple[int, int]] = {}
 
@@ -87,7 +93,8 @@ class Prompts:
             )
         # The CLIP's dtype says in what to compute; a caller's autocast would mix it with another.
         with torch.autocast(context.device.type, enabled=False):
-            return self._encode(context)
+            features = self._encode(context)
+        return features if self._which is None else features.index_select(1, self._which)
 
     def _encode(self, context: Tensor) -> Tensor:
         tower, prefix = self._tower, self._prefix(context)
