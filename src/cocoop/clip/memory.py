@@ -143,7 +143,11 @@ def may_hoist(tower: TextTower, tokens: int) -> bool:
     """Whether states, queries, keys and values of this many suffix tokens may be held for good."""
     if tower.memory_budget is None:
         return True
-    return tokens * 4 * tower.width * tower.positions.itemsize <= tower.memory_budget // _SHARE
+    return _hoisted_bytes(tower, tokens) <= tower.memory_budget // _SHARE
+
+
+def _hoisted_bytes(tower: TextTower, tokens: int) -> int:
+    return tokens * 4 * tower.width * tower.positions.itemsize
 
 
 def plan(tower: TextTower, packings: Sequence[Packing], groups: int, training: bool) -> tuple[int, int]:
@@ -157,7 +161,7 @@ def plan(tower: TextTower, packings: Sequence[Packing], groups: int, training: b
     """
     largest = max(packings, key=lambda packing: packing.source.numel())
     cost = pass_bytes(tower, largest)
-    together = tokens_at_once(tower, largest.prefix_length, 1) // max(1, largest.source.numel())
+    together = tokens_at_once(tower, largest.prefix_length, 1) // largest.source.numel()
     if tower.memory_budget is not None:
         together = min(together, tower.memory_budget // _SHARE // cost)
     together = min(max(1, together), max(1, groups))
@@ -167,7 +171,7 @@ def plan(tower: TextTower, packings: Sequence[Packing], groups: int, training: b
     passes = -(-groups // together) * len(packings)
     cost *= together
     classes, tokens = (sum(len(p.lengths) for p in packings), sum(p.source.numel() for p in packings))
-    held = 4 * tower.width * tokens * tower.positions.itemsize if may_hoist(tower, tokens) else 0
+    held = _hoisted_bytes(tower, tokens) if may_hoist(tower, tokens) else 0
     outputs = _OUTPUTS * groups * classes * tower.projection.out_features
     left = budget_of(tower) - held - outputs
     if left < cost and tower.memory_budget is not None:

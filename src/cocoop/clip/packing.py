@@ -48,11 +48,6 @@ class Packing:
         """[R, Q, P + C] bool: the rows of `mask` that belong to `ends`."""
         return self.mask.flatten(0, 1)[self.ends]
 
-    @property
-    def eot_position(self) -> Tensor:
-        """[K] int64: the position of each class's EOT in its full prompt."""
-        return torch.tensor(self.lengths, device=self.eot.device) + (self.prefix_length - 1)
-
 
 def pack(lengths: Sequence[int], prefix_length: int, device: torch.device | str = "cpu") -> Packing:
     """Lay suffixes of the given lengths (each at least 1; there may be none) into rows; see `Packing`."""
