@@ -1,0 +1,42 @@
+"""Which files of a model folder are looked for, by the names that Hugging Face and open_clip give them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from cocoop.errors import InputError
+
+CONFIG = "config.json"
+OPEN_CLIP_CONFIG = "open_clip_config.json"
+HUGGING_FACE_WEIGHTS = (
+    "model.safetensors",
+    "model.safetensors.index.json",
+    "pytorch_model.bin",
+    "pytorch_model.bin.index.json",
+)
+OPEN_CLIP_WEIGHTS = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
+VOCABULARIES = ("tokenizer.json", "vocab.json", "sentencepiece.bpe.model")
+
+
+def first_in(folder: Path, names: Sequence[str]) -> Path | None:
+    """The first of these files that the folder has, or None."""
+    return next((folder / name for name in names if (folder / name).is_file()), None)
+
+
+def settings_in(folder: Path, name: str) -> dict[str, Any] | None:
+    """What a JSON file of the folder states by name, or None without that file. `InputError` if it is damaged."""
+    path = folder / name
+    if not path.is_file():
+        return None
+    try:
+        stated = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise InputError(
+            f"{path}: expected settings in JSON; got a damaged file ({str(error).splitlines()[0]}). Download it again."
+        ) from error
+    if not isinstance(stated, dict):
+        raise InputError(f"{path}: expected settings by name; got {type(stated).__name__}. Download it again.")
+    return stated
