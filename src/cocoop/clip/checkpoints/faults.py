@@ -1,0 +1,32 @@
+"""What is wrong with a weights file: raised without its path, which `read_weights` puts in front."""
+
+from cocoop.errors import InputError
+
+
+class Fault(InputError):
+    """A file that cannot be read as weights; the text says what was expected, what came and what to do."""
+
+
+def damaged(expected: str, got: str) -> Fault:
+    """The fault of a file that is incomplete or altered by accident."""
+    return Fault(f"expected {expected}; got {got}. The file is damaged or incomplete: download it again.")
+
+
+def unsafe(expected: str, got: str) -> Fault:
+    """The fault of a file that asks for more than tensors need."""
+    return Fault(
+        f"expected {expected}; got {got}. Nothing in the file was run. Do not use it: it is not a plain weights file. "
+        "If you trust its author, ask for the state dict alone, best as safetensors."
+    )
+
+
+def broken(expected: str, error: Exception) -> Fault:
+    """The fault of a file that a library could not read, with the library's reason."""
+    lines = str(error).strip().splitlines()
+    return damaged(expected, shown(f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__, 200))
+
+
+def shown(text: str, length: int = 80) -> str:
+    """Text from a file as it may stand in a message: short, and without control characters."""
+    short = text if len(text) <= length else f"{text[:length]}..."
+    return short if short.isprintable() else ascii(short)
