@@ -12,6 +12,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
+import PIL
 import pytest
 import torch
 from golden_clip import load
@@ -23,6 +24,7 @@ from torch.nn.functional import normalize
 from cocoop import CLIP, InputError, RunError
 from cocoop.clip import Preprocess
 from cocoop.clip.loading import BUNDLED
+from cocoop.clip.transforms import OPENAI_MEAN, OPENAI_STD
 from cocoop.training import AugmentedFeatures, FeatureStore, View, blocks, contents, encode_pictures
 
 NAMES = [f"{number}.png" for number in range(6)]
@@ -99,7 +101,13 @@ def other_transform(clip):
     return other
 
 
-@pytest.mark.parametrize("change", [other_weights, other_transform])
+def other_resizing(clip):
+    other = load()
+    other.preprocess = Preprocess(clip.preprocess.size, resize_mode="squash", interpolation="bilinear")
+    return other
+
+
+@pytest.mark.parametrize("change", [other_weights, other_transform, other_resizing])
 def test_another_clip_or_transform_takes_nothing(golden, pictures, tmp_path, encoded, change):
     store = tmp_path / "f"
     one = encode_pictures(golden, pictures, FeatureStore(store, golden))
@@ -109,6 +117,25 @@ def test_another_clip_or_transform_takes_nothing(golden, pictures, tmp_path, enc
     for number, path in enumerate(pictures):
         torch.testing.assert_close(other[[number]][0], alone(clip, path), rtol=0, atol=1e-6)
     assert not torch.allclose(one[:], other[:], atol=1e-4)
+
+
+def test_each_way_to_resize_has_a_place_of_its_own(tmp_path):
+    """OpenAI's is where it was before there were others: its key is the SHA-256 of what it always said."""
+    clip, places = Averages(), []
+    for mode in ("shortest", "squash"):
+        for interpolation in ("bicubic", "bilinear"):
+            clip.preprocess = Preprocess(8, resize_mode=mode, interpolation=interpolation)
+            places.append(FeatureStore(tmp_path, clip)._place(None).parent.name)
+    assert len(set(places)) == 4
+    key = {
+        "version": 2,
+        "clip": "averages",
+        "precision": "float32",
+        "device": "cpu",
+        "transform": [8, [*OPENAI_MEAN], [*OPENAI_STD]],
+        "pillow": PIL.__version__,
+    }
+    assert places[0] == sha256(json.dumps(key).encode()).hexdigest()
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Pillow image -> pixels [3, N, N]: OpenAI's test transform, and the papers' training transform.
+"""Pillow image -> pixels [3, N, N]: a CLIP's own test transform, and the papers' training transform.
 
 Written with Pillow alone. torchvision's functions, which the original uses, do the same arithmetic on Pillow
 images; transformers' CLIP image processor does not (its centre crop is one pixel off on odd margins).
@@ -16,8 +16,13 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from cocoop.errors import expect_choice
+
 OPENAI_MEAN = (0.48145466, 0.4578275, 0.40821073)
 OPENAI_STD = (0.26862954, 0.26130258, 0.27577711)
+
+RESIZE_MODES = ("shortest", "squash")
+INTERPOLATIONS = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILINEAR}
 
 _CROP_AREA = (0.08, 1.0)
 _CROP_ASPECT = (3 / 4, 4 / 3)
@@ -26,27 +31,50 @@ _CROP_TRIES = 10
 
 @dataclass(frozen=True)
 class Preprocess:
-    """OpenAI's test transform: shorter side to `size` (bicubic), centre crop, scale to 0..1, normalise.
+    """A CLIP's test transform: resize, scale to 0..1, normalise. The defaults are OpenAI's.
 
-    Source: openai/CLIP clip.py `_transform`. The image becomes RGB first, as in the CoOp code (Dassl:dassl/data/
-    data_manager.py); OpenAI's code converts after the crop, which differs only for palettes and transparency.
+    Sources: openai/CLIP clip.py `_transform`; for the others, open_clip transform.py. The image becomes RGB first, as
+    in the CoOp code (Dassl:dassl/data/data_manager.py); OpenAI's code converts after the crop, which differs only for
+    palettes and transparency.
+
+    Args:
+        size: N, pixels.
+        mean, std: of the three channels, of values in 0..1.
+        resize_mode: "shortest" makes the shorter side N and crops the centre; "squash" makes both sides N.
+        interpolation: "bicubic" or "bilinear", Pillow's.
+
+    Raises:
+        InputError: another resize mode or interpolation.
     """
 
     size: int
     mean: Sequence[float] = OPENAI_MEAN
     std: Sequence[float] = OPENAI_STD
+    resize_mode: str = "shortest"
+    interpolation: str = "bicubic"
+
+    def __post_init__(self) -> None:
+        expect_choice("resize_mode", self.resize_mode, RESIZE_MODES)
+        expect_choice("interpolation", self.interpolation, INTERPOLATIONS)
 
     def __call__(self, image: Image.Image) -> Tensor:
         """A Pillow image of any mode and size -> pixels [3, size, size] float32."""
+        image = image.convert("RGB")
+        if self.resize_mode == "squash":
+            return self.normalise(self.resize(image, self.size, self.size))
         width, height = image.size
         if width <= height:
             width, height = self.size, int(self.size * height / width)
         else:
             width, height = int(self.size * width / height), self.size
-        image = image.convert("RGB").resize((width, height), Image.Resampling.BICUBIC)
         # Python's round (half to even) is what decides the odd margins in the original's centre crop.
         left, top = round((width - self.size) / 2.0), round((height - self.size) / 2.0)
+        image = self.resize(image, width, height)
         return self.normalise(image.crop((left, top, left + self.size, top + self.size)))
+
+    def resize(self, image: Image.Image, width: int, height: int) -> Image.Image:
+        """An RGB image in another size, pixels, by this transform's interpolation."""
+        return image.resize((width, height), INTERPOLATIONS[self.interpolation])
 
     def normalise(self, image: Image.Image) -> Tensor:
         """A Pillow image as float32 pixels [3, H, W], channel-wise (x / 255 - mean) / std."""
@@ -56,15 +84,15 @@ class Preprocess:
 
 
 def augment(image: Image.Image, preprocess: Preprocess, rng: random.Random) -> Tensor:
-    """The papers' training transform: random resized crop (area 0.08-1, bicubic), then a flip half of the time.
+    """The papers' training transform: random resized crop (area 0.08-1), then a flip half of the time.
 
     Same distribution as Dassl's `random_resized_crop` + `random_flip`, drawn from `rng` alone, so a view is a pure
-    function of the image and the generator's state. Returns [3, N, N] float32.
+    function of the image and the generator's state. As there, one interpolation serves training and test (bicubic in
+    the papers). Returns [3, N, N] float32.
     """
     box = _random_box(*image.size, rng)
-    size = (preprocess.size, preprocess.size)
     # Crop first, then resize: interpolation must not see pixels outside the crop.
-    view = image.convert("RGB").crop(box).resize(size, Image.Resampling.BICUBIC)
+    view = preprocess.resize(image.convert("RGB").crop(box), preprocess.size, preprocess.size)
     if rng.random() < 0.5:
         view = view.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
     return preprocess.normalise(view)

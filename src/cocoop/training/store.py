@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from cocoop.clip import CLIP
+from cocoop.clip import CLIP, Preprocess
 from cocoop.errors import InputError
 from cocoop.training.blocks import Block, blocks_of, contents_of, open_block, write_block
 from cocoop.training.views import View
@@ -101,8 +101,14 @@ class FeatureStore:
             "clip": self.clip.fingerprint,
             "precision": self.clip.precision.name,
             "device": self.clip.device.type,
-            "transform": [transform.size, [*transform.mean], [*transform.std]],
+            "transform": [transform.size, [*transform.mean], [*transform.std], *_other_resizing(transform)],
             "pillow": PIL.__version__,
         }
         name = hashlib.sha256(json.dumps(key).encode()).hexdigest()
         return self.folder / name / ("test" if view is None else f"seed-{view.seed}-view-{view.number}")
+
+
+def _other_resizing(transform: Preprocess) -> list[str]:
+    """How a transform resizes; nothing for OpenAI's way, so that blocks from before there was another stay valid."""
+    found = [transform.resize_mode, transform.interpolation]
+    return [] if found == ["shortest", "bicubic"] else found
