@@ -144,19 +144,17 @@ def write_folder(root: Path, names: list[str], images: int, test_images: int, si
 
 
 def write_clip(folder: Path, shape: str) -> None:
-    """A CLIP of random weights as a Hugging Face folder, with the bundled tokenizer."""
-    from transformers import AutoTokenizer, CLIPModel
-    from transformers.utils import logging
+    """A CLIP of random weights as an open_clip folder, with the bundled tokenizer."""
+    from safetensors.torch import save_file
+    from transformers import AutoTokenizer
 
     from cocoop.bench import SHAPES, random_state
     from cocoop.clip.loading import BUNDLED
-    from cocoop.clip.openai_names import config_from_openai, huggingface_names
 
-    logging.disable_progress_bar()
+    folder.mkdir(parents=True, exist_ok=True)
     state = random_state(SHAPES[shape])
-    model = CLIPModel(config_from_openai(state))
-    model.load_state_dict(huggingface_names(state))
-    model.save_pretrained(folder)
+    save_file(state, folder / "open_clip_model.safetensors")
+    (folder / "open_clip_config.json").write_text(json.dumps({"model_cfg": {"quick_gelu": True}}))
     AutoTokenizer.from_pretrained(BUNDLED["tiny"]).save_pretrained(folder)
 
 

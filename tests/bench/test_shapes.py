@@ -2,11 +2,11 @@
 
 import pytest
 import torch
+from hugging_face_reference import config_from_openai
 from transformers import CLIPConfig
 
 from cocoop.bench import SHAPES, random_clip, random_state
 from cocoop.clip import CLIP
-from cocoop.clip.openai_names import config_from_openai
 from cocoop.errors import InputError
 
 # The whole models as OpenAI released them, the logit scale included.

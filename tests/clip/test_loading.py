@@ -7,19 +7,17 @@ import golden_clip
 import pytest
 import torch
 from golden_clip import FACTS
+from hugging_face_reference import hugging_face_model
 from transformers import CLIPModel
 
 from cocoop import CLIP, InputError
-from cocoop.clip.openai_names import config_from_openai, huggingface_names
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """The golden CLIP as a Hugging Face folder, without a tokenizer."""
     place = tmp_path_factory.mktemp("model")
-    model = CLIPModel(config_from_openai(golden_clip.state_dict()))
-    model.load_state_dict(huggingface_names(golden_clip.state_dict()))
-    model.save_pretrained(place)
+    hugging_face_model(golden_clip.state_dict()).save_pretrained(place)
     return place
 
 
@@ -76,7 +74,7 @@ def test_the_models_own_normalisation_is_used(folder, tmp_path):
     place = shutil.copytree(folder, tmp_path / "model")
     (place / "preprocessor_config.json").write_text(json.dumps({"image_mean": [0, 0, 0], "image_std": [1, 1, 1]}))
     clip = CLIP.load(place, tokenizer=golden_clip.StandInTokenizer(), device="cpu")
-    assert (clip.preprocess.mean, clip.preprocess.std) == ([0, 0, 0], [1, 1, 1])
+    assert (clip.preprocess.mean, clip.preprocess.std) == ((0, 0, 0), (1, 1, 1))
 
 
 @pytest.mark.parametrize("missing", ["config.json", "model.safetensors", "tokenizer.json"])
@@ -93,7 +91,7 @@ def test_damaged_files(folder, tmp_path):
     stand_in = golden_clip.StandInTokenizer()
     place = shutil.copytree(folder, tmp_path / "weights")
     (place / "model.safetensors").write_bytes(b"not safetensors")
-    with pytest.raises(InputError, match="expected readable CLIP weights"):
+    with pytest.raises(InputError, match=r"model\.safetensors: expected weights.*got a text file"):
         CLIP.load(place, tokenizer=stand_in)
     place = shutil.copytree(folder, tmp_path / "config")
     (place / "config.json").write_text("{")
@@ -120,7 +118,7 @@ def test_other_families_are_refused(folder, tmp_path):
     place = shutil.copytree(folder, tmp_path / "model")
     config = json.loads((place / "config.json").read_text()) | {"model_type": "siglip"}
     (place / "config.json").write_text(json.dumps(config))
-    with pytest.raises(InputError, match=r"CLIP family.*causal.*siglip"):
+    with pytest.raises(InputError, match=r"causal.*siglip.*bidirectional"):
         CLIP.load(place, tokenizer=golden_clip.StandInTokenizer())
 
 
@@ -137,10 +135,10 @@ def test_state_dicts_that_cannot_work():
         CLIP.load(state)
     with pytest.raises(InputError, match="missing, such as ln_final"):
         CLIP.load({name: value for name, value in state.items() if "ln_final" not in name}, tokenizer=stand_in)
-    with pytest.raises(InputError, match=r"layers\.1\.self_attn\.out_proj"):
+    with pytest.raises(InputError, match=r"1 are missing, such as transformer\.resblocks\.1\.attn\.out_proj"):
         name = "transformer.resblocks.1.attn.out_proj.weight"
         CLIP.load({other: value for other, value in state.items() if other != name}, tokenizer=stand_in)
-    with pytest.raises(InputError, match=r"got 'visual\.head\.weight'"):
+    with pytest.raises(InputError, match=r"1 more, such as 'visual\.head\.weight'"):
         CLIP.load(state | {"visual.head.weight": torch.zeros(1)}, tokenizer=stand_in)
     with pytest.raises(InputError, match="ResNet"):
         CLIP.load(state | {"visual.layer1.0.conv1.weight": torch.zeros(1)}, tokenizer=stand_in)

@@ -5,7 +5,6 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from peak_bytes import PeakBytes
-from transformers import CLIPTextConfig
 
 from cocoop import CLIP, CoCoOp, InputError
 from cocoop.clip import Prompts, slot
@@ -18,11 +17,9 @@ NAMES = [3, 4, 3, 6, 3, 5, 4, 3, 9, 4]  # suffix tokens, one after the other
 
 def build_tower(width=64, layers=6):
     torch.manual_seed(0)
-    config = CLIPTextConfig(
-        hidden_size=width, num_hidden_layers=layers, num_attention_heads=4, intermediate_size=4 * width,
-        vocab_size=200, max_position_embeddings=32,
-    )  # fmt: skip
-    tower = TextTower(config, 32).requires_grad_(False)
+    tower = TextTower(
+        vocabulary=200, context_length=32, width=width, layers=layers, heads=4, hidden=4 * width, joint_width=32
+    ).requires_grad_(False)
     torch.nn.init.normal_(tower.positions, std=0.01)
     return tower
 

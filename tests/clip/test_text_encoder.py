@@ -1,5 +1,7 @@
 """The packed path against the plain one and against transformers' own forward: values and gradients."""
 
+import copy
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -8,7 +10,7 @@ from transformers import CLIPConfig, CLIPModel
 
 from cocoop import InputError
 from cocoop.clip import Prompts, slot
-from cocoop.clip.text import TextTower
+from cocoop.clip.families import Checkpoint, read_towers
 
 # Hidden sizes small enough for hundreds of examples; three layers, so that inner, first and last layers differ.
 WIDTH, JOINT, LAYERS, VOCABULARY, CONTEXT_LENGTH = 32, 16, 3, 60, 24
@@ -28,9 +30,8 @@ def reference_model(activation="quick_gelu", layers=LAYERS, eps=1e-5):
 
 
 def our_tower(model, dtype=torch.float32):
-    tower = TextTower(model.config.text_config, JOINT)
-    tower.load_huggingface(model.state_dict())
-    return tower.to(dtype).eval().requires_grad_(False)
+    checkpoint = Checkpoint("reference", model.state_dict(), {"model_type": "clip", **model.config.to_dict()})
+    return copy.deepcopy(read_towers("clip", checkpoint).text).to(dtype).eval().requires_grad_(False)
 
 
 MODEL = reference_model()

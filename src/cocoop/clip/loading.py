@@ -1,25 +1,33 @@
-"""Where a CLIP comes from: the bundled folder, a Hugging Face folder or hub id, or tensors in OpenAI's names."""
+"""Where a CLIP comes from: a name, a folder, a file or tensors -> towers, tokenizer and transform."""
 
 from __future__ import annotations
 
-import json
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from torch import Tensor, nn
+import torch
+from torch import Tensor
 
-from cocoop.clip.openai_names import config_from_openai, huggingface_names
-from cocoop.clip.text import TextTower
-from cocoop.clip.tokens import Tokenizer
-from cocoop.clip.transforms import OPENAI_MEAN, OPENAI_STD, Preprocess
+from cocoop.clip.checkpoints.folder import (
+    CONFIG,
+    HUGGING_FACE_WEIGHTS,
+    OPEN_CLIP_CONFIG,
+    OPEN_CLIP_WEIGHTS,
+    VOCABULARIES,
+    first_in,
+    settings_in,
+)
+from cocoop.clip.checkpoints.hub import SHORT_NAMES, download, is_hub_id
+from cocoop.clip.checkpoints.weights import read_weights
+from cocoop.clip.families import Checkpoint, Towers, check_family, read_towers
+from cocoop.clip.preprocessing import stated_preprocessing
+from cocoop.clip.tokens import Tokenizer, default_tokenizer, load_tokenizer
+from cocoop.clip.transforms import Preprocess
 from cocoop.errors import InputError
-
-if TYPE_CHECKING:
-    from transformers import CLIPModel
 
 # torchvision cannot be imported beside a CPU-only torch, and a broken one makes `import transformers` fail.
 # Nothing here needs it. This module is the one that imports transformers first.
@@ -27,48 +35,38 @@ sys.modules.setdefault("torchvision", None)  # type: ignore[arg-type]
 
 BUNDLED = {"tiny": Path(__file__).parent / "tiny"}
 
-_WEIGHTS = (
-    "model.safetensors",
-    "model.safetensors.index.json",
-    "pytorch_model.bin",
-    "pytorch_model.bin.index.json",
-)
-_VOCABULARY = ("tokenizer.json", "vocab.json")
-
-
-class ImageTower(nn.Module):
-    """The vision transformer of transformers' CLIP and its projection: pixels [B, 3, N, N] -> [B, E]."""
-
-    def __init__(self, model: CLIPModel) -> None:
-        super().__init__()
-        self.vision_model = model.vision_model
-        self.projection = model.visual_projection
-
-    def forward(self, pixels: Tensor) -> Tensor:
-        """Image features before the unit norm."""
-        features: Tensor = self.projection(self.vision_model(pixel_values=pixels).pooler_output)
-        return features
+_OPENAI_VOCABULARY = 49_408
+_OPENAI_TOKENIZER = SHORT_NAMES["ViT-B/32"]  # all of OpenAI's models have the same
 
 
 @dataclass(frozen=True)
 class Parts:
     """What a CLIP is made of, on the CPU and in the checkpoint's dtype.
 
-    `formula` is what the towers compute with their tensors, as far as these do not show it.
+    tokenizer_source: the folder or hub id that the user named for the tokenizer, if so.
     """
 
     name: str
-    text: TextTower
-    image: ImageTower
-    logit_scale: float
+    towers: Towers
     tokenizer: Tokenizer
     preprocess: Preprocess
-    formula: Mapping[str, Any]
+    tokenizer_source: str | None
+
+
+@dataclass(frozen=True)
+class _Found:
+    """A checkpoint, its family, and the folder that its transform (and tokenizer, if it is a whole one) lies in."""
+
+    family: str
+    checkpoint: Checkpoint
+    folder: Path | None = None
+    has_tokenizer: bool = False
 
 
 def load_parts(
     source: str | os.PathLike[str] | Mapping[str, Tensor],
     tokenizer: str | os.PathLike[str] | Tokenizer | None,
+    quick_gelu: bool | None = None,
 ) -> Parts:
     """Find out what `source` is and load it. See `CLIP.load`."""
     if isinstance(source, Mapping):
@@ -76,137 +74,101 @@ def load_parts(
             raise InputError(
                 "tokenizer: expected a folder or a tokenizer object, because a state dict has no vocabulary; got None."
             )
-        return _parts("state dict", _model_from_openai(source), tokenizer, {})
-    name = os.fspath(source)
-    folder = BUNDLED.get(name, Path(name))
-    if folder.is_dir():
-        _check_folder(folder, needs_tokenizer=tokenizer is None)
-    elif folder.exists():
-        raise InputError(f"{name}: expected a model folder in the Hugging Face format; got a file.")
-    elif not _looks_like_hub_id(name):
-        raise InputError(
-            f"{name}: expected {', '.join(BUNDLED)}, a model folder or a hub id such as openai/clip-vit-base-patch16; "
-            "got no such folder."
-        )
-    place = str(folder) if folder.is_dir() else name
-    _check_family(name, place)
-    model = _model_from_huggingface(name, place)
-    return _parts(name, model, place if tokenizer is None else tokenizer, _stated_preprocessing(place))
-
-
-def _parts(
-    name: str,
-    model: CLIPModel,
-    tokenizer: str | os.PathLike[str] | Tokenizer,
-    preprocessing: Mapping[str, Sequence[float]],
-) -> Parts:
-    config = model.config
-    text = TextTower(config.text_config, config.projection_dim)
-    text.load_huggingface(model.state_dict())
+        found = _Found("openai", Checkpoint("state dict", _own_copies(source), quick_gelu=quick_gelu))
+    else:
+        found = _find(os.fspath(source), quick_gelu)
+    towers = read_towers(found.family, found.checkpoint)
     return Parts(
-        name=name,
-        text=text,
-        image=ImageTower(model),
-        logit_scale=model.logit_scale.detach().double().exp().item(),
-        tokenizer=_tokenizer(tokenizer) if isinstance(tokenizer, str | os.PathLike) else tokenizer,
-        preprocess=Preprocess(
-            config.vision_config.image_size,
-            preprocessing.get("image_mean", OPENAI_MEAN),
-            preprocessing.get("image_std", OPENAI_STD),
-        ),
-        formula={
-            f"{tower} {name}": getattr(own, name)
-            for tower, own in (("text", config.text_config), ("image", config.vision_config))
-            for name in ("num_attention_heads", "hidden_act", "layer_norm_eps")
-        },
+        name=found.checkpoint.name,
+        towers=towers,
+        tokenizer=_tokenizer(found, towers, tokenizer),
+        preprocess=Preprocess(towers.image.image_size, **stated_preprocessing(found.folder) if found.folder else {}),
+        tokenizer_source=os.fspath(tokenizer) if isinstance(tokenizer, str | os.PathLike) else None,
     )
 
 
-def _model_from_openai(state: Mapping[str, Tensor]) -> CLIPModel:
-    from transformers import CLIPModel
-
-    model = CLIPModel(config_from_openai(state))
-    renamed = {name: tensor.float() for name, tensor in huggingface_names(state).items()}
+def _own_copies(state: Mapping[str, Any]) -> dict[str, Tensor]:
+    """The tensors, or arrays, of a user's state dict, so that what happens to them later does not matter."""
     try:
-        model.load_state_dict(renamed)
-    except RuntimeError as error:
-        reason = " ".join(str(error).split()[:60])
-        raise InputError(f"state dict: expected all tensors of one CLIP, in matching shapes; got: {reason}") from error
-    return model
+        return {name: torch.as_tensor(value).detach().cpu().clone() for name, value in state.items()}
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise InputError(f"state dict: expected tensors by name; got {type(error).__name__}: {error}.") from error
 
 
-def _model_from_huggingface(name: str, place: str) -> CLIPModel:
-    from transformers import CLIPModel
-    from transformers.utils import logging
-
-    logging.disable_progress_bar()  # the bar for a load of a second says nothing a user needs
-    try:
-        model, info = CLIPModel.from_pretrained(place, output_loading_info=True)
-    except Exception as error:  # transformers, safetensors and torch raise many kinds for a broken file
-        raise InputError(f"{name}: expected readable CLIP weights; got: {_first_line(error)}") from error
-    absent = sorted(info["missing_keys"]) + sorted(str(key) for key in info["mismatched_keys"])
-    if absent:
-        raise InputError(
-            f"{name}: expected every tensor of a CLIP model; {len(absent)} are missing or of another shape, such as "
-            f"{', '.join(absent[:3])}. Download the model again."
-        )
-    return model
-
-
-def _tokenizer(place: str | os.PathLike[str]) -> Tokenizer:
-    from transformers import AutoTokenizer
-
-    try:
-        tokenizer: Tokenizer = AutoTokenizer.from_pretrained(os.fspath(place))
-    except Exception as error:
-        raise InputError(
-            f"{place}: expected a tokenizer ({' or '.join(_VOCABULARY)}); got: {_first_line(error)}"
-        ) from error
-    return tokenizer
-
-
-def _stated_preprocessing(place: str) -> dict[str, Any]:
-    """What the model's own preprocessor file states, if it has one. Only its mean and std are used."""
-    from transformers.utils import cached_file
-
-    found = cached_file(place, "preprocessor_config.json", _raise_exceptions_for_missing_entries=False)
-    stated: dict[str, Any] = json.loads(Path(found).read_text()) if found else {}
-    return stated
-
-
-def _check_folder(folder: Path, needs_tokenizer: bool) -> None:
-    wanted = [("config.json",), _WEIGHTS] + ([_VOCABULARY] if needs_tokenizer else [])
-    for names in wanted:
-        if not any((folder / name).is_file() for name in names):
+def _find(name: str, quick_gelu: bool | None) -> _Found:
+    place = BUNDLED.get(name) or (Path(name) if name not in SHORT_NAMES else None)
+    if place is None or not place.exists():
+        hub_id = SHORT_NAMES.get(name, name)
+        if not is_hub_id(hub_id):
             raise InputError(
-                f"{folder}: expected a model folder with {' or '.join(names)}; it has none. Download the model again."
+                f"{name}: expected {', '.join([*BUNDLED, *SHORT_NAMES])}, a model folder, a weights file (OpenAI's "
+                ".pt, open_clip's .bin, .pt or .safetensors) or a hub id such as openai/clip-vit-base-patch16; got no "
+                "such folder or file."
             )
+        place = download(hub_id, check_family)
+    return _in_folder(name, place, quick_gelu) if place.is_dir() else _in_file(name, place, quick_gelu)
 
 
-def _check_family(name: str, place: str) -> None:
-    """Only models with CLIP's causal, EOT-pooled text tower qualify."""
-    from transformers import PretrainedConfig
+def _in_folder(name: str, folder: Path, quick_gelu: bool | None) -> _Found:
+    config = settings_in(folder, CONFIG)
+    family = (config or {}).get("model_type")
+    weights = first_in(folder, HUGGING_FACE_WEIGHTS) if family else None
+    open_clip_weights = first_in(folder, OPEN_CLIP_WEIGHTS)
+    has_tokenizer = first_in(folder, VOCABULARIES) is not None
+    if family and (weights or not open_clip_weights):
+        check_family(name, family)
+        if quick_gelu is not None:
+            raise InputError(f"quick_gelu: expected nothing, because {name} has a config.json; got {quick_gelu}.")
+        if weights is None:
+            raise InputError(_incomplete(folder, HUGGING_FACE_WEIGHTS))
+        checkpoint = Checkpoint(name, read_weights(weights).tensors, config)
+        return _Found(family, checkpoint, folder, has_tokenizer)
+    if open_clip_weights is None:
+        raise InputError(_incomplete(folder, (CONFIG, *OPEN_CLIP_WEIGHTS)))
+    tensors = read_weights(open_clip_weights).tensors
+    return _Found("open_clip", _of_open_clip(name, tensors, folder, quick_gelu), folder, has_tokenizer)
 
-    try:
-        config, _ = PretrainedConfig.get_config_dict(place)
-    except Exception as error:
+
+def _incomplete(folder: Path, wanted: tuple[str, ...]) -> str:
+    lone = sorted(path.name for path in folder.iterdir() if path.suffix in (".pt", ".bin", ".safetensors"))
+    hint = f"To load {lone[0]}, give that file itself." if lone else "Download the model again."
+    return f"{folder}: expected a model folder with {' or '.join(wanted)}; it has none. {hint}"
+
+
+def _in_file(name: str, path: Path, quick_gelu: bool | None) -> _Found:
+    if path.name in HUGGING_FACE_WEIGHTS and (settings_in(path.parent, CONFIG) or {}).get("model_type"):
+        return _in_folder(name, path.parent, quick_gelu)
+    weights = read_weights(path)
+    if weights.scripted:
+        return _Found("openai", Checkpoint(name, weights.tensors, quick_gelu=quick_gelu))
+    checkpoint = _of_open_clip(name, weights.tensors, path.parent, quick_gelu)
+    return _Found("open_clip", checkpoint, path.parent if checkpoint.config is not None else None)
+
+
+def _of_open_clip(name: str, tensors: Mapping[str, Tensor], folder: Path, quick_gelu: bool | None) -> Checkpoint:
+    stated = settings_in(folder, OPEN_CLIP_CONFIG)
+    return Checkpoint(name, tensors, None if stated is None else stated.get("model_cfg", {}), quick_gelu)
+
+
+def _tokenizer(found: _Found, towers: Towers, given: str | os.PathLike[str] | Tokenizer | None) -> Tokenizer:
+    """The tokenizer that is given, or the model's own, or the one that belongs to models like it."""
+    if given is not None:
+        return load_tokenizer(given) if isinstance(given, str | os.PathLike) else given
+    name = found.checkpoint.name
+    if found.has_tokenizer and found.folder is not None:
+        return load_tokenizer(found.folder)
+    if towers.vocabulary is not None:
+        return default_tokenizer(towers.vocabulary, name)
+    vocabulary = towers.text.token_embedding.num_embeddings
+    if found.family not in ("openai", "open_clip") or vocabulary != _OPENAI_VOCABULARY:
         raise InputError(
-            f"{name}: expected {', '.join(BUNDLED)}, a model folder, or a hub id whose config.json can be read; "
-            f"got: {_first_line(error)}"
-        ) from error
-    family = config.get("model_type")
-    if family != "clip":
-        raise InputError(
-            f"{name}: expected a model of the CLIP family (model_type clip: OpenAI, LAION, DataComp, DFN, MetaCLIP), "
-            f"whose text tower is causal and read at its end token; got model_type {family!r}."
+            f"{name}: expected a model folder with {' or '.join(VOCABULARIES)}; it has none. Name the tokenizer of its "
+            f"{vocabulary:,} tokens: --tokenizer DIR (tokenizer=... in Python)."
         )
+    return default_tokenizer(_matching(name), name)
 
 
-def _looks_like_hub_id(name: str) -> bool:
-    owner, slash, model = name.partition("/")
-    return bool(slash and owner and model) and "/" not in model and not name.startswith((".", "/", "~"))
-
-
-def _first_line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0] if lines else ''}"
+def _matching(name: str) -> str:
+    """The hub id of OpenAI's model that a file's name says it is: a user may have that one in the hub's cache."""
+    files = {short.replace("/", "-").replace("@", "-"): hub_id for short, hub_id in SHORT_NAMES.items()}
+    return files.get(Path(name).stem, _OPENAI_TOKENIZER)

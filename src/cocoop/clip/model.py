@@ -12,10 +12,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from cocoop.clip.loading import ImageTower, Parts, load_parts
+from cocoop.clip.image import ImageTower
+from cocoop.clip.loading import Parts, load_parts
 from cocoop.clip.memory import parse_memory
 from cocoop.clip.precision import Precision, find_precision, products
 from cocoop.clip.prompts import Prompts, Symbols
+from cocoop.clip.resnet import ResNetTower
 from cocoop.clip.text import TextTower
 from cocoop.clip.tokens import Tokenizer, check_tokenizer, token_ids
 from cocoop.clip.transforms import Preprocess
@@ -34,7 +36,9 @@ class CLIP:
         name: the source it was loaded from, for run folders and messages.
         text: the text tower; `text.plain = True` switches to the full-length path.
         dtype, precision: of its tensors; how it computes with them (`precision.name` as `load` takes it).
-        image_tower: pixels [B, 3, N, N] -> image features [B, E], before the unit norm.
+        image_tower: pixels [B, 3, N, N] -> image features [B, E], before the unit norm; `describe()` says its sizes.
+        formula: what the towers compute with their tensors, as far as these do not show it: heads, activation, eps.
+        tokenizer_source: the folder or hub id that `tokenizer` named; None for the model's own, or an object.
         preprocess: Pillow image -> [3, N, N] float32, OpenAI's test transform.
         logit_scale: 1/tau = exp of the learned value, a float.
     """
@@ -47,13 +51,14 @@ class CLIP:
         self.dtype = dtype = precision.dtype
         self.precision = precision
         self.tokenizer: Tokenizer = parts.tokenizer
+        self.tokenizer_source = parts.tokenizer_source
         self.preprocess: Preprocess = parts.preprocess
-        self.logit_scale: float = parts.logit_scale
-        self.text: TextTower = parts.text.to(device, dtype).eval().requires_grad_(False)
+        self.logit_scale: float = parts.towers.logit_scale
+        self.text: TextTower = parts.towers.text.to(device, dtype).eval().requires_grad_(False)
         self.text.memory_budget = memory_budget
-        self._formula = parts.formula
-        self.image_tower: ImageTower = parts.image.to(device, dtype).eval().requires_grad_(False)
-        check_tokenizer(self.tokenizer, self.text.token_embedding.num_embeddings)
+        self.image_tower: ImageTower | ResNetTower = parts.towers.image.to(device, dtype).eval().requires_grad_(False)
+        self.formula = parts.towers.formula
+        check_tokenizer(self.tokenizer, self.text.token_embedding.num_embeddings, parts.towers.eos_token_id)
 
     @classmethod
     def load(
@@ -63,27 +68,34 @@ class CLIP:
         device: str | torch.device = "auto",
         dtype: str | torch.dtype = "auto",
         memory_budget: str | int = "auto",
+        quick_gelu: bool | None = None,
     ) -> CLIP:
-        """Load a CLIP and freeze it.
+        """Load a CLIP and freeze it. Nothing that a file holds is executed.
 
         Args:
-            source: "tiny" (bundled), a local Hugging Face folder, a Hugging Face hub id, or a state dict in
-                OpenAI's parameter names (vision transformers; QuickGELU).
-            tokenizer: a tokenizer object, or a folder with one. Required with a state dict; otherwise the model's own.
+            source: "tiny" (bundled); a short name of OpenAI's models such as "ViT-B/16" or "RN50"; a Hugging Face hub
+                id, "owner/name" or "owner/name@revision" (the hub client's environment variables set cache, token and
+                offline mode); a model folder of Hugging Face (CLIP, MetaCLIP, MetaCLIP 2) or open_clip; a file: an
+                OpenAI TorchScript archive, or an open_clip checkpoint, beside its open_clip_config.json or alone; or a
+                state dict in OpenAI's parameter names.
+            tokenizer: a tokenizer object, or the folder or hub id of one. Default: the model's own; for a file without
+                one, that of the matching hub id. Required with a state dict.
             device: "auto" takes a CUDA GPU if there is one, else the CPU; or any torch device.
             dtype: "auto" is float32 on a CPU and float16 on a GPU (as the original); or "float32", "float16",
                 "bfloat16", "float64" or the torch dtype; or "tf32", float32 whose products an NVIDIA GPU takes as
                 TF32. Learned tensors, norms, logits and loss are always float32 or better.
             memory_budget: bytes that the text side may take beside the weights, such as "4GB"; "auto" is what is free.
                 Classes and images are divided to fit, and activations computed twice rather than kept. Same results.
+            quick_gelu: whether the towers' activation is QuickGELU or GELU, for tensors that come without a config: a
+                state dict (default True, as OpenAI's) or an open_clip checkpoint alone (no default).
 
         Raises:
-            InputError: nothing at `source`, a file missing in it, not a CLIP with a causal text tower, or an argument
-                that is none of the above.
+            InputError: nothing at `source`, a file missing or damaged, more in it than tensors, not a CLIP with a
+                causal text tower, or an argument that is none of the above.
         """
         where, budget = _device(device), parse_memory(memory_budget)
         precision = find_precision(dtype, where)
-        return cls(load_parts(source, tokenizer), where, precision, budget)
+        return cls(load_parts(source, tokenizer, quick_gelu), where, precision, budget)
 
     @cached_property
     def fingerprint(self) -> str:
@@ -91,7 +103,7 @@ class CLIP:
 
         Of their heads, activations and epsilons, and of their tensors by name, in the dtype they have here.
         """
-        digest = hashlib.sha256(f"{self.logit_scale!r} {self._formula}".encode())
+        digest = hashlib.sha256(f"{self.logit_scale!r} {self.formula}".encode())
         for tower in (self.text, self.image_tower):
             for name, tensor in sorted(tower.state_dict().items()):
                 digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())

@@ -6,16 +6,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from cocoop.clip.block import Block
-
-if TYPE_CHECKING:
-    from transformers import CLIPTextConfig
+from cocoop.clip.fill import fill
+from cocoop.errors import InputError
 
 
 class TextTower(nn.Module):
@@ -27,26 +26,60 @@ class TextTower(nn.Module):
         context_length: the most positions a prompt may have, SOS and EOT included (77 in released models).
     """
 
-    def __init__(self, config: CLIPTextConfig, joint_width: int) -> None:
+    def __init__(
+        self,
+        vocabulary: int,
+        context_length: int,
+        width: int,
+        layers: int,
+        heads: int,
+        hidden: int,
+        joint_width: int,
+        activation: str = "quick_gelu",
+        eps: float = 1e-5,
+    ) -> None:
         super().__init__()
-        width = config.hidden_size
         self.plain = False
         self.memory_budget: int | None = None
-        self.context_length: int = config.max_position_embeddings
-        self.token_embedding = nn.Embedding(config.vocab_size, width)
-        self.positions = nn.Parameter(torch.empty(self.context_length, width))
-        self.blocks = nn.ModuleList(
-            Block(
-                width,
-                config.num_attention_heads,
-                config.intermediate_size,
-                config.layer_norm_eps,
-                config.hidden_act,
-            )
-            for _ in range(config.num_hidden_layers)
-        )
-        self.ln_final = nn.LayerNorm(width, config.layer_norm_eps)
+        self.context_length = context_length
+        self.token_embedding = nn.Embedding(vocabulary, width)
+        self.positions = nn.Parameter(torch.empty(context_length, width))
+        self.blocks = nn.ModuleList(Block(width, heads, hidden, eps, activation) for _ in range(layers))
+        self.ln_final = nn.LayerNorm(width, eps)
         self.projection = nn.Linear(width, joint_width, bias=False)
+
+    @classmethod
+    def from_weights(cls, weights: Mapping[str, Tensor], heads: int, activation: str, eps: float) -> TextTower:
+        """A tower with these very tensors.
+
+        Args:
+            weights: a state dict of this class; all sizes are its tensors'.
+            heads: H of every layer.
+            activation: a name of `ACTIVATIONS`.
+            eps: of the layer norms.
+
+        Raises:
+            InputError: a tensor is missing or does not fit the others, or the activation is unknown.
+        """
+        embedding = weights["token_embedding.weight"]
+        width = embedding.shape[-1]
+        if width % heads:
+            raise InputError(f"text tower: expected a width that {heads} heads share; got {width}.")
+        return fill(
+            "text tower",
+            lambda: cls(
+                len(embedding),
+                len(weights["positions"]),
+                width,
+                sum(name.startswith("blocks.") and name.endswith(".ln_1.weight") for name in weights),
+                heads,
+                len(weights["blocks.0.fc.weight"]),
+                len(weights["projection.weight"]),
+                activation,
+                eps,
+            ),
+            weights,
+        )
 
     @property
     def layers(self) -> list[Block]:
@@ -67,33 +100,3 @@ class TextTower(nn.Module):
         """EOT states [..., D] -> unit-norm text features [..., E]. The norm is taken in at least float32."""
         features: Tensor = self.projection(self.ln_final(x))
         return F.normalize(features.to(torch.promote_types(features.dtype, torch.float32)), dim=-1)
-
-    def load_huggingface(self, state: Mapping[str, Tensor]) -> None:
-        """Take the text tower's tensors from a state dict in the names of transformers' `CLIPModel`."""
-        self.load_state_dict(_own_names(state, len(self.blocks)))
-
-
-def _own_names(state: Mapping[str, Tensor], layers: int) -> dict[str, Tensor]:
-    """Transformers' text tensors under this module's names, query/key/value stacked into one matrix."""
-    own = {
-        "token_embedding.weight": state["text_model.embeddings.token_embedding.weight"],
-        "positions": state["text_model.embeddings.position_embedding.weight"],
-        "projection.weight": state["text_projection.weight"],
-    }
-    renamed = {"text_model.final_layer_norm": "ln_final"}
-    for i in range(layers):
-        theirs, ours = f"text_model.encoder.layers.{i}", f"blocks.{i}"
-        for kind in ("weight", "bias"):
-            qkv = [state[f"{theirs}.self_attn.{letter}_proj.{kind}"] for letter in "qkv"]
-            own[f"{ours}.qkv.{kind}"] = torch.cat(qkv)
-        renamed |= {
-            f"{theirs}.layer_norm1": f"{ours}.ln_1",
-            f"{theirs}.self_attn.out_proj": f"{ours}.out",
-            f"{theirs}.layer_norm2": f"{ours}.ln_2",
-            f"{theirs}.mlp.fc1": f"{ours}.fc",
-            f"{theirs}.mlp.fc2": f"{ours}.proj",
-        }
-    for theirs, ours in renamed.items():
-        for kind in ("weight", "bias"):
-            own[f"{ours}.{kind}"] = state[f"{theirs}.{kind}"]
-    return own

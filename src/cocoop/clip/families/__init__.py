@@ -1,0 +1,47 @@
+"""From tensors by name to the towers of a CLIP. A family is a file with a `read`, and a line here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from cocoop.clip.families import hugging_face, open_clip, openai
+from cocoop.clip.families.base import Checkpoint, Towers
+from cocoop.clip.families.refusals import why_not_family, why_not_tensors
+from cocoop.errors import InputError
+
+FAMILIES: dict[str, Callable[[Checkpoint], Towers]] = {
+    "clip": hugging_face.read,
+    "metaclip_2": hugging_face.read,
+    "open_clip": open_clip.read,
+    "openai": openai.read,
+}
+"""By "model_type" of a config.json; open_clip's checkpoints and OpenAI's have none."""
+
+
+def check_family(name: str, family: object) -> None:
+    """`InputError` with the reason unless models of this model_type can be read."""
+    if family not in FAMILIES:
+        raise InputError(f"{name}: expected {why_not_family(family)}")
+
+
+def read_towers(family: str, checkpoint: Checkpoint) -> Towers:
+    """The towers that a checkpoint of this family holds.
+
+    Raises:
+        InputError: it is not a whole CLIP of its family, or of a kind that cannot work; the message says why.
+    """
+    check_family(checkpoint.name, family)
+    reason = why_not_tensors(checkpoint.tensors) if family in ("open_clip", "openai") else None
+    if reason is not None:
+        raise InputError(f"{checkpoint.name}: expected {reason}")
+    towers = FAMILIES[family](checkpoint)
+    joint_widths = towers.text.projection.out_features, towers.image.describe()["joint_width"]
+    if joint_widths[0] != joint_widths[1]:
+        raise InputError(
+            f"{checkpoint.name}: expected two towers with one joint width; got {joint_widths[0]} of the text tower and "
+            f"{joint_widths[1]} of the image tower."
+        )
+    return towers
+
+
+__all__ = ["FAMILIES", "Checkpoint", "Towers", "check_family", "read_towers"]

@@ -1,0 +1,34 @@
+"""A module around tensors that exist, without making others first."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from cocoop.errors import InputError
+
+_Module = TypeVar("_Module", bound=nn.Module)
+
+
+def fill(what: str, build: Callable[[], _Module], weights: Mapping[str, Tensor]) -> _Module:
+    """The module that `build` makes, with these tensors as its own: no copy, no random start.
+
+    Args:
+        what: is built, for the message.
+        build: makes the module. It runs on the meta device: what it makes has a shape and no memory.
+        weights: a state dict, complete.
+
+    Raises:
+        InputError: the tensors are not those of the module, by name or shape.
+    """
+    with torch.device("meta"):
+        module = build()
+    try:
+        module.load_state_dict(weights, assign=True)
+    except RuntimeError as error:
+        reason = " ".join(str(error).split()[:60])
+        raise InputError(f"{what}: expected all tensors of one CLIP, in matching shapes; got: {reason}") from error
+    return module
