@@ -81,6 +81,7 @@ def main() -> None:
         sys.stdout.reconfigure(errors="backslashreplace")
     if not sys.stderr.isatty():  # nobody watches
         os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
+        os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     try:
         app(prog_name="cocoop")
     except InputError as error:

@@ -1,11 +1,24 @@
-"""Text to token ids: OpenAI's clean-up, then the model's own tokenizer."""
+"""Text to token ids: OpenAI's clean-up, then the model's own tokenizer. And where a tokenizer comes from."""
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import Protocol
 
 from cocoop.class_names import clean
+from cocoop.clip.checkpoints.hub import SHORT_NAMES, download_tokenizer, is_hub_id
+from cocoop.clip.checkpoints.hub_errors import reason
 from cocoop.errors import InputError
+
+_VOCABULARIES = (
+    ("tokenizer.json",),
+    ("vocab.json", "merges.txt"),
+    ("sentencepiece.bpe.model",),
+    ("spiece.model",),
+    ("tokenizer.model",),
+)
+_WANTED = "tokenizer.json, vocab.json and merges.txt, or a sentencepiece model"
 
 
 class Tokenizer(Protocol):
@@ -23,8 +36,77 @@ def token_ids(tokenizer: Tokenizer, text: str) -> list[int]:
     return list(tokenizer.encode(clean(text), add_special_tokens=False))
 
 
-def check_tokenizer(tokenizer: Tokenizer, vocabulary: int) -> None:
-    """Raise `InputError` unless the tokenizer has SOS and EOT and its ids fit the text tower's vocabulary."""
+def load_tokenizer(place: str | os.PathLike[str]) -> Tokenizer:
+    """The tokenizer of a model.
+
+    Args:
+        place: a folder with tokenizer.json, or vocab.json and merges.txt, or a sentencepiece model (as transformers
+            writes them; OpenAI's kind needs no other file), or a hub id. The tokenizer's files alone are downloaded.
+
+    Raises:
+        InputError: no such folder, no tokenizer in it, one that cannot be read or that wants to run code of its own.
+    """
+    name = os.fspath(place)
+    folder = Path(place)
+    if not folder.is_dir():
+        if folder.exists() or not is_hub_id(name):
+            got = "a file" if folder.exists() else "no such folder"
+            raise InputError(f"{name}: expected a folder with a tokenizer ({_WANTED}) or a hub id; got {got}.")
+        folder = download_tokenizer(name)
+    if not any(all((folder / part).is_file() for part in parts) for parts in _VOCABULARIES):
+        found = sorted(path.name for path in folder.iterdir())[:8]
+        raise InputError(f"{name}: expected a tokenizer ({_WANTED}); got {', '.join(found) or 'no files'}.")
+    return _read(name, folder)
+
+
+def _read(name: str, folder: Path) -> Tokenizer:
+    from transformers import AutoTokenizer, CLIPTokenizer
+
+    # A vocabulary that no other file describes is OpenAI's kind. "Local files only" also holds back the questions
+    # that transformers has for the hub about some families.
+    described = any((folder / part).is_file() for part in ("tokenizer_config.json", "config.json"))
+    reader = AutoTokenizer if described else CLIPTokenizer
+    try:
+        tokenizer: Tokenizer = reader.from_pretrained(str(folder), local_files_only=True, trust_remote_code=False)
+    except Exception as error:  # transformers and its parsers raise many kinds for a damaged file
+        # The library's message about code of its own tells the user to allow it, which cannot be done here.
+        got = "one that runs code of its own" if "trust_remote_code" in str(error) else reason(error)
+        raise InputError(f"{name}: expected a tokenizer that can be read ({_WANTED}); got {got}.") from error
+    return tokenizer
+
+
+def default_tokenizer(hub_id: str, model: str) -> Tokenizer:
+    """The tokenizer of `hub_id`, which is the one that belongs to `model`, a file without a vocabulary.
+
+    Raises:
+        InputError: it is not to be had; the message says how to get it by hand and where to give it.
+    """
+    try:
+        return load_tokenizer(hub_id)
+    except InputError as error:
+        repo, _, revision = SHORT_NAMES.get(hub_id, hub_id).partition("@")
+        at = f" --revision {revision}" if revision else ""
+        raise InputError(
+            f"{model}: expected a tokenizer, because this file has no vocabulary; that of {hub_id} belongs to it, but "
+            f"could not be had ({reason(error.__cause__ or error)}). On a machine with network, run "
+            f"`hf download {repo} tokenizer.json tokenizer_config.json{at} --local-dir DIR` (vocab.json and merges.txt "
+            "do as well), bring DIR here and give it: --tokenizer DIR (tokenizer=DIR in Python)."
+        ) from error
+
+
+def check_tokenizer(tokenizer: Tokenizer, vocabulary: int, eos_token_id: int | None = None) -> None:
+    """Raise `InputError` unless the tokenizer can belong to the text tower.
+
+    Args:
+        tokenizer: it must have `encode`, SOS and EOT.
+        vocabulary: number of the text tower's tokens; SOS and EOT must be ids below it.
+        eos_token_id: the id at which the text tower is read, which EOT must be; None if not known.
+    """
+    if not callable(getattr(tokenizer, "encode", None)):
+        raise InputError(
+            "tokenizer: expected a folder, a hub id or an object with encode(text, add_special_tokens=False), "
+            f"bos_token_id and eos_token_id, as transformers' tokenizers are; got {type(tokenizer).__name__}."
+        )
     for role, name in (("SOS", "bos_token_id"), ("EOT", "eos_token_id")):
         token = getattr(tokenizer, name, None)
         if not isinstance(token, int) or not 0 <= token < vocabulary:
@@ -32,3 +114,8 @@ def check_tokenizer(tokenizer: Tokenizer, vocabulary: int) -> None:
                 f"tokenizer: expected {name} ({role}) to be an id below the model's vocabulary of {vocabulary}; "
                 f"got {token!r}. Give the tokenizer that belongs to this model."
             )
+    if eos_token_id is not None and tokenizer.eos_token_id != eos_token_id:
+        raise InputError(
+            f"tokenizer: expected EOT to be token {eos_token_id}, at which the text tower is read; this tokenizer's "
+            f"EOT is {tokenizer.eos_token_id}. Give the tokenizer that belongs to this model."
+        )

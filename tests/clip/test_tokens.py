@@ -1,0 +1,160 @@
+"""Tokenizers: which folders are read, what a broken or foreign one is told, and that nothing else is asked or run."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import socket
+from pathlib import Path
+
+import golden_clip
+import pytest
+from tokenizers import Tokenizer as Reference
+
+from cocoop.clip.loading import BUNDLED
+from cocoop.clip.tokens import check_tokenizer, load_tokenizer, token_ids
+from cocoop.errors import InputError
+
+TINY = BUNDLED["tiny"]
+SPEC = json.loads((TINY / "tokenizer.json").read_text())
+TEXTS = ["a photo of a seven.", "A  Photo of a SEVEN", "42 zeros!", "caf\u00e9 \u4e2d\u6587"]
+
+
+@pytest.fixture(autouse=True)
+def no_network(monkeypatch: pytest.MonkeyPatch):
+    def refuse(*_: object, **__: object) -> None:
+        pytest.fail("a local tokenizer reached for the network")
+
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+
+
+def write(folder: Path, *copied: str, **texts: str) -> Path:
+    """A folder with some of the bundled files, and others by their text; in names, __ is a dot."""
+    for name in copied:
+        shutil.copy(TINY / name, folder / name)
+    for name, text in texts.items():
+        (folder / name.replace("__", ".")).write_text(text)
+    return folder
+
+
+def vocabulary() -> dict[str, str]:
+    """The bundled vocabulary in the two files of older models."""
+    merges = [pair if isinstance(pair, str) else " ".join(pair) for pair in SPEC["model"]["merges"]]
+    return {"vocab__json": json.dumps(SPEC["model"]["vocab"]), "merges__txt": "\n".join(["#version: 0.2", *merges])}
+
+
+@pytest.mark.parametrize("files", ["whole", "bare", "two files", "two bare files", "config of another library"])
+def test_every_shape_of_a_folder_gives_the_same_ids(tmp_path, files):
+    """The `tokenizers` library on the bundled file is the reference."""
+    folder = {
+        "whole": lambda: TINY,
+        "bare": lambda: write(tmp_path, "tokenizer.json"),
+        "two files": lambda: write(tmp_path, "tokenizer_config.json", **vocabulary()),
+        "two bare files": lambda: write(tmp_path, **vocabulary()),
+        "config of another library": lambda: write(
+            tmp_path, "tokenizer.json", "tokenizer_config.json", config__json='{"architecture": "resnet50_clip"}'
+        ),
+    }[files]()
+    tokenizer = load_tokenizer(folder)
+    reference = Reference.from_file(str(TINY / "tokenizer.json"))
+    assert [token_ids(tokenizer, text) for text in TEXTS] == [
+        reference.encode(text, add_special_tokens=False).ids for text in TEXTS
+    ]
+    ids = (tokenizer.bos_token_id, tokenizer.eos_token_id)
+    assert ids == tuple(reference.token_to_id(text) for text in ("<|startoftext|>", "<|endoftext|>"))
+    check_tokenizer(tokenizer, reference.get_vocab_size(), ids[1])
+
+
+@pytest.mark.skipif(not golden_clip.VOCABULARY.is_dir(), reason="no copy of OpenAI's vocabulary beside the checkout")
+def test_openais_vocabulary():
+    tokenizer = load_tokenizer(golden_clip.VOCABULARY)
+    for text, ids in golden_clip.FACTS["tokens"].items():
+        assert token_ids(tokenizer, text) == ids
+    check_tokenizer(tokenizer, 49408, 49407)
+
+
+@pytest.mark.parametrize(
+    ("copied", "texts", "got"),
+    [
+        ([], {}, "got no files"),
+        (["tokenizer_config.json"], {}, r"got tokenizer_config\.json"),
+        (["tokenizer_config.json"], {"vocab__json": "{}"}, r"got tokenizer_config\.json, vocab\.json"),
+        (["tokenizer_config.json"], {"merges__txt": ""}, r"got merges\.txt, tokenizer_config\.json"),
+    ],
+)
+def test_a_folder_without_a_vocabulary(tmp_path, copied, texts, got):
+    """transformers itself makes up a vocabulary of two tokens here."""
+    with pytest.raises(InputError, match=rf"expected a tokenizer \(tokenizer\.json, vocab\.json and merges.*{got}"):
+        load_tokenizer(write(tmp_path, *copied, **texts))
+
+
+BROKEN = {
+    "empty": {"tokenizer__json": ""},
+    "no json": {"tokenizer__json": "not json"},
+    "nothing in it": {"tokenizer__json": "{}"},
+    "a list": {"tokenizer__json": "[]"},
+    "cut": {"tokenizer__json": (TINY / "tokenizer.json").read_text()[:50_000]},
+    "config cut": {"tokenizer__json": json.dumps(SPEC), "tokenizer_config__json": "{"},
+    "config a list": {"tokenizer__json": json.dumps(SPEC), "tokenizer_config__json": "[]"},
+    "merges of nothing": {"vocab__json": "{}", "merges__txt": "#version: 0.2\na b"},
+}
+
+
+@pytest.mark.parametrize("texts", BROKEN.values(), ids=BROKEN.keys())
+@pytest.mark.parametrize("described", [True, False])
+def test_a_broken_one(tmp_path, texts, described):
+    write(tmp_path, *(["tokenizer_config.json"] if described else []))
+    with pytest.raises(InputError, match=r"expected a tokenizer that can be read.*got [A-Z][A-Za-z]+:") as caught:
+        load_tokenizer(write(tmp_path, **texts))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("reference", ["mine.Mine", "someone/else--mine.Mine"])
+def test_code_of_a_tokenizer_never_runs(tmp_path, reference):
+    marker = tmp_path / "it_ran"
+    settings = {"tokenizer_class": "Mine", "auto_map": {"AutoTokenizer": [reference, None]}}
+    write(
+        tmp_path,
+        "tokenizer.json",
+        tokenizer_config__json=json.dumps(settings),
+        mine__py=f"open({str(marker)!r}, 'w')\nclass Mine: pass\n",
+    )
+    with pytest.raises(InputError, match="got one that runs code of its own"):
+        load_tokenizer(tmp_path)
+    assert not marker.exists()
+
+
+def test_places_that_are_none(tmp_path):
+    with pytest.raises(InputError, match=r"a folder with a tokenizer .* or a hub id; got a file"):
+        load_tokenizer(TINY / "tokenizer.json")
+    with pytest.raises(InputError, match="got no such folder"):
+        load_tokenizer(tmp_path / "none")
+
+
+class Ids:
+    """A tokenizer with these special tokens."""
+
+    def __init__(self, bos: object, eos: object) -> None:
+        self.bos_token_id, self.eos_token_id = bos, eos
+
+    def encode(self, text: str, *, add_special_tokens: bool) -> list[int]:
+        return []
+
+
+def test_a_tokenizer_of_another_model_is_refused():
+    check_tokenizer(Ids(8, 9), 10)
+    check_tokenizer(Ids(8, 9), 10, 9)
+    for bos, eos, name in ((10, 9, "bos_token_id"), (8, 10, "eos_token_id"), (8, -1, "eos_token_id"), (None, 9, "bos")):
+        with pytest.raises(InputError, match=f"expected {name}.*below the model's vocabulary of 10"):
+            check_tokenizer(Ids(bos, eos), 10)
+    with pytest.raises(
+        InputError, match=r"EOT to be token 9, at which the text tower is read; this tokenizer's EOT is 7"
+    ):
+        check_tokenizer(Ids(8, 7), 10, 9)
+
+
+@pytest.mark.parametrize("other", [5, object(), type("Uncallable", (), {"encode": None})()])
+def test_an_object_that_is_no_tokenizer_is_refused(other):
+    with pytest.raises(InputError, match=rf"with encode\(text.*got {type(other).__name__}"):
+        check_tokenizer(other, 10)
