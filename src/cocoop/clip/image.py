@@ -77,6 +77,12 @@ class ImageTower(nn.Module):
         features: Tensor = self.projection(self.vision_model(pixel_values=pixels).pooler_output)
         return features
 
+    @property
+    def formula(self) -> dict[str, Any]:
+        """What is computed beyond what the tensors show."""
+        config = self.vision_model.config
+        return {name: getattr(config, name) for name in ("num_attention_heads", "hidden_act", "layer_norm_eps")}
+
     def describe(self) -> dict[str, Any]:
         """Its kind and sizes, by name."""
         config = self.vision_model.config

@@ -39,7 +39,7 @@ class CLIP:
         image_tower: pixels [B, 3, N, N] -> image features [B, E], before the unit norm; `describe()` says its sizes.
         formula: what the towers compute with their tensors, as far as these do not show it: heads, activation, eps.
         tokenizer_source: the folder or hub id that `tokenizer` named; None for the model's own, or an object.
-        preprocess: Pillow image -> [3, N, N] float32, OpenAI's test transform.
+        preprocess: Pillow image -> [3, N, N] float32: OpenAI's test transform, or what the model's files say of it.
         logit_scale: 1/tau = exp of the learned value, a float.
     """
 

@@ -212,12 +212,13 @@ def _refuse(what: str, found: Sequence[str]) -> None:
 
 
 def _fold(state: Mapping[str, Tensor], name: str, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-    """Weight and bias of a convolution and the batch norm behind it, rounded once."""
+    """Weight and bias of a convolution and the batch norm behind it; the norm's statistics go through float64."""
     norm = _norm_of(name)
     gamma, beta, mean, variance = (state[f"{norm}.{kind}"].double() for kind in _NORM)
     if not (variance >= 0).all():  # nor may it be NaN
         _refuse("with a negative variance", [f"{norm}.running_var"])
     scale = gamma / (variance + _EPS).sqrt()
-    weight = state[f"{name}.weight"].double() * scale[:, None, None, None]
+    weight = state[f"{name}.weight"]
     # Channels last: a tenth faster on a CPU, whatever the layout of the pixels.
-    return weight.to(dtype, memory_format=torch.channels_last), (beta - mean * scale).to(dtype)
+    folded = torch.empty_like(weight, dtype=dtype, memory_format=torch.channels_last)
+    return torch.mul(weight, scale.to(dtype)[:, None, None, None], out=folded), (beta - mean * scale).to(dtype)

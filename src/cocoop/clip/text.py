@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -24,6 +24,7 @@ class TextTower(nn.Module):
         plain: False (default) runs the packed path; True the full-length one. Same values up to rounding.
         memory_budget: bytes that encoding may take besides the weights, or None for what is free; see `memory.py`.
         context_length: the most positions a prompt may have, SOS and EOT included (77 in released models).
+        formula: what is computed beyond what the tensors show, by transformers' names of the settings.
     """
 
     def __init__(
@@ -42,6 +43,7 @@ class TextTower(nn.Module):
         self.plain = False
         self.memory_budget: int | None = None
         self.context_length = context_length
+        self.formula: dict[str, Any] = {"num_attention_heads": heads, "hidden_act": activation, "layer_norm_eps": eps}
         self.token_embedding = nn.Embedding(vocabulary, width)
         self.positions = nn.Parameter(torch.empty(context_length, width))
         self.blocks = nn.ModuleList(Block(width, heads, hidden, eps, activation) for _ in range(layers))

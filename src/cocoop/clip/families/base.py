@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor
@@ -43,7 +43,6 @@ class Towers:
         image: pixels [B, 3, N, N] -> image features [B, E], before the unit norm.
         logit_scale: 1/tau = exp of the learned value.
         eos_token_id: the token that the text tower is read at.
-        formula: what the towers compute with their tensors, as far as these do not show it.
         vocabulary: the hub id of the tokenizer that the config names, if it does.
     """
 
@@ -51,8 +50,13 @@ class Towers:
     image: ImageTower | ResNetTower
     logit_scale: float
     eos_token_id: int
-    formula: Mapping[str, Any] = field(default_factory=dict)
     vocabulary: str | None = None
+
+    @property
+    def formula(self) -> dict[str, Any]:
+        """What both compute with their tensors, as far as these do not show it."""
+        towers = (("text", self.text), ("image", self.image))
+        return {f"{name} {setting}": value for name, tower in towers for setting, value in tower.formula.items()}
 
 
 def take(checkpoint: Checkpoint, names: Mapping[str, str], ignored: Iterable[str] = ()) -> dict[str, Tensor]:

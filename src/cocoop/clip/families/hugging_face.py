@@ -51,11 +51,6 @@ def read(checkpoint: Checkpoint) -> Towers:
         ),
         logit_scale=inverse_temperature(checkpoint.name, tensors["logit_scale"]),
         eos_token_id=_eos(text_config),
-        formula={
-            f"{tower} {name}": getattr(own, name)
-            for tower, own in (("text", text_config), ("image", image_config))
-            for name in ("num_attention_heads", "hidden_act", "layer_norm_eps")
-        },
     )
 
 

@@ -11,6 +11,7 @@ from cocoop.clip.families.base import Checkpoint, Towers, count_layers, heads_of
 from cocoop.clip.image import ImageTower
 from cocoop.clip.resnet import ResNetTower
 from cocoop.clip.text import TextTower
+from cocoop.errors import InputError
 
 METADATA = ("input_resolution", "context_length", "vocab_size")
 """Three numbers that TorchScript archives hold beside the parameters."""
@@ -68,33 +69,19 @@ def read(checkpoint: Checkpoint) -> Towers:
 
 def towers(checkpoint: Checkpoint, settings: Settings) -> Towers:
     """The towers of tensors in OpenAI's names, with a vision transformer or a ResNet."""
-    resnet = part(checkpoint.tensors, "visual.") if is_resnet(checkpoint.tensors) else {}
-    names = _names(checkpoint, with_image=not resnet)
-    tensors = take(checkpoint, names, [*METADATA, *(f"visual.{name}" for name in resnet)])
+    resnet = is_resnet(checkpoint.tensors)
+    elsewhere = [name for name in checkpoint.tensors if name.startswith("visual.")] if resnet else []
+    tensors = take(checkpoint, _names(checkpoint, with_image=not resnet), [*METADATA, *elsewhere])
     text_weights = part(tensors, "text.")
     text_weights["projection.weight"] = text_weights["projection.weight"].transpose(0, -1).contiguous()
     width = text_weights["positions"].shape[-1]
     text_heads = heads_of(checkpoint.name, "text", width, settings.text_head_width)
-    text = TextTower.from_weights(text_weights, text_heads, settings.activation, settings.text_eps)
-    formula = {
-        "text num_attention_heads": text_heads,
-        "text hidden_act": settings.activation,
-        "text layer_norm_eps": settings.text_eps,
-    }
-    image: ImageTower | ResNetTower
-    if resnet:
-        image = ResNetTower.from_openai(resnet)
-        formula |= {f"image {name}": value for name, value in image.formula.items()}
-    else:
-        image, of_image = _vision_transformer(checkpoint.name, part(tensors, "image."), settings)
-        formula |= of_image
     eos = settings.eos_token_id
     return Towers(
-        text=text,
-        image=image,
+        text=TextTower.from_weights(text_weights, text_heads, settings.activation, settings.text_eps),
+        image=_resnet(checkpoint, settings) if resnet else _transformer(checkpoint, part(tensors, "image."), settings),
         logit_scale=inverse_temperature(checkpoint.name, tensors["logit_scale"]),
         eos_token_id=len(text_weights["token_embedding.weight"]) - 1 if eos is None else eos,
-        formula=formula,
         vocabulary=settings.vocabulary,
     )
 
@@ -104,23 +91,23 @@ def is_resnet(tensors: Mapping[str, Tensor]) -> bool:
     return any(name.startswith("visual.layer1.") for name in tensors)
 
 
-def _vision_transformer(
-    name: str, weights: dict[str, Tensor], settings: Settings
-) -> tuple[ImageTower, dict[str, object]]:
-    """The tower, and its part of the formula."""
+def _resnet(checkpoint: Checkpoint, settings: Settings) -> ResNetTower:
+    if settings.image_head_width != 64:
+        raise InputError(
+            f"{checkpoint.name}: expected a ResNet with heads 64 wide, as OpenAI's; got {settings.image_head_width}."
+        )
+    return ResNetTower.from_openai(part(checkpoint.tensors, "visual."))
+
+
+def _transformer(checkpoint: Checkpoint, weights: dict[str, Tensor], settings: Settings) -> ImageTower:
     weights["projection.weight"] = weights["projection.weight"].transpose(0, -1).contiguous()
     for stacked in [name for name in weights if ".in_proj_" in name]:
         block, kind = stacked.split(".in_proj_")
         for letter, third in zip("qkv", weights.pop(stacked).tensor_split(3), strict=True):
             weights[f"{block}.self_attn.{letter}_proj.{kind}"] = third
-    heads = heads_of(name, "image", len(weights["embeddings.class_embedding"]), settings.image_head_width)
-    tower = ImageTower.from_weights(weights, heads, settings.activation, settings.image_eps)
-    formula = {
-        "image num_attention_heads": heads,
-        "image hidden_act": settings.activation,
-        "image layer_norm_eps": settings.image_eps,
-    }
-    return tower, formula
+    width = len(weights["embeddings.class_embedding"])
+    heads = heads_of(checkpoint.name, "image", width, settings.image_head_width)
+    return ImageTower.from_weights(weights, heads, settings.activation, settings.image_eps)
 
 
 def _names(checkpoint: Checkpoint, with_image: bool) -> dict[str, str]:
