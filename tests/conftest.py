@@ -1,8 +1,12 @@
+import shutil
+from pathlib import Path
+
 import golden_clip
 import pytest
 import torch
 
 from cocoop import CLIP
+from cocoop.clip.loading import BUNDLED
 
 # The models are small: a second thread gains little, and on busy cores it costs ten times the time.
 torch.set_num_threads(1)
@@ -26,3 +30,13 @@ def both_paths(request: pytest.FixtureRequest, golden: CLIP):
     golden.text.plain = request.param == "plain"
     yield golden
     golden.text.plain = False
+
+
+@pytest.fixture
+def apart(tmp_path: Path) -> Path:
+    """The bundled CLIP in `model` without its tokenizer, and that in `words`; both in the folder that is returned."""
+    shutil.copytree(BUNDLED["tiny"], tmp_path / "model")
+    (tmp_path / "words").mkdir()
+    for file in (tmp_path / "model").glob("tokenizer*"):
+        file.rename(tmp_path / "words" / file.name)
+    return tmp_path

@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from cocoop.class_names import check_class_names, check_spelling
+from cocoop.clip import CLIP
+from cocoop.clip.checkpoints.hub import SHORT_NAMES
 from cocoop.clip.loading import BUNDLED
 from cocoop.errors import InputError, expect_choice
 from cocoop.methods import METHODS
@@ -22,6 +24,9 @@ from cocoop.training import COMPILE, Picture
 
 PICTURES = (str, os.PathLike, Image.Image)
 """What counts as a picture: an image file or an open image."""
+
+OF_THE_MACHINE = ("device", "dtype", "memory_budget", "features", "compile")
+"""Those parameters that are this machine's matter: no run folder keeps them."""
 
 
 def check_numbers(parameters: Mapping[str, Any]) -> None:
@@ -47,14 +52,23 @@ def check_numbers(parameters: Mapping[str, Any]) -> None:
             raise InputError(f"{name}: expected an integer of 64 bits, 0 too; got {seed!r}.")
 
 
-def check_unset(machine: Mapping[str, Any]) -> None:
-    """Raise `InputError` unless all of these arguments of `CLIP.load` are "auto", as beside a CLIP that is loaded."""
-    for name, value in machine.items():
-        if value != "auto":
+def load_clip(clip: Any, parameters: Mapping[str, Any]) -> CLIP:
+    """`CLIP.load(clip)` with those of the parameters that it takes; a CLIP that is loaded as it is.
+
+    Raises:
+        InputError: as `CLIP.load`; or one of these parameters is given beside a CLIP that is loaded, which has its own.
+    """
+    defaults = {"tokenizer": None, "device": "auto", "dtype": "auto", "memory_budget": "auto"}
+    if not isinstance(clip, CLIP):
+        return CLIP.load(clip, **{name: parameters[name] for name in defaults})
+    for name, default in defaults.items():
+        value = parameters[name]
+        if value != default:
             raise InputError(
-                f"{name}: expected auto beside a CLIP that is loaded and has its own; got {value!r}. Give it to "
-                "CLIP.load, or give the CLIP's name instead."
+                f"{name}: expected {default} beside a CLIP that is loaded and has its own; got {value!r}. "
+                "Give it to CLIP.load, or give the CLIP's name instead."
             )
+    return clip
 
 
 def method_settings(parameters: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
@@ -180,9 +194,39 @@ def _plain_number(value: Any) -> Any:
     return float(value) if isinstance(value, Real) and not isinstance(value, bool) else value
 
 
-def findable(clip_name: str) -> str:
-    """A CLIP's name that still finds it from another working directory."""
-    return os.path.abspath(clip_name) if clip_name not in BUNDLED and os.path.isdir(clip_name) else clip_name
+def kept_parameters(parameters: Mapping[str, Any], clip: CLIP) -> dict[str, Any]:
+    """The parameters as a run folder keeps them: none of the machine's, and the CLIP and its tokenizer by name.
+
+    A tokenizer that was given as an object has no name, and is None.
+    """
+    clip_name, tokenizer = clip.name, clip.tokenizer_source
+    places = {
+        "clip": clip_name if clip_name in BUNDLED or clip_name in SHORT_NAMES else _findable(clip_name),
+        "tokenizer": None if tokenizer is None else _findable(tokenizer),
+    }
+    kept = {name: value for name, value in parameters.items() if name not in OF_THE_MACHINE}
+    return plain_numbers(kept | places)
+
+
+def lies_elsewhere(error: InputError, folder: str | os.PathLike[str], kept: Mapping[str, Any]) -> InputError:
+    """The error of a run folder's CLIP that does not load, with what may help.
+
+    Args:
+        error: why it does not.
+        folder: the run folder.
+        kept: its "clip" or "tokenizer" or both: those that it names and nobody named anew.
+    """
+    options, arguments = (", ".join(form.format(name) for name in kept) for form in ("--{}", "{}=..."))
+    trained_on = " with the ".join(f"{name} {place}" for name, place in kept.items())
+    return InputError(
+        f"{error} {os.fspath(folder)} was trained on the {trained_on}: if that lies elsewhere now, say where "
+        f"({options}; {arguments} in Python)."
+    )
+
+
+def _findable(place: str) -> str:
+    """A file or folder, or the name of what is elsewhere, so that it is found from another working directory, too."""
+    return os.path.abspath(place) if os.path.exists(place) else place
 
 
 def as_tuple(value: Any) -> Any:

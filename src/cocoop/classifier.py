@@ -19,11 +19,13 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from torch import Tensor
 
 from cocoop.arguments import (
+    OF_THE_MACHINE,
     as_tuple,
     check_numbers,
     check_pictures,
-    check_unset,
-    findable,
+    kept_parameters,
+    lies_elsewhere,
+    load_clip,
     method_settings,
     number_classes,
     number_labels,
@@ -49,8 +51,6 @@ from cocoop.training import (
     train,
 )
 
-_OF_THE_MACHINE = ("device", "dtype", "memory_budget", "features", "compile")
-
 
 class PromptClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     """Learn prompts from a few labelled images; classify images, into other classes too.
@@ -72,7 +72,8 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         views: how many such views to take in turn; None takes one per epoch, as the papers do.
         view_seed: decides the views instead of `seed`, so that runs of several seeds can share them.
         features: a folder to find image features in and to keep them in, whoever computes them; see `FeatureStore`.
-        device, dtype, memory_budget: as in `CLIP.load`; left out where `clip` is a loaded one, which has its own.
+        tokenizer, device, dtype, memory_budget: as in `CLIP.load`; left out where `clip` is a loaded one, which has its
+            own.
         compile: as in `training.train`: whether a GPU records the training step; "auto", "on" or "off".
 
     Attributes after `fit`:
@@ -101,6 +102,7 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         views: int | None = None,
         view_seed: int | None = None,
         features: str | PathLike[str] | None = None,
+        tokenizer: Any = None,
         device: str = "auto",
         dtype: str = "auto",
         memory_budget: str | int = "auto",
@@ -123,6 +125,7 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.views = views
         self.view_seed = view_seed
         self.features = features
+        self.tokenizer = tokenizer
         self.device = device
         self.dtype = dtype
         self.memory_budget = memory_budget
@@ -152,7 +155,7 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         classes, targets = number_classes(labels, class_names)
         names = [str(name) for name in classes.tolist()]
         seed = operator.index(self.seed)
-        clip = self._load_clip()
+        clip = load_clip(self.clip, parameters)
         # The random start comes from `seed`; the global random state is left as it was.
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
@@ -260,13 +263,11 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def as_run(self) -> Run:
         """All that a run folder holds, in memory; its record has no "results" yet. `InputError` if not fitted."""
         self._check_fitted()
-        # Where it runs is this machine's matter: `load` asks again.
-        parameters = {name: value for name, value in self.get_params().items() if name not in _OF_THE_MACHINE}
         config = {
             "class_names": self.model_.class_names,
             "classes": self.classes_.tolist(),
             "settings": plain_numbers(self.model_.settings),
-            "parameters": plain_numbers(parameters | {"clip": findable(self.clip_.name)}),
+            "parameters": kept_parameters(self.get_params(deep=False), self.clip_),
         }
         tensors = {name: tensor.detach().cpu().numpy() for name, tensor in self.model_.state_dict().items()}
         views = {} if self.views is None else {"views": self.views}  # as few as these are not the papers'
@@ -307,23 +308,27 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return write_run(folder, run, model_card(run.config, run.record))
 
     @classmethod
-    def load(cls, folder: str | PathLike[str], clip: Any = None, **machine: Any) -> Self:
+    def load(cls, folder: str | PathLike[str], clip: Any = None, tokenizer: Any = None, **machine: Any) -> Self:
         """Read a run folder back.
 
         Args:
             folder: what `save` or `cocoop train` wrote.
             clip: the CLIP to stand on, if the one it was trained on lies elsewhere now.
+            tokenizer: the same for the tokenizer that it was trained with.
             machine: device, dtype, memory_budget, features or compile, as the class takes them.
 
         Raises:
             InputError: not a run folder, a damaged one, a CLIP of another shape, or another name in `machine`.
         """
         for name in machine:
-            expect_choice("load", name, _OF_THE_MACHINE)
+            expect_choice("load", name, OF_THE_MACHINE)
         run = read_run(folder)
+        given = {name: value for name, value in (("clip", clip), ("tokenizer", tokenizer)) if value is not None}
         try:
             parameters = {name: as_tuple(value) for name, value in run.config["parameters"].items()}
-            self = cls(**parameters | machine | ({} if clip is None else {"clip": clip}))
+            if isinstance(clip, CLIP):  # it has its own
+                parameters["tokenizer"] = None
+            self = cls(**parameters | machine | given)
             self.classes_ = np.array(run.config["classes"])
             self.picked_, self.seconds_ = run.record["picked"], run.record["seconds"]
             self._trained_on, self._split_hash = run.record["trained_on"], run.record["split_hash"]
@@ -338,13 +343,13 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
                 f"({type(error).__name__}: {error}). Train again."
             ) from error
         try:
-            self.clip_ = self._load_clip()
+            self.clip_ = load_clip(self.clip, self.get_params(deep=False))
         except InputError as error:
-            if clip is not None:
+            named = {"clip": self.clip, "tokenizer": self.tokenizer}
+            kept = {name: place for name, place in named.items() if place is not None and name not in given}
+            if not kept:
                 raise
-            raise InputError(
-                f"{error} {folder} was trained on it: if it lies elsewhere now, say where (--clip; clip=... in Python)."
-            ) from error
+            raise lies_elsewhere(error, folder, kept) from error
         self.model_ = method(self.clip_, names, **settings)
         load_tensors(self.model_, run.tensors, f"{folder}: expected a prompt for this CLIP ({self.clip_.name})")
         return self
@@ -352,13 +357,6 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def __sklearn_clone__(self) -> Self:
         """An unfitted copy on the same CLIP: scikit-learn's own way would copy the frozen weights."""
         return type(self)(**self.get_params(deep=False))
-
-    def _load_clip(self) -> CLIP:
-        machine: dict[str, Any] = {"device": self.device, "dtype": self.dtype, "memory_budget": self.memory_budget}
-        if isinstance(self.clip, CLIP):
-            check_unset(machine)
-            return self.clip
-        return CLIP.load(self.clip, **machine)
 
     def _pick(self, targets: Sequence[int], seed: int) -> list[int]:
         return list(range(len(targets))) if self.shots is None else few_shot_indices(targets, self.shots, seed)

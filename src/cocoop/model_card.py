@@ -18,7 +18,7 @@ _FIGURES = {
 _CARD = """\
 # A prompt of the method {method}
 
-Classifies images into {count} classes ({names}) with the CLIP `{clip}`.
+Classifies images into {count} classes ({names}) with the CLIP `{clip}`{tokenizer}.
 
 | | |
 |---|---|
@@ -41,7 +41,7 @@ classifier.predict(["image.jpg"])
 
 def model_card(config: Mapping[str, Any], record: Mapping[str, Any]) -> str:
     """Markdown for a run with this `config.json` and `record.json`."""
-    names = config["class_names"]
+    names, tokenizer = config["class_names"], config.get("parameters", {}).get("tokenizer")
     facts = {
         "training images": f"{record['training_images']:,}",
         "seed": str(record["seed"]),
@@ -55,6 +55,7 @@ def model_card(config: Mapping[str, Any], record: Mapping[str, Any]) -> str:
         count=len(names),
         names=", ".join(map(_plain, names[:_SHOWN_CLASSES])) + (", ..." if len(names) > _SHOWN_CLASSES else ""),
         clip=record["clip"],
+        tokenizer=f" and the tokenizer `{tokenizer}`" if tokenizer else "",
         rows="\n".join(f"| {name} | {value} |" for name, value in facts.items()),
     )
 

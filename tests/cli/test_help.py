@@ -23,6 +23,7 @@ def test_the_commands():
         "benchmark",
         "demo",
         "evaluate",
+        "info",
         "predict",
         "report",
         "train",

@@ -1,12 +1,13 @@
 """How fast the text side is: the plain path, the packed path and the floor, on random weights of any published size."""
 
-from cocoop.bench.encoding import CONTEXT_LENGTH, SUFFIX_LENGTHS, Encoding, class_names, suffix_lengths
+from cocoop.bench.encoding import Encoding, class_names
 from cocoop.bench.floor import Floor
 from cocoop.bench.measure import Cell
 from cocoop.bench.run import Bench, bench
 from cocoop.bench.shapes import SHAPES, Shape, random_clip, random_state
 from cocoop.bench.table import CELL_HEADER, TRAINING_HEADER, cell_rows, remarks, summary, training_rows
 from cocoop.bench.training import TrainingImage
+from cocoop.clip.typical import CONTEXT_LENGTH, SUFFIX_LENGTHS, suffix_lengths
 
 __all__ = [
     "CELL_HEADER",

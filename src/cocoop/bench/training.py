@@ -9,11 +9,12 @@ import torch
 from torch.nn import functional as F
 
 from cocoop.bench.clock import best_seconds, timed
-from cocoop.bench.encoding import CONTEXT_LENGTH, class_names, suffix_lengths
+from cocoop.bench.encoding import class_names
 from cocoop.bench.floor import Floor
 from cocoop.bench.measure import PLAIN_AT_MOST
 from cocoop.bench.memory import allocated_megabytes
 from cocoop.clip import CLIP
+from cocoop.clip.typical import CONTEXT_LENGTH, suffix_lengths
 from cocoop.methods import CoCoOp, CoOp, PromptMethod
 from cocoop.training import FixedFeatures, train
 

@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from cocoop.cli import bench, benchmark, datasets, demo, evaluate, predict, report, train
+from cocoop.cli import bench, benchmark, datasets, demo, evaluate, info, predict, report, train
 from cocoop.errors import CocoopError, InputError
 
 app = typer.Typer(
@@ -61,6 +61,7 @@ def _add(to: typer.Typer, name: str, command: Callable[..., None], short_help: s
 
 
 _add(app, "demo", demo.demo, "Compare the three methods on real images; about a minute.")
+_add(app, "info", info.info, "What a CLIP is: towers, sizes, and the memory that K classes take.")
 _add(app, "train", train.train, "Learn a prompt from a folder of images.")
 _add(app, "evaluate", evaluate.evaluate, "Score a learned prompt on labelled images.")
 _add(app, "predict", predict.predict, "Classify image files.")

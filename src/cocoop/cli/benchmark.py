@@ -8,7 +8,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cocoop.cli.common import AsJson, Clip, DataRoot, Device, Dtype, MemoryBudget, note, print_json, split_names
+from cocoop.cli.common import (
+    AsJson,
+    Clip,
+    DataRoot,
+    Device,
+    Dtype,
+    MemoryBudget,
+    Tokenizer,
+    note,
+    print_json,
+    split_names,
+)
 
 if TYPE_CHECKING:
     from cocoop.protocols import Benchmark, Estimate, Failure, Trial
@@ -34,6 +45,7 @@ def benchmark(
         ),
     ] = None,
     clip: Clip = "tiny",
+    tokenizer: Tokenizer = None,
     datasets: Annotated[
         str | None, typer.Option(help="What to learn on, comma-separated: names, or anything that `train` takes.")
     ] = None,
@@ -98,7 +110,7 @@ def benchmark(
                 data_root = (Path(away) if dry_run else out) / "miniatures"
                 write_miniatures([name for trial in trials for name in trial.data], data_root)
             data = gather(trials, data_root, out / "splits", keep=not dry_run)
-            runs = Benchmark(trials, out, clip, data, device, dtype, features, memory_budget)
+            runs = Benchmark(trials, out, clip, data, device, dtype, features, memory_budget, tokenizer)
             _note_on_clip(clip, chosen)
             if dry_run:
                 _print_estimates(runs, jobs, as_json)

@@ -25,13 +25,21 @@ DataRoot = Annotated[
 Clip = Annotated[
     str,
     typer.Option(
-        help='"tiny" (bundled, for trials), a Hugging Face folder, or a hub id. For photographs: '
-        "openai/clip-vit-base-patch16."
+        help='"tiny" (bundled, for trials), a hub id, ViT-B/16 and other names of OpenAI\'s, a Hugging Face folder, '
+        "OpenAI's .pt archive, or an open_clip file. For photographs: openai/clip-vit-base-patch16."
     ),
 ]
 OtherClip = Annotated[
     str | None,
     typer.Option("--clip", help="The CLIP, if it lies elsewhere now than at training."),
+]
+Tokenizer = Annotated[
+    str | None,
+    typer.Option(
+        metavar="DIR|ID",
+        help="A folder or hub id with the tokenizer, for a CLIP that has none of its own, such as OpenAI's .pt "
+        "archive. Default: the CLIP's own, or else that of the hub id which matches.",
+    ),
 ]
 Classes = Annotated[str | None, typer.Option(help='Other class names, comma-separated: --classes "cat,dog,red panda".')]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps, ...")]

@@ -19,6 +19,7 @@ from cocoop.cli.common import (
     RunFolder,
     Shortlist,
     Source,
+    Tokenizer,
     note,
     print_json,
     split_names,
@@ -48,6 +49,7 @@ def evaluate(
     ] = False,
     features: Features = None,
     clip: OtherClip = None,
+    tokenizer: Tokenizer = None,
     device: Device = "auto",
     dtype: Dtype = "auto",
     memory_budget: MemoryBudget = "auto",
@@ -74,7 +76,7 @@ def evaluate(
     dataset = read_dataset(source, data_root)
     examples = dataset.test or dataset.train
     classifier = PromptClassifier.load(
-        run, clip, device=device, dtype=dtype, memory_budget=memory_budget, features=features
+        run, clip, tokenizer, device=device, dtype=dtype, memory_budget=memory_budget, features=features
     )
     if folder_classes:
         classifier.set_classes(dataset.class_names, allow_equal=True)

@@ -15,6 +15,7 @@ from cocoop.cli.common import (
     OtherClip,
     RunFolder,
     Shortlist,
+    Tokenizer,
     note,
     print_json,
     split_names,
@@ -29,6 +30,7 @@ def predict(
     shortlist: Shortlist = None,
     features: Features = None,
     clip: OtherClip = None,
+    tokenizer: Tokenizer = None,
     device: Device = "auto",
     dtype: Dtype = "auto",
     memory_budget: MemoryBudget = "auto",
@@ -43,7 +45,7 @@ def predict(
     from cocoop.classifier import PromptClassifier
 
     classifier = PromptClassifier.load(
-        run, clip, device=device, dtype=dtype, memory_budget=memory_budget, features=features
+        run, clip, tokenizer, device=device, dtype=dtype, memory_budget=memory_budget, features=features
     )
     if classes is not None:
         classifier.set_classes(split_names("--classes", classes))

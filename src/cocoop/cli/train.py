@@ -9,7 +9,19 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cocoop.cli.common import AsJson, Clip, DataRoot, Device, Dtype, Features, MemoryBudget, Source, note, print_json
+from cocoop.cli.common import (
+    AsJson,
+    Clip,
+    DataRoot,
+    Device,
+    Dtype,
+    Features,
+    MemoryBudget,
+    Source,
+    Tokenizer,
+    note,
+    print_json,
+)
 
 if TYPE_CHECKING:
     from cocoop.classifier import PromptClassifier
@@ -23,6 +35,7 @@ def train(
     data_root: DataRoot = None,
     method: Annotated[str, typer.Option(help="cocoop, coop or zero-shot.")] = "cocoop",
     clip: Clip = "tiny",
+    tokenizer: Tokenizer = None,
     shots: Annotated[int, typer.Option(help="Training images per class, picked by the seed.")] = 16,
     seed: Annotated[int, typer.Option(help="Any integer; the same seed gives the same run.")] = 1,
     epochs: Annotated[int | None, typer.Option(help="Default: the paper's, 10 for cocoop, 200 for coop.")] = None,
@@ -91,6 +104,7 @@ def train(
         augment=not no_augment,
         views=views,
         features=features,
+        tokenizer=tokenizer,
         device=device,
         dtype=dtype,
         memory_budget=memory_budget,

@@ -67,7 +67,7 @@ class Prompts:
             which = [distinct[tuple(suffix)] for suffix in suffixes]
             self._which = torch.tensor(which, device=self._tower.positions.device)
         self._suffixes = suffixes
-        self._parts = [_Part(self._tower, part, prefix_length, hoist) for part in _in_parts([*distinct], at_once)]
+        self._parts = [_Part(self._tower, part, prefix_length, hoist) for part in in_parts([*distinct], at_once)]
         self._packings = [part.packing for part in self._parts]
         self._plans: dict[tuple[int, bool], tuple[int, int]] = {}
 
@@ -163,7 +163,7 @@ def _common_start(prompts: Sequence[Symbols]) -> int:
     return next((i for i in range(limit) if len({prompt[i] for prompt in prompts}) > 1), limit)
 
 
-def _in_parts(suffixes: Sequence[Symbols], at_once: int) -> Iterator[Sequence[Symbols]]:
+def in_parts(suffixes: Sequence[Symbols], at_once: int) -> Iterator[Sequence[Symbols]]:
     """The suffixes in order, in as few parts of at most `at_once` tokens as there can be, about equally large."""
     total = sum(map(len, suffixes))
     enough = min(at_once, total // -(-total // at_once) + max(map(len, suffixes)))

@@ -32,7 +32,7 @@ class Benchmark:
     goes on where it stopped when the same is run again.
 
     clip: what `CLIP.load` takes by name. datasets: by the names that the trials use. features: as in `Runner`.
-    memory_budget: as in `CLIP.load`, of every process.
+    memory_budget: as in `CLIP.load`, of every process. tokenizer: as in `CLIP.load`, by name.
     """
 
     trials: Sequence[Trial]
@@ -43,6 +43,7 @@ class Benchmark:
     dtype: str = "auto"
     features: Path | None = None
     memory_budget: str | int = "auto"
+    tokenizer: str | None = None
     _same: set[PurePosixPath] = field(default_factory=set, init=False, repr=False, compare=False)
 
     def open_trials(self) -> list[Trial]:
@@ -82,7 +83,7 @@ class Benchmark:
     def runner(self, device: str | None = None) -> Runner:
         """The CLIP, loaded, and the data sets: what carries out the trials."""
         device = device or self.device
-        clip = CLIP.load(self.clip, device=device, dtype=self.dtype, memory_budget=self.memory_budget)
+        clip = CLIP.load(self.clip, self.tokenizer, device, self.dtype, self.memory_budget)
         return Runner(clip, self.datasets, self.out, self.features)
 
     def threads(self, jobs: int) -> int:
