@@ -194,6 +194,15 @@ def test_a_directory_that_lies(path, changes, reason):
         read_weights(path)
 
 
+def test_an_entry_that_does_not_start_as_one(path):
+    write_zip(path, good())
+    whole = bytearray(path.read_bytes())
+    whole[whole.index(b"PK\3\4", 4)] ^= 1
+    path.write_bytes(whole)
+    with pytest.raises(InputError, match="the entry a/data/0 where the directory says"):
+        read_weights(path)
+
+
 def test_entries_may_not_overlap(path):
     second = tensor(key="1")
     storages = [Entry("a/data/0", numbers()), Entry("a/data/1", numbers())]

@@ -68,6 +68,19 @@ def test_the_format_before_torch_1_6(tmp_path):
     expect_same(read_weights(path).tensors, state)
 
 
+@pytest.mark.parametrize(
+    ("tensor", "reason"),
+    [
+        (torch.ones(3, 3).to_sparse(), "w, which is sparse, quantized or without values"),
+        (torch.ones(1).expand(10_000), "w, which repeats fewer values"),
+    ],
+)
+def test_the_format_before_torch_1_6_with_tensors_that_are_not_plain(tmp_path, tensor, reason):
+    torch.save({"w": tensor}, tmp_path / "model.pt", _use_new_zipfile_serialization=False)
+    with pytest.raises(InputError, match=reason):
+        read_weights(tmp_path / "model.pt")
+
+
 def test_safetensors(tmp_path):
     path = tmp_path / "model.bin"
     state = {name: tensor.detach().contiguous() for name, tensor in tensors().items() if name != "second"}

@@ -12,7 +12,7 @@ from cocoop.clip.checkpoints.described import Call, Record, RecordClass, Storage
 from cocoop.clip.checkpoints.faults import broken, damaged, shown, unsafe
 
 MAX_INSTRUCTIONS = 500_000
-"""About five times what a training checkpoint of the largest CLIP (ViT-bigG, with Adam's state) needs."""
+"""About four times what a training checkpoint of the largest CLIP (ViT-bigG, with Adam's state) needs."""
 
 
 def read_pickle(data: bytes) -> object:
