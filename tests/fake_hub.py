@@ -74,8 +74,9 @@ class FakeHub:
     status: int | None = None
     """Answer everything with this status: a hub that is down."""
     hold: threading.Event = field(default_factory=threading.Event)
-    """While this is clear and `slow` is set, no request is answered."""
+    """Ends the answers of a `slow` hub."""
     slow: bool = False
+    """Answer with a beginning that goes on for 30 s: no single wait for bytes is long, the whole is."""
     requests: list[str] = field(default_factory=list)
     tokens: set[str | None] = field(default_factory=set)
 
@@ -110,7 +111,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.hub.requests.append(f"{self.command} {path}")
         self.hub.tokens.add(token)
         if self.hub.slow:
-            self.hub.hold.wait(30)
+            return self._drip()
         if self.hub.status is not None:
             return self._send(self.hub.status)
         parts = path.removeprefix("/api/models/").strip("/").split("/")
@@ -151,6 +152,14 @@ class _Handler(BaseHTTPRequestHandler):
             return self._send(404, {"X-Error-Code": "EntryNotFound", "X-Repo-Commit": commit})
         etag = f'"{hashlib.sha1(content).hexdigest()}"'
         return self._send(200, {"X-Repo-Commit": commit, "ETag": etag}, content)
+
+    def _drip(self) -> None:
+        self.close_connection = True
+        self.wfile.write(b"HTTP/1.1 200 OK\r\n")
+        for _ in range(150):
+            if self.hub.hold.wait(0.2):
+                break
+            self.wfile.write(b"X-Drip: 1\r\n")
 
     def _send(self, status: int, headers: Mapping[str, str] | None = None, content: bytes = b"") -> None:
         self.send_response(status)
