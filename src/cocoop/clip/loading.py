@@ -162,8 +162,8 @@ def _tokenizer(found: _Found, towers: Towers, given: str | os.PathLike[str] | To
     vocabulary = towers.text.token_embedding.num_embeddings
     if found.family not in ("openai", "open_clip") or vocabulary != _OPENAI_VOCABULARY:
         raise InputError(
-            f"{name}: expected a tokenizer of {vocabulary:,} tokens with the model ({' or '.join(VOCABULARIES)}); it has "
-            "none. Say where one is: --tokenizer DIR (tokenizer=... in Python)."
+            f"{name}: expected a tokenizer of {vocabulary:,} tokens with the model ({' or '.join(VOCABULARIES)}); it "
+            "has none. Say where one is: --tokenizer DIR (tokenizer=... in Python)."
         )
     return default_tokenizer(_matching(name), name)
 
