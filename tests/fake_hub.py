@@ -27,9 +27,9 @@ from cocoop.clip.checkpoints import hub
 from cocoop.clip.tokens import load_tokenizer, default_tokenizer
 from cocoop.errors import CocoopError, InputError
 
-def refuse(name, family):
-    if family == "siglip":
-        raise InputError(f"{name}: no {family}")
+def refuse(name, family, config):
+    if "siglip" in (family, (config or {}).get("model_cfg")):
+        raise InputError(f"{name}: no siglip, {family}")
 
 def carry_out(what, *given):
     if what == "download":

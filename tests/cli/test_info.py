@@ -13,7 +13,7 @@ def test_the_text(cocoop):
     assert (ran.code, ran.err) == (0, "")
     top, estimates = ran.out.split("\n\n", 1)
     rows = {line[:15].strip(): line[15:] for line in top.splitlines()}
-    assert rows["text tower"].startswith("causal transformer: layers 3, width 128, heads 2, activation quick_gelu")
+    assert rows["text tower"].startswith("causal transformer: layers 3, width 128, hidden 512, heads 2")
     assert rows["image tower"] == (
         "vision transformer: layers 4, width 192, heads 3, patch 8, image size 32, activation quick_gelu"
     )

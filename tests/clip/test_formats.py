@@ -1,6 +1,7 @@
 """One CLIP in every format that is read: the same features from each, and those of transformers' own forward."""
 
 import json
+import os
 
 import golden_clip
 import pytest
@@ -244,12 +245,25 @@ class TestOpenClipSettings:
         torch.save(STATES["ViT"], path)
         with pytest.raises(InputError, match=r'open_clip_config\.json beside it.*{"model_cfg": {"quick_gelu": true}}'):
             CLIP.load(path, tokenizer=TINY)
-        told = [CLIP.load(path, tokenizer=TINY, device="cpu", quick_gelu=value) for value in (True, False)]
-        assert told[0].fingerprint == CLIP.load(STATES["ViT"], tokenizer=TINY, device="cpu").fingerprint
-        (tmp_path / "open_clip_config.json").write_text('{"model_cfg": {"quick_gelu": false}}')
-        assert CLIP.load(path, tokenizer=TINY, device="cpu").fingerprint == told[1].fingerprint
+        for value in (True, False):
+            (tmp_path / "open_clip_config.json").write_text(json.dumps({"model_cfg": {"quick_gelu": value}}))
+            told = CLIP.load(STATES["ViT"], tokenizer=TINY, device="cpu", quick_gelu=value)
+            assert CLIP.load(path, tokenizer=TINY, device="cpu").fingerprint == told.fingerprint
         with pytest.raises(InputError, match=r"quick_gelu: expected nothing.*open_clip_config\.json"):
             CLIP.load(path, tokenizer=TINY, quick_gelu=True)
+
+    def test_open_clips_own_description_of_a_model_will_do(self, tmp_path):
+        """It has no "model_cfg" around it (open_clip's model_configs/)."""
+        save_file(STATES["ViT"], tmp_path / "open_clip_model.safetensors")
+        (tmp_path / "open_clip_config.json").write_text(json.dumps(open_clip_config("ViT")["model_cfg"]))
+        assert CLIP.load(tmp_path, tokenizer=TINY, device="cpu").formula["text hidden_act"] == "quick_gelu"
+
+    @pytest.mark.parametrize("config", ["{}", '{"model_cfg": {}}', '{"model_cfg": 3}', '{"quick_gelu": "false"}', "[]"])
+    def test_a_config_that_says_nothing_is_refused(self, tmp_path, config):
+        save_file(STATES["ViT"], tmp_path / "open_clip_model.safetensors")
+        (tmp_path / "open_clip_config.json").write_text(config)
+        with pytest.raises(InputError, match=r"open_clip_config\.json"):
+            CLIP.load(tmp_path, tokenizer=TINY)
 
     def test_without_quick_gelu_it_is_gelu(self, tmp_path):
         """As in open_clip. The reference is transformers' forward with its own GELU."""
@@ -285,6 +299,12 @@ class TestOpenClipSettings:
             ("text_cfg", "heads", "many", "expected numbers for heads"),
             ("text_cfg", "heads", 3, "whole heads"),
             ("vision_cfg", "head_width", 48, "whole heads"),
+            ("text_cfg", "heads", -2, "whole heads"),
+            ("text_cfg", "heads", float("inf"), "expected numbers for heads"),
+            ("text_cfg", "norm_kwargs", {"eps": float("nan")}, "eps of the layer norms"),
+            ("text_cfg", "hf_tokenizer_name", "../..", "hub id"),
+            ("text_cfg", "hf_tokenizer_name", ["a"], "hub id"),
+            ("text_cfg", "tokenizer_kwargs", {"clean": "canonicalize"}, "changes what the towers compute"),
         ],
     )
     def test_what_does_not_fit_is_refused(self, tmp_path, part, key, value, match):
@@ -295,14 +315,17 @@ class TestOpenClipSettings:
         with pytest.raises(InputError, match=match):
             CLIP.load(tmp_path, tokenizer=TINY)
 
-    def test_wide_heads_of_large_towers_without_a_config(self, tmp_path):
+    def test_wide_heads_of_large_towers(self, tmp_path):
         """ViT-H's width is 1280 in 16 heads."""
         from cocoop.bench import random_state
         from cocoop.bench.shapes import Shape
 
         torch.save(random_state(Shape(16, 64, 1, 16, 8, 1280, 1, vocabulary=2125)), tmp_path / "model.pt")
-        clip = CLIP.load(tmp_path / "model.pt", tokenizer=TINY, device="cpu", quick_gelu=False)
-        assert clip.formula["image num_attention_heads"] == 16
+        for vision, heads in (({}, 16), ({"width": 1280}, 20), ({"width": 1280, "head_width": 80}, 16)):
+            config = {"quick_gelu": False, "vision_cfg": vision}
+            (tmp_path / "open_clip_config.json").write_text(json.dumps({"model_cfg": config}))
+            clip = CLIP.load(tmp_path / "model.pt", tokenizer=TINY, device="cpu")
+            assert clip.formula["image num_attention_heads"] == heads, "64 wide is open_clip's default"
 
 
 class TestRefusals:
@@ -323,8 +346,9 @@ class TestRefusals:
     )
     def test_by_its_tensors(self, tmp_path, name, match):
         torch.save(STATES["ViT"] | {name: torch.zeros(4)}, tmp_path / "model.bin")
+        (tmp_path / "open_clip_config.json").write_text('{"model_cfg": {"quick_gelu": true}}')
         with pytest.raises(InputError, match=match):
-            CLIP.load(tmp_path / "model.bin", tokenizer=TINY, quick_gelu=True)
+            CLIP.load(tmp_path / "model.bin", tokenizer=TINY)
 
     @pytest.mark.parametrize(
         ("family", "match"),
@@ -358,6 +382,58 @@ class TestRefusals:
     def test_tensors_that_do_not_fit(self, change, match):
         with pytest.raises(InputError, match=match):
             CLIP.load(STATES["ViT"] | change, tokenizer=TINY)
+
+    def test_names_that_are_the_same_without_their_prefixes(self, tmp_path):
+        twice = STATES["ViT"] | {"text.positional_embedding": torch.zeros(77, 128)}
+        save_file(twice, with_config(tmp_path / "m", "ViT") / "open_clip_model.safetensors")
+        with pytest.raises(InputError, match="same names"):
+            CLIP.load(tmp_path / "m", tokenizer=TINY)
+
+    @pytest.mark.parametrize(
+        ("change", "match"),
+        [
+            ({"text_config": {"num_hidden_layers": 2}}, r"text_config\.num_hidden_layers 2, and they have 3"),
+            ({"vision_config": {"image_size": 224}}, r"vision_config\.image_size 224, and they have 32"),
+            ({"vision_config": {"intermediate_size": 5}}, r"vision_config\.intermediate_size"),
+            ({"projection_dim": 64}, "projection_dim 64"),
+            ({"text_config": {"num_attention_heads": -2}}, "whole heads"),
+            ({"text_config": {"layer_norm_eps": None}}, "eps"),
+            ({"text_config": {"hidden_act": "relu"}}, "text activation"),
+            ({"vision_config": {"hidden_act": "foo"}}, "image activation"),
+            ({"text_config": {"eos_token_id": [1, 2]}}, "eos_token_id"),
+            ({"text_config": "none"}, r"config\.json"),
+            ({"model_type": ["clip"]}, "model_type"),
+        ],
+    )
+    def test_a_hugging_face_config_that_does_not_fit(self, tmp_path, change, match):
+        hugging_face_model(STATES["ViT"]).save_pretrained(tmp_path)
+        config = json.loads((tmp_path / "config.json").read_text())
+        for name, value in change.items():
+            config[name] = config[name] | value if isinstance(value, dict) else value
+        (tmp_path / "config.json").write_text(json.dumps(config))
+        with pytest.raises(InputError, match=match):
+            CLIP.load(tmp_path, tokenizer=TINY)
+
+    def test_the_file_that_is_named_is_the_one_that_is_read(self, tmp_path):
+        model = hugging_face_model(STATES["ViT"])
+        model.save_pretrained(tmp_path)
+        torch.save({name: tensor * 0.5 for name, tensor in model.state_dict().items()}, tmp_path / "pytorch_model.bin")
+        whole, tuned = (
+            CLIP.load(tmp_path / name, tokenizer=TINY) for name in ("model.safetensors", "pytorch_model.bin")
+        )
+        assert whole.fingerprint == CLIP.load(tmp_path, tokenizer=TINY).fingerprint != tuned.fingerprint
+
+    @pytest.mark.parametrize(
+        "source", [{1: torch.ones(1)}, {"x": "y"}, 5, b"tiny", "", "a" * 5000, "x\0", "no/file.pt"]
+    )
+    def test_sources_that_are_none(self, source):
+        with pytest.raises(InputError, match="expected"):
+            CLIP.load(source, tokenizer=TINY)
+
+    def test_a_pipe_is_not_waited_for(self, tmp_path):
+        os.mkfifo(tmp_path / "pipe")
+        with pytest.raises(InputError, match="something else"):
+            CLIP.load(tmp_path / "pipe", tokenizer=TINY)
 
     def test_a_tokenizer_with_another_end_token(self):
         class Other(golden_clip.StandInTokenizer):

@@ -74,6 +74,7 @@ def _text_tower(clip: CLIP) -> dict[str, Any]:
         "kind": "causal transformer",
         "layers": len(tower.layers),
         "width": tower.width,
+        "hidden": tower.layers[0].fc.out_features,
         "heads": clip.formula["text num_attention_heads"],
         "activation": clip.formula["text hidden_act"],
         "context_length": tower.context_length,

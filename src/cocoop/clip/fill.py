@@ -13,6 +13,16 @@ from cocoop.errors import InputError
 _Module = TypeVar("_Module", bound=nn.Module)
 
 
+def check_layers(what: str, width: int, heads: int, eps: float) -> None:
+    """`InputError` unless layers of this width can have so many heads, and norms this eps."""
+    if not isinstance(heads, int) or heads < 1 or width % heads:
+        raise InputError(
+            f"{what}: expected a width that whole heads share; got {heads!r} heads for a width of {width}."
+        )
+    if not isinstance(eps, float | int) or not 0 < eps < 1:
+        raise InputError(f"{what}: expected an eps of the layer norms between 0 and 1, such as 1e-5; got {eps!r}.")
+
+
 def fill(what: str, build: Callable[[], _Module], weights: Mapping[str, Tensor]) -> _Module:
     """The module that `build` makes, with these tensors as its own: no copy, no random start.
 
@@ -28,7 +38,7 @@ def fill(what: str, build: Callable[[], _Module], weights: Mapping[str, Tensor])
         module = build()
     try:
         module.load_state_dict(weights, assign=True)
-    except RuntimeError as error:
+    except RuntimeError as error:  # one line for each tensor; the first few tell
         reason = " ".join(str(error).split()[:60])
         raise InputError(f"{what}: expected all tensors of one CLIP, in matching shapes; got: {reason}") from error
     return module

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from cocoop.clip.fill import fill
-from cocoop.errors import InputError
+from cocoop.clip.fill import check_layers, fill
+from cocoop.errors import InputError, expect_choice
 
 if TYPE_CHECKING:
     from transformers import CLIPVisionModel
@@ -44,15 +44,17 @@ class ImageTower(nn.Module):
             InputError: a tensor is missing or does not fit the others, or the activation is unknown.
         """
         from transformers import CLIPVisionConfig, CLIPVisionModel
+        from transformers.activations import ACT2FN
 
         width, channels, patch = _patches(weights["embeddings.patch_embedding.weight"])
         positions = len(weights["embeddings.position_embedding.weight"])
         grid = math.isqrt(max(positions - 1, 0))
-        if positions != grid * grid + 1 or width % heads:
+        if positions != grid * grid + 1:
             raise InputError(
-                f"image tower: expected positions for a class token and a square grid of patches, and a width that "
-                f"{heads} heads share; got {positions} positions and a width of {width}."
+                f"image tower: expected positions for a class token and a square grid of patches; got {positions}."
             )
+        check_layers("image tower", width, heads, eps)
+        expect_choice("image activation", activation, list(ACT2FN))
         config = CLIPVisionConfig(
             hidden_size=width,
             intermediate_size=len(weights["encoder.layers.0.mlp.fc1.weight"]),
@@ -90,6 +92,7 @@ class ImageTower(nn.Module):
             "kind": "vision transformer",
             "layers": config.num_hidden_layers,
             "width": config.hidden_size,
+            "hidden": config.intermediate_size,
             "heads": config.num_attention_heads,
             "patch": config.patch_size,
             "image_size": self.image_size,

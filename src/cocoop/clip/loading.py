@@ -35,6 +35,8 @@ sys.modules.setdefault("torchvision", None)  # type: ignore[arg-type]
 
 BUNDLED = {"tiny": Path(__file__).parent / "tiny"}
 
+_FILES = (".pt", ".pth", ".bin", ".safetensors", ".json")  # no hub id ends so
+
 _OPENAI_VOCABULARY = 49_408
 _OPENAI_TOKENIZER = SHORT_NAMES["ViT-B/32"]  # all of OpenAI's models have the same
 
@@ -70,63 +72,98 @@ def load_parts(
 ) -> Parts:
     """Find out what `source` is and load it. See `CLIP.load`."""
     if isinstance(source, Mapping):
-        if tokenizer is None:
-            raise InputError(
-                "tokenizer: expected a folder or a tokenizer object, because a state dict has no vocabulary; got None."
-            )
-        found = _Found("openai", Checkpoint("state dict", _own_copies(source), quick_gelu=quick_gelu))
+        found = _state_dict(source, tokenizer, quick_gelu)
+    elif quick_gelu is not None:
+        raise InputError(
+            f"quick_gelu: expected nothing beside {source}; got {quick_gelu!r}. It is for state dicts; files have a "
+            "config that says it, such as open_clip_config.json."
+        )
+    elif isinstance(source, str | os.PathLike) and isinstance(os.fspath(source), str):
+        found = _find(os.fspath(source))
     else:
-        found = _find(os.fspath(source), quick_gelu)
+        raise InputError(
+            f"clip: expected a name, a folder, a file or a state dict; got {type(source).__name__}. See CLIP.load."
+        )
     towers = read_towers(found.family, found.checkpoint)
+    size = towers.image.image_size
+    transform = {} if found.folder is None else stated_preprocessing(found.folder)
     return Parts(
         name=found.checkpoint.name,
         towers=towers,
         tokenizer=_tokenizer(found, towers, tokenizer),
-        preprocess=Preprocess(towers.image.image_size, **stated_preprocessing(found.folder) if found.folder else {}),
+        preprocess=Preprocess(size, **transform),
         tokenizer_source=os.fspath(tokenizer) if isinstance(tokenizer, str | os.PathLike) else None,
     )
 
 
+def _state_dict(state: Mapping[str, Any], tokenizer: object, quick_gelu: bool | None) -> _Found:
+    if tokenizer is None:
+        raise InputError(
+            "tokenizer: expected a folder or a tokenizer object, because a state dict has no vocabulary; got None."
+        )
+    if not isinstance(quick_gelu, bool | None):
+        raise InputError(f"quick_gelu: expected True, False or None; got {quick_gelu!r}.")
+    return _Found("openai", Checkpoint("state dict", _own_copies(state), quick_gelu=quick_gelu is not False))
+
+
 def _own_copies(state: Mapping[str, Any]) -> dict[str, Tensor]:
     """The tensors, or arrays, of a user's state dict, so that what happens to them later does not matter."""
+    strange = [name for name in state if not isinstance(name, str)]
+    if strange:
+        raise InputError(f"state dict: expected tensors by name; got one by {strange[0]!r}.")
     try:
-        return {name: torch.as_tensor(value).detach().cpu().clone() for name, value in state.items()}
+        tensors = {name: torch.as_tensor(value).detach().cpu() for name, value in state.items()}
+        return {name: tensor.to_dense().clone() for name, tensor in tensors.items()}
     except (TypeError, ValueError, RuntimeError) as error:
         raise InputError(f"state dict: expected tensors by name; got {type(error).__name__}: {error}.") from error
 
 
-def _find(name: str, quick_gelu: bool | None) -> _Found:
-    place = BUNDLED.get(name) or (Path(name) if name not in SHORT_NAMES else None)
-    if place is None or not place.exists():
+def _find(name: str) -> _Found:
+    place = BUNDLED.get(name) or (Path(name) if name and name not in SHORT_NAMES else None)
+    if place is None or not _exists(place):
         hub_id = SHORT_NAMES.get(name, name)
-        if not is_hub_id(hub_id):
+        if not is_hub_id(hub_id) or hub_id.endswith(_FILES):
             raise InputError(
-                f"{name}: expected {', '.join([*BUNDLED, *SHORT_NAMES])}, a model folder, a weights file (OpenAI's "
-                ".pt, open_clip's .bin, .pt or .safetensors) or a hub id such as openai/clip-vit-base-patch16; got no "
-                "such folder or file."
+                f"{name or repr(name)}: expected {', '.join([*BUNDLED, *SHORT_NAMES])}, a model folder, a weights file "
+                "(OpenAI's .pt, open_clip's .bin, .pt or .safetensors) or a hub id such as "
+                "openai/clip-vit-base-patch16; got no such folder or file."
             )
-        place = download(hub_id, check_family)
-    return _in_folder(name, place, quick_gelu) if place.is_dir() else _in_file(name, place, quick_gelu)
+        place = _from_hub(name, hub_id)
+    return _in_folder(name, place) if place.is_dir() else _in_file(name, place)
 
 
-def _in_folder(name: str, folder: Path, quick_gelu: bool | None) -> _Found:
+def _from_hub(name: str, hub_id: str) -> Path:
+    try:
+        return download(hub_id, check_family)
+    except InputError as error:
+        if name in SHORT_NAMES:
+            raise
+        raise InputError(f"{error} (No folder or file {name} is here, either.)") from error
+
+
+def _exists(place: Path) -> bool:
+    try:
+        return place.exists()
+    except (OSError, ValueError):  # a name that no file can have
+        return False
+
+
+def _in_folder(name: str, folder: Path, weights: Path | None = None) -> _Found:
+    """The model in a folder, with these weights of Hugging Face's or the first that are there."""
     config = settings_in(folder, CONFIG)
     family = (config or {}).get("model_type")
-    weights = first_in(folder, HUGGING_FACE_WEIGHTS) if family else None
+    weights = weights or (first_in(folder, HUGGING_FACE_WEIGHTS) if family else None)
     open_clip_weights = first_in(folder, OPEN_CLIP_WEIGHTS)
     has_tokenizer = first_in(folder, VOCABULARIES) is not None
     if family and (weights or not open_clip_weights):
-        check_family(name, family)
-        if quick_gelu is not None:
-            raise InputError(f"quick_gelu: expected nothing, because {name} has a config.json; got {quick_gelu}.")
+        check_family(name, family, config)
         if weights is None:
             raise InputError(_incomplete(folder, HUGGING_FACE_WEIGHTS))
-        checkpoint = Checkpoint(name, read_weights(weights).tensors, config)
-        return _Found(family, checkpoint, folder, has_tokenizer)
+        return _Found(family, Checkpoint(name, read_weights(weights).tensors, config), folder, has_tokenizer)
     if open_clip_weights is None:
         raise InputError(_incomplete(folder, (CONFIG, *OPEN_CLIP_WEIGHTS)))
-    tensors = read_weights(open_clip_weights).tensors
-    return _Found("open_clip", _of_open_clip(name, tensors, folder, quick_gelu), folder, has_tokenizer)
+    checkpoint = Checkpoint(name, read_weights(open_clip_weights).tensors, settings_in(folder, OPEN_CLIP_CONFIG))
+    return _Found("open_clip", checkpoint, folder, has_tokenizer)
 
 
 def _incomplete(folder: Path, wanted: tuple[str, ...]) -> str:
@@ -135,19 +172,16 @@ def _incomplete(folder: Path, wanted: tuple[str, ...]) -> str:
     return f"{folder}: expected a model folder with {' or '.join(wanted)}; it has none. {hint}"
 
 
-def _in_file(name: str, path: Path, quick_gelu: bool | None) -> _Found:
+def _in_file(name: str, path: Path) -> _Found:
+    if not path.is_file():  # a pipe would be waited for
+        raise InputError(f"{name}: expected a model folder or a weights file; got something else of that name.")
     if path.name in HUGGING_FACE_WEIGHTS and (settings_in(path.parent, CONFIG) or {}).get("model_type"):
-        return _in_folder(name, path.parent, quick_gelu)
+        return _in_folder(name, path.parent, path)
     weights = read_weights(path)
     if weights.scripted:
-        return _Found("openai", Checkpoint(name, weights.tensors, quick_gelu=quick_gelu))
-    checkpoint = _of_open_clip(name, weights.tensors, path.parent, quick_gelu)
-    return _Found("open_clip", checkpoint, path.parent if checkpoint.config is not None else None)
-
-
-def _of_open_clip(name: str, tensors: Mapping[str, Tensor], folder: Path, quick_gelu: bool | None) -> Checkpoint:
-    stated = settings_in(folder, OPEN_CLIP_CONFIG)
-    return Checkpoint(name, tensors, None if stated is None else stated.get("model_cfg", {}), quick_gelu)
+        return _Found("openai", Checkpoint(name, weights.tensors))
+    checkpoint = Checkpoint(name, weights.tensors, settings_in(path.parent, OPEN_CLIP_CONFIG))
+    return _Found("open_clip", checkpoint, path.parent)
 
 
 def _tokenizer(found: _Found, towers: Towers, given: str | os.PathLike[str] | Tokenizer | None) -> Tokenizer:

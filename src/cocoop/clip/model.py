@@ -86,8 +86,7 @@ class CLIP:
                 TF32. Learned tensors, norms, logits and loss are always float32 or better.
             memory_budget: bytes that the text side may take beside the weights, such as "4GB"; "auto" is what is free.
                 Classes and images are divided to fit, and activations computed twice rather than kept. Same results.
-            quick_gelu: whether the towers' activation is QuickGELU or GELU, for tensors that come without a config: a
-                state dict (default True, as OpenAI's) or an open_clip checkpoint alone (no default).
+            quick_gelu: of a state dict: whether the towers' activation is QuickGELU (the default, as OpenAI's) or GELU.
 
         Raises:
             InputError: nothing at `source`, a file missing or damaged, more in it than tensors, not a CLIP with a

@@ -13,8 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from cocoop.clip.block import Block
-from cocoop.clip.fill import fill
-from cocoop.errors import InputError
+from cocoop.clip.fill import check_layers, fill
 
 
 class TextTower(nn.Module):
@@ -65,8 +64,7 @@ class TextTower(nn.Module):
         """
         embedding = weights["token_embedding.weight"]
         width = embedding.shape[-1]
-        if width % heads:
-            raise InputError(f"text tower: expected a width that {heads} heads share; got {width}.")
+        check_layers("text tower", width, heads, eps)
         return fill(
             "text tower",
             lambda: cls(

@@ -14,7 +14,7 @@ import threading
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cocoop.clip.checkpoints.folder import (
     CONFIG,
@@ -24,10 +24,12 @@ from cocoop.clip.checkpoints.folder import (
     settings_in,
 )
 from cocoop.clip.checkpoints.hub_errors import hub_error
-from cocoop.errors import InputError
+from cocoop.errors import CocoopError, InputError
 
 if TYPE_CHECKING:
     from huggingface_hub import ModelInfo
+
+CheckFamily = Callable[[str, object, Mapping[str, Any] | None], None]
 
 SHORT_NAMES: dict[str, str] = {
     "ViT-B/32": "openai/clip-vit-base-patch32",
@@ -68,7 +70,7 @@ def is_hub_id(name: str) -> bool:
     return _HUB_ID.fullmatch(name) is not None
 
 
-def download(hub_id: str, check_family: Callable[[str, object], None]) -> Path:
+def download(hub_id: str, check_family: CheckFamily) -> Path:
     """The folder with a model's descriptions, tokenizer and one set of weights, after fetching what the cache lacks.
 
     Where config.json states a "model_type", the weights are Hugging Face's (safetensors before pickles, one file
@@ -76,8 +78,8 @@ def download(hub_id: str, check_family: Callable[[str, object], None]) -> Path:
 
     Args:
         hub_id: "owner/name", "owner/name@revision" or a key of `SHORT_NAMES`.
-        check_family: called with `hub_id` and the "model_type" of Hugging Face's weights before these are fetched;
-            raises if models of that family cannot be read.
+        check_family: called before weights are fetched; raises if such models cannot be read. Takes `hub_id`, the
+            family (the "model_type" of Hugging Face's weights, or "open_clip") and what its config file states.
 
     Raises:
         InputError: not a hub id; no such repository or revision; one that may not be read; no CLIP weights in it; or
@@ -86,8 +88,17 @@ def download(hub_id: str, check_family: Callable[[str, object], None]) -> Path:
     """
     repository = _find(hub_id)
     small = repository.has([CONFIG, OPEN_CLIP_CONFIG, "preprocessor_config.json", *_TOKENIZER])
-    config = settings_in(repository.fetch(small), CONFIG) if small else None
-    weights = _choose_weights(repository, config or {}, check_family)
+    folder = repository.fetch(small) if small else None
+    config = (settings_in(folder, CONFIG) if folder else None) or {}
+    family: object = config.get("model_type")
+    kinds = (*HUGGING_FACE_WEIGHTS, *OPEN_CLIP_WEIGHTS) if family else OPEN_CLIP_WEIGHTS
+    weights = next(iter(repository.has(kinds)), None)
+    if weights in OPEN_CLIP_WEIGHTS:
+        check_family(repository.hub_id, "open_clip", settings_in(folder, OPEN_CLIP_CONFIG) if folder else None)
+    elif family:
+        check_family(repository.hub_id, family, config)
+    if weights is None:
+        raise _no_weights(repository, kinds)
     folder = repository.fetch([weights])
     if weights.endswith(_INDEX):
         repository.fetch(_shards(repository, folder, weights))
@@ -206,19 +217,10 @@ def _ask(repo: str, revision: str | None) -> ModelInfo | Exception:
         return TimeoutError(f"no answer within {patience:g} s (HF_HUB_ETAG_TIMEOUT sets how long to wait)")
 
 
-def _choose_weights(
-    repository: _Repository, config: Mapping[str, object], check_family: Callable[[str, object], None]
-) -> str:
-    family = config.get("model_type")
-    kinds = (*HUGGING_FACE_WEIGHTS, *OPEN_CLIP_WEIGHTS) if family else OPEN_CLIP_WEIGHTS
-    weights = repository.has(kinds)[:1]
-    if family and not set(weights) & set(OPEN_CLIP_WEIGHTS):
-        check_family(repository.hub_id, family)
-    if weights:
-        return weights[0]
+def _no_weights(repository: _Repository, kinds: Collection[str]) -> CocoopError:
     if repository.silence is not None:
-        raise hub_error(repository.hub_id, repository.silence, " or ".join(kinds))
-    raise InputError(
+        return hub_error(repository.hub_id, repository.silence, " or ".join(kinds))
+    return InputError(
         f"{repository.hub_id}: expected a model with the weights of a CLIP ({' or '.join(kinds)}); it has "
         f"{_some(repository.files)}. Give the id of another."
     )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from cocoop.clip.families import hugging_face, open_clip, openai
 from cocoop.clip.families.base import Checkpoint, Towers
@@ -18,10 +19,12 @@ FAMILIES: dict[str, Callable[[Checkpoint], Towers]] = {
 """By "model_type" of a config.json; open_clip's checkpoints and OpenAI's have none."""
 
 
-def check_family(name: str, family: object) -> None:
-    """`InputError` with the reason unless models of this model_type can be read."""
-    if family not in FAMILIES:
+def check_family(name: str, family: object, config: Mapping[str, Any] | None) -> None:
+    """`InputError` with the reason unless models of this family can be read, as far as its config file says."""
+    if not isinstance(family, str) or family not in FAMILIES:
         raise InputError(f"{name}: expected {why_not_family(family)}")
+    if family == "open_clip" and config is not None:
+        open_clip.check_config(name, config)
 
 
 def read_towers(family: str, checkpoint: Checkpoint) -> Towers:
@@ -30,7 +33,7 @@ def read_towers(family: str, checkpoint: Checkpoint) -> Towers:
     Raises:
         InputError: it is not a whole CLIP of its family, or of a kind that cannot work; the message says why.
     """
-    check_family(checkpoint.name, family)
+    check_family(checkpoint.name, family, checkpoint.config)
     reason = why_not_tensors(checkpoint.tensors) if family in ("open_clip", "openai") else None
     if reason is not None:
         raise InputError(f"{checkpoint.name}: expected {reason}")

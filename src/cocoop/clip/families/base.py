@@ -25,13 +25,13 @@ class Checkpoint:
         tensors: all of one model, floating-point or metadata, on the CPU.
         config: what the model's own config file states (`config.json`, or "model_cfg" of `open_clip_config.json`), or
             None without one.
-        quick_gelu: what the user states of the activation, if anything.
+        quick_gelu: whether that is the activation, of a state dict; files say it themselves.
     """
 
     name: str
     tensors: Mapping[str, Tensor]
     config: Mapping[str, Any] | None = None
-    quick_gelu: bool | None = None
+    quick_gelu: bool = True
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -38,11 +37,11 @@ _BLOCK |= {f"self_attn.{letter}_proj": letter for letter in "qkv"}
 
 def read(checkpoint: Checkpoint) -> Towers:
     """A checkpoint of transformers' own. `InputError` if it is not a whole one, or its config does not fit."""
-    text_config, image_config = _configs(checkpoint)
+    config = _config(checkpoint)
+    text_config, image_config = config.text_config, config.vision_config
     tensors = take(checkpoint, _names(checkpoint), _POSITION_IDS)
     text, image = _stacked(part(tensors, "text.")), part(tensors, "image.")
-    _check_sizes(checkpoint.name, text, image, text_config, image_config)
-    return Towers(
+    towers = Towers(
         text=TextTower.from_weights(
             text, text_config.num_attention_heads, text_config.hidden_act, text_config.layer_norm_eps
         ),
@@ -52,16 +51,17 @@ def read(checkpoint: Checkpoint) -> Towers:
         logit_scale=inverse_temperature(checkpoint.name, tensors["logit_scale"]),
         eos_token_id=_eos(text_config),
     )
+    _check_sizes(checkpoint.name, towers, config)
+    return towers
 
 
-def _configs(checkpoint: Checkpoint) -> tuple[Any, Any]:
+def _config(checkpoint: Checkpoint) -> Any:
     """What config.json states of both towers, with transformers' defaults for the rest."""
     from transformers import AutoConfig
 
     stated = dict(checkpoint.config or {})
     try:
-        config = AutoConfig.for_model(stated.pop("model_type"), **stated)
-        return config.text_config, config.vision_config
+        return AutoConfig.for_model(stated.pop("model_type"), **stated)
     except Exception as error:  # transformers raises many kinds for a config that makes no sense
         reason = " ".join(f"{type(error).__name__}: {error}".split()[:40])
         raise InputError(
@@ -99,18 +99,24 @@ def _joined(parts: list[Tensor]) -> Tensor:
     return torch.cat(parts)
 
 
-def _check_sizes(
-    name: str, text: Mapping[str, Tensor], image: Mapping[str, Tensor], text_config: Any, image_config: Any
-) -> None:
+def _check_sizes(name: str, towers: Towers, config: Any) -> None:
     """Sizes are the tensors'; a config that states others belongs to another model, and so do its other settings."""
-    found = {
-        "text_config.hidden_size": (text_config.hidden_size, text["positions"].shape[-1]),
-        "text_config.max_position_embeddings": (text_config.max_position_embeddings, len(text["positions"])),
-        "text_config.vocab_size": (text_config.vocab_size, len(text["token_embedding.weight"])),
-        "vision_config.hidden_size": (image_config.hidden_size, len(image["embeddings.class_embedding"])),
-        "vision_config.patch_size": (image_config.patch_size, image["embeddings.patch_embedding.weight"].shape[-1]),
+    text, image = towers.text, towers.image.describe()
+    sizes = {
+        "projection_dim": (config, image["joint_width"]),
+        "text_config.hidden_size": (config.text_config, text.width),
+        "text_config.intermediate_size": (config.text_config, text.layers[0].fc.out_features),
+        "text_config.num_hidden_layers": (config.text_config, len(text.layers)),
+        "text_config.max_position_embeddings": (config.text_config, text.context_length),
+        "text_config.vocab_size": (config.text_config, text.token_embedding.num_embeddings),
+        "vision_config.hidden_size": (config.vision_config, image["width"]),
+        "vision_config.intermediate_size": (config.vision_config, image["hidden"]),
+        "vision_config.num_hidden_layers": (config.vision_config, image["layers"]),
+        "vision_config.patch_size": (config.vision_config, image["patch"]),
+        "vision_config.image_size": (config.vision_config, image["image_size"]),
     }
-    for what, (stated, actual) in found.items():
+    for what, (stating, actual) in sizes.items():
+        stated = getattr(stating, what.rpartition(".")[2])
         if stated != actual:
             raise InputError(
                 f"{name}: expected a config.json that fits the weights; it states {what} {stated}, and they have "

@@ -8,6 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
+from cocoop.clip.checkpoints.hub import is_hub_id
 from cocoop.clip.families.base import Checkpoint, Towers
 from cocoop.clip.families.openai import Settings, is_resnet, towers
 from cocoop.errors import InputError
@@ -24,8 +25,7 @@ _HEAD_WIDTHS = {1280: 80, 1408: 88, 1664: 104}
 _OF_NO_CONCERN = {
     "text_cfg": {
         *("context_length", "vocab_size", "width", "heads", "layers", "mlp_ratio", "norm_kwargs", "eos_id", "pad_id"),
-        *("tokenizer_kwargs", "output_tokens", "hf_tokenizer_name", "hf_model_pretrained", "hf_proj_type"),
-        *("hf_pooler_type",),
+        *("output_tokens", "hf_tokenizer_name", "hf_model_pretrained", "hf_proj_type", "hf_pooler_type"),
     },
     "vision_cfg": {
         *("image_size", "patch_size", "width", "head_width", "layers", "mlp_ratio", "norm_kwargs", "patch_dropout"),
@@ -38,8 +38,12 @@ _OF_NO_CONCERN = {
     },
 }
 # Others change what is computed. With these values it is what `Towers` computes; nothing (None, false) is, too.
-_AS_COMPUTED: dict[str, dict[str, tuple[str, ...]]] = {
-    "text_cfg": {"pool_type": ("argmax", "eos"), "proj_type": ("linear",)},
+_AS_COMPUTED: dict[str, dict[str, tuple[Any, ...]]] = {
+    "text_cfg": {
+        "pool_type": ("argmax", "eos"),
+        "proj_type": ("linear",),
+        "tokenizer_kwargs": ({}, {"clean": "lower"}, {"clean": "whitespace"}),
+    },
     "vision_cfg": {"pool_type": ("tok",), "pos_embed_type": ("learnable",)},
     "model_cfg": {},
 }
@@ -56,33 +60,50 @@ def read(checkpoint: Checkpoint) -> Towers:
     """A checkpoint of open_clip. `InputError` if it is not a whole one, or its architecture is not CLIP's own."""
     checkpoint = replace(checkpoint, tensors=plain_names(checkpoint.tensors))
     if checkpoint.config is None:
-        return towers(checkpoint, _settings_without_config(checkpoint))
-    if checkpoint.quick_gelu is not None:
         raise InputError(
-            f"quick_gelu: expected nothing, because {checkpoint.name} has an open_clip_config.json; got "
-            f"{checkpoint.quick_gelu}. Leave it out."
+            f"{checkpoint.name}: expected an open_clip_config.json beside it, because the tensors do not show which "
+            'activation they were trained with; got none. Write one: {"model_cfg": {"quick_gelu": true}} for models '
+            "trained with QuickGELU (OpenAI's, DFN's, MetaCLIP's, and names that end in -quickgelu), or false for GELU "
+            "(LAION's, DataComp's)."
         )
-    for part in ("model_cfg", "text_cfg", "vision_cfg"):
-        _check_architecture(checkpoint.name, part, _stated(checkpoint, part))
-    found = towers(checkpoint, _settings(checkpoint))
-    _check_sizes(checkpoint, found)
+    found = towers(checkpoint, _settings(checkpoint.name, checkpoint.config, checkpoint.tensors))
+    _check_sizes(checkpoint.name, checkpoint.config, found)
     return found
 
 
+def check_config(name: str, config: Mapping[str, Any]) -> None:
+    """`InputError` unless an open_clip_config.json describes CLIP's own architecture, as far as it says."""
+    model = _stated(config, "model_cfg")
+    if not isinstance(model.get("quick_gelu", False), bool) or not model:
+        raise InputError(
+            f'{name}: expected an open_clip_config.json like {{"model_cfg": {{"quick_gelu": true, ...}}}}; got '
+            f"quick_gelu {model.get('quick_gelu')!r} among {len(model)} settings."
+        )
+    for part in ("model_cfg", "text_cfg", "vision_cfg"):
+        _check_architecture(name, part, _stated(config, part))
+
+
 def plain_names(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors in OpenAI's names, without prefixes and the mask."""
+    """The tensors in OpenAI's names, without prefixes and the mask. `InputError` if two get the same name."""
     stripped = {name.removeprefix(_PREFIX).removeprefix(_TEXT_PREFIX): tensor for name, tensor in tensors.items()}
+    if len(stripped) != len(tensors):
+        raise InputError(
+            f"open_clip checkpoint: expected one model's tensors; got {len(tensors)}, of which "
+            f"{len(tensors) - len(stripped)} have the same names behind {_PREFIX} and {_TEXT_PREFIX}."
+        )
     stripped.pop(_MASK, None)
     return stripped
 
 
-def _stated(checkpoint: Checkpoint, part: str) -> Mapping[str, Any]:
-    """The settings of a part of the config; none of one that it leaves out, and then the tensors decide."""
-    stated = checkpoint.config if part == "model_cfg" else (checkpoint.config or {}).get(part) or {}
+def _stated(config: Mapping[str, Any], part: str) -> Mapping[str, Any]:
+    """The settings of a part; none of one that the config leaves out, and then the tensors decide.
+
+    open_clip's own descriptions of its models are what others have under "model_cfg".
+    """
+    model = config.get("model_cfg", {name: value for name, value in config.items() if name != "preprocess_cfg"})
+    stated = model if part == "model_cfg" or not isinstance(model, Mapping) else model.get(part) or {}
     if not isinstance(stated, Mapping):
-        raise InputError(
-            f"{checkpoint.name}: expected {part} of open_clip_config.json to be settings by name; got {stated!r}."
-        )
+        raise InputError(f"open_clip_config.json: expected {part} to be settings by name; got {stated!r}.")
     return stated
 
 
@@ -97,54 +118,50 @@ def _check_architecture(name: str, part: str, stated: Mapping[str, Any]) -> None
             )
 
 
-def _settings(checkpoint: Checkpoint) -> Settings:
+def _settings(name: str, config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Settings:
     """What the config says that the tensors do not show, with open_clip's defaults."""
-    model, text, image = (_stated(checkpoint, part) for part in ("model_cfg", "text_cfg", "vision_cfg"))
-    width = _text_width(checkpoint)
+    model, text, image = (_stated(config, part) for part in ("model_cfg", "text_cfg", "vision_cfg"))
+    width = _text_width(tensors)
     try:
         heads = int(text.get("heads") or width // 64)
+        head_width = image.get("head_width") or (64 if "width" in image else _usual_head_width(tensors))
         return Settings(
-            text_head_width=width // heads if width % heads == 0 else 0,
-            image_head_width=int(image["head_width"]) if image.get("head_width") else _usual_head_width(checkpoint),
+            text_head_width=width // heads if heads > 0 and width % heads == 0 else 0,
+            image_head_width=int(head_width),
             activation="quick_gelu" if model.get("quick_gelu") else "gelu",
             text_eps=float((text.get("norm_kwargs") or {}).get("eps", 1e-5)),
             image_eps=float((image.get("norm_kwargs") or {}).get("eps", 1e-5)),
             eos_token_id=int(text["eos_id"]) if text.get("pool_type") == "eos" else None,
-            vocabulary=text.get("hf_tokenizer_name"),
+            vocabulary=_tokenizer_name(text.get("hf_tokenizer_name") or None),
         )
-    except (TypeError, ValueError, KeyError, AttributeError, ZeroDivisionError) as error:
+    except (TypeError, ValueError, KeyError, AttributeError, ArithmeticError) as error:
         raise InputError(
-            f"{checkpoint.name}: expected numbers for heads, head_width, eps and eos_id in open_clip_config.json; got "
+            f"{name}: expected numbers for heads, head_width, eps and eos_id in open_clip_config.json; got "
             f"{type(error).__name__}: {error}."
         ) from error
 
 
-def _settings_without_config(checkpoint: Checkpoint) -> Settings:
-    if checkpoint.quick_gelu is None:
-        raise InputError(
-            f"{checkpoint.name}: expected an open_clip_config.json beside it, because the tensors do not show which "
-            'activation they were trained with; got none. Write one: {"model_cfg": {"quick_gelu": true}} for models '
-            "trained with QuickGELU (OpenAI's, DFN's, MetaCLIP's, and names that end in -quickgelu), or false for GELU "
-            "(LAION's, DataComp's). In Python, quick_gelu=True or False does the same."
-        )
-    activation = "quick_gelu" if checkpoint.quick_gelu else "gelu"
-    return Settings(image_head_width=_usual_head_width(checkpoint), activation=activation)
+def _tokenizer_name(stated: object) -> str | None:
+    """A hub id, which is no path: a config comes from elsewhere."""
+    if stated is not None and not (isinstance(stated, str) and is_hub_id(stated)):
+        raise InputError(f"open_clip_config.json: expected hf_tokenizer_name to be a hub id; got {stated!r}.")
+    return stated
 
 
-def _usual_head_width(checkpoint: Checkpoint) -> int:
-    if is_resnet(checkpoint.tensors) or "visual.class_embedding" not in checkpoint.tensors:
+def _usual_head_width(tensors: Mapping[str, Tensor]) -> int:
+    if is_resnet(tensors) or "visual.class_embedding" not in tensors:
         return 64
-    return _HEAD_WIDTHS.get(checkpoint.tensors["visual.class_embedding"].numel(), 64)
+    return _HEAD_WIDTHS.get(tensors["visual.class_embedding"].numel(), 64)
 
 
-def _text_width(checkpoint: Checkpoint) -> int:
-    if "positional_embedding" not in checkpoint.tensors:
+def _text_width(tensors: Mapping[str, Tensor]) -> int:
+    if "positional_embedding" not in tensors:
         return 64  # `take` will say what is missing
-    shape = checkpoint.tensors["positional_embedding"].shape
+    shape = tensors["positional_embedding"].shape
     return shape[-1] if shape else 64
 
 
-def _check_sizes(checkpoint: Checkpoint, found: Towers) -> None:
+def _check_sizes(name: str, config: Mapping[str, Any], found: Towers) -> None:
     """A config that states other sizes than the tensors' belongs to another model, and so do its other settings."""
     text, image = found.text, found.image.describe()
     actual: dict[str, dict[str, Any]] = {
@@ -163,10 +180,10 @@ def _check_sizes(checkpoint: Checkpoint, found: Towers) -> None:
         },
     }
     for part, sizes in actual.items():
-        stated = _stated(checkpoint, part)
+        stated = _stated(config, part)
         for key, size in sizes.items():
             if stated.get(key) is not None and size is not None and stated[key] != size:
                 raise InputError(
-                    f"{checkpoint.name}: expected an open_clip_config.json that fits the weights; it states {part} "
+                    f"{name}: expected an open_clip_config.json that fits the weights; it states {part} "
                     f"{key} {stated[key]}, and they have {size}. Take both from the same model."
                 )

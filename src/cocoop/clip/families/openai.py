@@ -64,7 +64,7 @@ class Settings:
 
 def read(checkpoint: Checkpoint) -> Towers:
     """A checkpoint of OpenAI's own code. `InputError` if it is not a whole one."""
-    return towers(checkpoint, Settings(activation="gelu" if checkpoint.quick_gelu is False else "quick_gelu"))
+    return towers(checkpoint, Settings(activation="quick_gelu" if checkpoint.quick_gelu else "gelu"))
 
 
 def towers(checkpoint: Checkpoint, settings: Settings) -> Towers:
