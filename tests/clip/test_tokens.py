@@ -11,6 +11,7 @@ import golden_clip
 import pytest
 from tokenizers import Tokenizer as Reference
 
+from cocoop.clip.checkpoints.folder import VOCABULARIES, has_vocabulary
 from cocoop.clip.loading import BUNDLED
 from cocoop.clip.tokens import check_tokenizer, load_tokenizer, token_ids
 from cocoop.errors import InputError
@@ -44,7 +45,12 @@ def vocabulary() -> dict[str, str]:
     return {"vocab__json": json.dumps(SPEC["model"]["vocab"]), "merges__txt": "\n".join(["#version: 0.2", *merges])}
 
 
-@pytest.mark.parametrize("files", ["whole", "bare", "two files", "two bare files", "config of another library"])
+TIMM = '{"architecture": "vit_base_patch32_clip_224", "num_classes": 512, "pretrained_cfg": {"tag": "openai"}}'
+
+
+@pytest.mark.parametrize(
+    "files", ["whole", "bare", "two files", "two bare files", "timm", "bare timm", "config of none"]
+)
 def test_every_shape_of_a_folder_gives_the_same_ids(tmp_path, files):
     """The `tokenizers` library on the bundled file is the reference."""
     folder = {
@@ -52,9 +58,9 @@ def test_every_shape_of_a_folder_gives_the_same_ids(tmp_path, files):
         "bare": lambda: write(tmp_path, "tokenizer.json"),
         "two files": lambda: write(tmp_path, "tokenizer_config.json", **vocabulary()),
         "two bare files": lambda: write(tmp_path, **vocabulary()),
-        "config of another library": lambda: write(
-            tmp_path, "tokenizer.json", "tokenizer_config.json", config__json='{"architecture": "resnet50_clip"}'
-        ),
+        "timm": lambda: write(tmp_path, "tokenizer.json", "tokenizer_config.json", config__json=TIMM),
+        "bare timm": lambda: write(tmp_path, "tokenizer.json", config__json=TIMM),
+        "config of none": lambda: write(tmp_path, "tokenizer.json", config__json='{"model_type": null}'),
     }[files]()
     tokenizer = load_tokenizer(folder)
     reference = Reference.from_file(str(TINY / "tokenizer.json"))
@@ -123,6 +129,39 @@ def test_code_of_a_tokenizer_never_runs(tmp_path, reference):
     with pytest.raises(InputError, match="got one that runs code of its own"):
         load_tokenizer(tmp_path)
     assert not marker.exists()
+
+
+@pytest.mark.parametrize("text", ["{", "[]"])
+def test_a_damaged_config_beside_it(tmp_path, text):
+    with pytest.raises(InputError, match=r"config\.json: expected settings"):
+        load_tokenizer(write(tmp_path, "tokenizer.json", config__json=text))
+
+
+@pytest.mark.parametrize(
+    ("files", "whole"),
+    [
+        ("tokenizer.json", True),
+        ("vocab.json merges.txt", True),
+        ("vocab.json", False),
+        ("merges.txt", False),
+        ("sentencepiece.bpe.model", True),
+        ("spiece.model", True),
+        ("tokenizer.model", True),
+        ("tokenizer_config.json config.json", False),
+        ("", False),
+    ],
+)
+def test_which_files_are_a_vocabulary(tmp_path, files, whole):
+    for name in files.split():
+        (tmp_path / name).touch()
+    assert has_vocabulary(tmp_path) == whole
+    assert whole == any(text.replace(" and ", " ") == files for text in VOCABULARIES)
+
+
+@pytest.mark.parametrize("place", ["a" * 5000, "owner/" + "a" * 5000, "a/" * 3000, "", "nul\0", "x\ny"])
+def test_names_that_no_folder_can_have(place):
+    with pytest.raises(InputError, match="expected"):
+        load_tokenizer(place)
 
 
 def test_places_that_are_none(tmp_path):

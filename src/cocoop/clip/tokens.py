@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
 from cocoop.class_names import clean
+from cocoop.clip.checkpoints.folder import CONFIG, VOCABULARIES, has_vocabulary, settings_in
 from cocoop.clip.checkpoints.hub import SHORT_NAMES, download_tokenizer, is_hub_id
 from cocoop.clip.checkpoints.hub_errors import reason
 from cocoop.errors import InputError
 
-_VOCABULARIES = (
-    ("tokenizer.json",),
-    ("vocab.json", "merges.txt"),
-    ("sentencepiece.bpe.model",),
-    ("spiece.model",),
-    ("tokenizer.model",),
-)
-_WANTED = "tokenizer.json, vocab.json and merges.txt, or a sentencepiece model"
+_WANTED = f"{', '.join(VOCABULARIES[:-1])} or {VOCABULARIES[-1]}"
 
 
 class Tokenizer(Protocol):
@@ -48,26 +43,32 @@ def load_tokenizer(place: str | os.PathLike[str]) -> Tokenizer:
     """
     name = os.fspath(place)
     folder = Path(place)
-    if not folder.is_dir():
-        if folder.exists() or not is_hub_id(name):
-            got = "a file" if folder.exists() else "no such folder"
+    # os.path's functions, because those of `Path` raise for a name that is too long for the file system.
+    if not os.path.isdir(name):
+        is_file = os.path.exists(name)
+        if is_file or not is_hub_id(name):
+            got = "a file" if is_file else "no such folder"
             raise InputError(f"{name}: expected a folder with a tokenizer ({_WANTED}) or a hub id; got {got}.")
         folder = download_tokenizer(name)
-    if not any(all((folder / part).is_file() for part in parts) for parts in _VOCABULARIES):
+    if not has_vocabulary(folder):
         found = sorted(path.name for path in folder.iterdir())[:8]
         raise InputError(f"{name}: expected a tokenizer ({_WANTED}); got {', '.join(found) or 'no files'}.")
     return _read(name, folder)
 
 
 def _read(name: str, folder: Path) -> Tokenizer:
-    from transformers import AutoTokenizer, CLIPTokenizer
+    from transformers import AutoTokenizer, CLIPTokenizer, PreTrainedConfig
 
+    # A config.json without a "model_type" is another library's. AutoTokenizer must not look at it: a timm model's, for
+    # one, makes it ask for timm.
+    of_transformers = bool((settings_in(folder, CONFIG) or {}).get("model_type"))
+    known = {} if of_transformers else {"config": PreTrainedConfig()}
     # A vocabulary that no other file describes is OpenAI's kind. "Local files only" also holds back the questions
     # that transformers has for the hub about some families.
-    described = any((folder / part).is_file() for part in ("tokenizer_config.json", "config.json"))
-    reader = AutoTokenizer if described else CLIPTokenizer
+    described = of_transformers or (folder / "tokenizer_config.json").is_file()
+    read = partial(AutoTokenizer.from_pretrained, **known) if described else CLIPTokenizer.from_pretrained
     try:
-        tokenizer: Tokenizer = reader.from_pretrained(str(folder), local_files_only=True, trust_remote_code=False)
+        tokenizer: Tokenizer = read(str(folder), local_files_only=True, trust_remote_code=False)
     except Exception as error:  # transformers and its parsers raise many kinds for a damaged file
         # The library's message about code of its own tells the user to allow it, which cannot be done here.
         got = "one that runs code of its own" if "trust_remote_code" in str(error) else reason(error)

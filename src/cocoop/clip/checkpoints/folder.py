@@ -18,7 +18,20 @@ HUGGING_FACE_WEIGHTS = (
     "pytorch_model.bin.index.json",
 )
 OPEN_CLIP_WEIGHTS = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
-VOCABULARIES = ("tokenizer.json", "vocab.json", "sentencepiece.bpe.model")
+_VOCABULARIES = (
+    ("tokenizer.json",),
+    ("vocab.json", "merges.txt"),
+    ("sentencepiece.bpe.model",),
+    ("spiece.model",),
+    ("tokenizer.model",),
+)
+VOCABULARIES = tuple(" and ".join(files) for files in _VOCABULARIES)
+"""The files of which one, or a pair, is a tokenizer's vocabulary: for messages."""
+
+
+def has_vocabulary(folder: Path) -> bool:
+    """Whether the folder has a tokenizer's vocabulary, whole."""
+    return any(all((folder / name).is_file() for name in files) for files in _VOCABULARIES)
 
 
 def first_in(folder: Path, names: Sequence[str]) -> Path | None:
