@@ -3,63 +3,74 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from cocoop.clip.checkpoints.folder import OPEN_CLIP_CONFIG, settings_in
 from cocoop.clip.transforms import INTERPOLATIONS, RESIZE_MODES
 from cocoop.errors import InputError, expect_choice
 
-_HUGGINGFACE = "preprocessor_config.json"
-_OPEN_CLIP = "open_clip_config.json"
+_HUGGING_FACE = "preprocessor_config.json"
 _RESAMPLE = {int(filter_): name for name, filter_ in INTERPOLATIONS.items()}
 _LARGEST = 1e6  # of a mean or a std; colours are 0..1
 _SMALLEST_STD = 1e-6
+_FIXED = {"do_resize": True, "do_rescale": True, "do_normalize": True, "do_pad": False}
+_RESCALE_FACTOR = 1 / 255
+_RESCALE_TOLERANCE = 1e-6  # files state it with more or fewer digits
 
 
-def stated_preprocessing(folder: Path) -> dict[str, Any]:
+def stated_preprocessing(folder: Path, family: str, size: int) -> dict[str, Any]:
     """Keyword arguments of `Preprocess`: those of mean, std, resize_mode and interpolation that a model's files state.
 
     `preprocessor_config.json` counts, and without one "preprocess_cfg" of `open_clip_config.json`; without either, {}.
-    An entry that is null states nothing, as in both libraries.
+    Of an open_clip model the latter alone counts: open_clip reads no other, and the two may differ. An entry that is
+    null states nothing, as in both libraries.
+
+    Args:
+        folder: where the files lie.
+        family: of the checkpoint, as `read_towers` takes it.
+        size: side of the images that the image tower takes, pixels.
 
     Raises:
-        InputError: a file that is not such JSON, or states what `Preprocess` does not do; names it.
+        InputError: a file that is not such JSON, or states what `Preprocess` of this size does not do; names it.
     """
-    if (folder / _HUGGINGFACE).is_file():
-        path, read = folder / _HUGGINGFACE, _from_huggingface
-        stated = _json(path)
-    elif (folder / _OPEN_CLIP).is_file():
-        path, read = folder / _OPEN_CLIP, _from_open_clip
-        stated = _object(path, "preprocess_cfg", _json(path).get("preprocess_cfg", {}))
-    else:
-        return {}
-    return read(path, {key: value for key, value in stated.items() if value is not None})
+    stated = None if family == "open_clip" else settings_in(folder, _HUGGING_FACE)
+    if stated is not None:
+        return _from_hugging_face(folder / _HUGGING_FACE, _not_null(stated), size)
+    path = folder / OPEN_CLIP_CONFIG
+    stated = (settings_in(folder, OPEN_CLIP_CONFIG) or {}).get("preprocess_cfg") or {}
+    if not isinstance(stated, dict):
+        raise InputError(f"{path}: preprocess_cfg: expected settings by name; got {_short(stated)}.")
+    return _from_open_clip(path, _not_null(stated), size)
 
 
-def _from_huggingface(path: Path, stated: Mapping[str, Any]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    if "image_mean" in stated:
-        found["mean"] = _three_numbers(path, "image_mean", stated["image_mean"], -_LARGEST)
-    if "image_std" in stated:
-        found["std"] = _three_numbers(path, "image_std", stated["image_std"], _SMALLEST_STD)
+def _from_hugging_face(path: Path, stated: Mapping[str, Any], size: int) -> dict[str, Any]:
+    found = _colours(path, stated, "image_mean", "image_std")
+    square = {"height": size, "width": size}
     if "size" in stated:
-        found["resize_mode"] = _resize_mode_of(path, stated["size"])
+        # Transformers makes a number or {"shortest_edge"} the shorter side, and resizes to {"height", "width"} exactly.
+        _expect(path, stated, "size", (size, {"shortest_edge": size}, square))
+        found["resize_mode"] = "squash" if stated["size"] == square else "shortest"
+    for name, value in _FIXED.items():
+        _expect(path, stated, name, (value,))
+    _expect(path, stated, "do_center_crop", (True, False) if found.get("resize_mode") == "squash" else (True,))
+    if stated.get("do_center_crop", True):
+        _expect(path, stated, "crop_size", (size, square))
+    _check_rescale_factor(path, stated.get("rescale_factor", _RESCALE_FACTOR))
     if "resample" in stated:
         resample = stated["resample"]
-        if not _is_whole(resample) or resample not in _RESAMPLE:
+        if not isinstance(resample, int) or isinstance(resample, bool) or resample not in _RESAMPLE:
             choices = ", ".join(f"{number} ({name})" for number, name in sorted(_RESAMPLE.items()))
             raise InputError(f"{path}: resample: expected one of {choices}; got {_short(resample)}.")
         found["interpolation"] = _RESAMPLE[resample]
     return found
 
 
-def _from_open_clip(path: Path, stated: Mapping[str, Any]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    if "mean" in stated:
-        found["mean"] = _three_numbers(path, "mean", stated["mean"], -_LARGEST)
-    if "std" in stated:
-        found["std"] = _three_numbers(path, "std", stated["std"], _SMALLEST_STD)
+def _from_open_clip(path: Path, stated: Mapping[str, Any], size: int) -> dict[str, Any]:
+    found = _colours(path, stated, "mean", "std")
+    _expect(path, stated, "size", (size, [size, size]))
+    _expect(path, stated, "mode", ("RGB",))
     for name, choices in (("resize_mode", RESIZE_MODES), ("interpolation", tuple(INTERPOLATIONS))):
         if name in stated:
             expect_choice(f"{path}: {name}", stated[name], choices)
@@ -67,19 +78,33 @@ def _from_open_clip(path: Path, stated: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-def _resize_mode_of(path: Path, size: object) -> str:
-    """Transformers resizes to {"height", "width"} exactly, and makes {"shortest_edge"} or a number the shorter side."""
-    if _is_whole(size):
-        return "shortest"
-    if isinstance(size, dict) and all(map(_is_whole, size.values())):
-        if size.keys() == {"shortest_edge"}:
-            return "shortest"
-        if size.keys() == {"height", "width"} and size["height"] == size["width"]:
-            return "squash"
-    raise InputError(
-        f"{path}: size: expected a number of pixels, a shortest_edge, or a height and an equal width; "
-        f"got {_short(size)}."
-    )
+def _expect(path: Path, stated: Mapping[str, Any], name: str, choices: Sequence[Any]) -> None:
+    """`InputError` if the file states something else than one of these, which are what `Preprocess` does."""
+    if name in stated and stated[name] not in choices:
+        wanted = " or ".join(map(json.dumps, choices))
+        side = (
+            " (the side of the image tower's images, to which they are resized and cropped)" if "size" in name else ""
+        )
+        raise InputError(
+            f"{path}: {name}: expected {wanted}{side}; got {_short(stated[name])}, which is another transform than the "
+            "one that cocoop has. Choose another model, or correct the file if that is what is wrong."
+        )
+
+
+def _check_rescale_factor(path: Path, factor: object) -> None:
+    # Comparing, not subtracting, bears NaN and huge integers.
+    least, most = _RESCALE_FACTOR - _RESCALE_TOLERANCE, _RESCALE_FACTOR + _RESCALE_TOLERANCE
+    if not isinstance(factor, int | float) or not least <= factor <= most:
+        raise InputError(
+            f"{path}: rescale_factor: expected 1/255 ({_RESCALE_FACTOR:.6f}), which takes colours to 0..1; got "
+            f"{_short(factor)}. Choose another model, or correct the file if that is what is wrong."
+        )
+
+
+def _colours(path: Path, stated: Mapping[str, Any], mean: str, std: str) -> dict[str, Any]:
+    """Mean and std, as far as they are stated under these names."""
+    named = (("mean", mean, -_LARGEST), ("std", std, _SMALLEST_STD))
+    return {key: _three_numbers(path, name, stated[name], least) for key, name, least in named if name in stated}
 
 
 def _three_numbers(path: Path, name: str, value: object, least: float) -> tuple[float, ...]:
@@ -98,24 +123,8 @@ def _three_numbers(path: Path, name: str, value: object, least: float) -> tuple[
     return tuple(map(float, value))
 
 
-def _json(path: Path) -> dict[str, Any]:
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise InputError(
-            f"{path}: expected a JSON file; got {type(error).__name__}: {error}. Download the model again."
-        ) from error
-    return _object(path, "the file", found)
-
-
-def _object(path: Path, what: str, value: object) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        raise InputError(f"{path}: {what}: expected a JSON object; got {_short(value)}. Download the model again.")
-    return value
-
-
-def _is_whole(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
+def _not_null(stated: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in stated.items() if value is not None}
 
 
 def _short(value: object) -> str:
