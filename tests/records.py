@@ -82,6 +82,7 @@ def record(
         "settings": SETTINGS[method],
         "clip": clip,
         "clip_fingerprint": sha256(clip.encode()).hexdigest(),
+        "tokenizer": None,
         "seed": seed,
         "shots": 0 if method == "zero-shot" else shots,
         "classes": 2,

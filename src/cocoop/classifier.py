@@ -277,6 +277,7 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             "settings": plain_numbers({**self.model_.settings, **learned}),
             "clip": self.clip_.name,
             "clip_fingerprint": self.clip_.fingerprint,
+            "tokenizer": self.clip_.tokenizer_source,
             "seed": self.seed,
             "shots": self.shots if self.model_.trainable_parameters else 0,
             "classes": len(self.classes_),

@@ -12,9 +12,10 @@ from pathlib import Path
 
 import pytest
 from filelock import FileLock
-from small_data import Dying, make_trial, write_datasets
+from small_data import Dying, drop_tokenizer, make_trial, write_datasets
 
 from cocoop import CLIP, InputError
+from cocoop.clip.loading import BUNDLED
 from cocoop.protocols import Benchmark, Runner
 from cocoop.results import read_json
 
@@ -156,6 +157,7 @@ def test_a_folder_that_is_a_file(quick, datasets, tmp_path):
     ("change", "message"),
     [
         (lambda b: replace(b, clip="other"), "expected a run with clip 'other'; found one with 'tiny'"),
+        (lambda b: replace(b, tokenizer="words"), "expected a run with tokenizer 'words'; found one with None"),
         (lambda b: replace(b, dtype="float64"), "expected a run with dtype 'float64'; found one with 'float32'"),
         (
             lambda b: replace(b, trials=[replace(t, settings={"epochs": 9}) for t in b.trials]),
@@ -168,6 +170,23 @@ def test_other_settings_in_the_same_folder(quick, datasets, tmp_path, change, me
     benchmark.run()
     with pytest.raises(InputError, match=message):
         change(benchmark).run()
+
+
+def test_another_tokenizer_in_the_same_folder(datasets, tmp_path):
+    """A record that names none, as older versions wrote it, is of the model's own."""
+    words = str(BUNDLED["tiny"])
+    trials = [make_trial("few-shot", "zero-shot"), make_trial("few-shot", "coop")]
+    benchmark = Benchmark(trials[:1], tmp_path, "tiny", datasets, device="cpu", tokenizer=words)
+    assert benchmark.run() == []
+    for other in (None, "words"):
+        with pytest.raises(InputError) as caught:
+            replace(benchmark, trials=trials, tokenizer=other).run()
+        assert f"expected a run with tokenizer {other!r}; found one with {words!r}" in str(caught.value)
+    assert replace(benchmark, trials=trials).open_trials() == trials[1:]
+    drop_tokenizer(tmp_path / trials[0].folder / "record.json")
+    assert replace(benchmark, tokenizer=None).open_trials() == []
+    with pytest.raises(InputError, match="found one with None"):
+        replace(benchmark).open_trials()
 
 
 @pytest.mark.parametrize(

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 import torch
 from safetensors.numpy import load_file
-from small_data import NAMES, make_trial, write_datasets
+from small_data import NAMES, drop_tokenizer, make_trial, write_datasets
 
 from cocoop import CLIP, InputError, PromptClassifier, ZeroShot
+from cocoop.clip.loading import BUNDLED
 from cocoop.data import Example, open_image, split_hash
 from cocoop.protocols import Runner
 from cocoop.results import read_json, read_run
@@ -131,6 +132,7 @@ def test_the_record_says_what_was_done(tiny, runner, datasets):
         "seed": 5,
         "clip": "tiny",
         "clip_fingerprint": tiny.fingerprint,
+        "tokenizer": None,
         "dtype": "float32",
         "device": "cpu",
         "split_hash": split_hash(picked, datasets["source"].image_root),
@@ -249,6 +251,24 @@ def test_another_training_is_not_taken_for_the_same(runner, other):
     runner.run(make_trial("cross-dataset", "coop"))
     folder = runner.run(make_trial("few-shot", "coop", **other))
     assert "prompt_from" not in read_json(folder / "record.json")
+
+
+def test_a_prompt_of_another_tokenizer_is_not_taken(tiny, datasets, tmp_path):
+    words = str(BUNDLED["tiny"])
+    named = CLIP.load("tiny", words, device="cpu")
+    assert named.fingerprint == tiny.fingerprint
+    folder = Runner(tiny, datasets, tmp_path).run(make_trial("cross-dataset", "coop"))
+    assert read_json(folder / "record.json")["tokenizer"] is None
+    record = read_json(Runner(named, datasets, tmp_path).run(make_trial("few-shot", "coop")) / "record.json")
+    assert record["tokenizer"] == words and "prompt_from" not in record
+    taken = Runner(named, datasets, tmp_path).run(make_trial("domain-generalization", "coop"))
+    assert read_json(taken / "record.json")["prompt_from"].startswith("few-shot/")
+
+
+def test_a_record_without_a_tokenizer_is_of_the_models_own(runner):
+    folder = runner.run(make_trial("cross-dataset", "coop"))
+    drop_tokenizer(folder / "record.json")
+    assert "prompt_from" in read_json(runner.run(make_trial("few-shot", "coop")) / "record.json")
 
 
 def test_other_images_at_the_same_place_are_not_taken_for_the_same(tiny, tmp_path):

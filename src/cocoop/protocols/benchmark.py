@@ -50,8 +50,8 @@ class Benchmark:
         """Those trials that are not done. Only looks.
 
         Raises:
-            InputError: the folder holds a run of the same place with other settings, of other images, or on another
-                CLIP.
+            InputError: the folder holds a run of the same place with other settings, of other images, on another CLIP
+                or with another tokenizer.
         """
         self._check_places()
         done = {trial.folder for trial in self.trials if (self.out / trial.folder / "record.json").is_file()}
@@ -117,8 +117,8 @@ class Benchmark:
     def _check_same(self, trial: Trial, data: Selection) -> None:
         folder = self.out / trial.folder
         record = _record_in(folder)
-        here = trial.as_dict() | {"clip": self.clip}
-        there = (record.get("trial") or {}) | {"clip": record.get("clip")}
+        here = trial.as_dict() | {"clip": self.clip, "tokenizer": self.tokenizer}
+        there = (record.get("trial") or {}) | {name: record.get(name) for name in ("clip", "tokenizer")}
         if self.dtype != "auto":
             here["dtype"], there["dtype"] = self.dtype, record.get("dtype")
         for name, value in here.items():

@@ -88,14 +88,19 @@ class Runner:
 
     def learned_before(self, trial: Trial, learned_from: Dataset) -> Path | None:
         """The finished run of another protocol that learned the same from the same images, if there is one."""
-        here = (trial.training, self.clip.fingerprint, self.dtype, self.data.training_hash(trial))
+        here = (
+            trial.training,
+            self.data.training_hash(trial),
+            (self.clip.fingerprint, self.clip.tokenizer_source, self.dtype),
+        )
         for protocol in PROTOCOLS if trial.shots else ():
             folder = self.out / replace(trial, protocol=protocol).folder
             if protocol == trial.protocol or not (folder / "record.json").is_file():
                 continue
             record, names = read_json(folder / "record.json"), read_json(folder / "config.json").get("class_names")
             training = {name: record.get("trial", {}).get(name) for name in trial.training}
-            there = (training, record.get("clip_fingerprint"), record.get("dtype"), record.get("split_hash"))
+            clip = tuple(record.get(name) for name in ("clip_fingerprint", "tokenizer", "dtype"))
+            there = (training, record.get("split_hash"), clip)
             if here != there or names != learned_from.class_names:
                 continue
             # By their bytes, which takes reading them: the data may lie elsewhere by now, or have changed.
