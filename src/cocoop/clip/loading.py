@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from cocoop.clip.checkpoints.folder import (
     OPEN_CLIP_WEIGHTS,
     VOCABULARIES,
     first_in,
+    has_vocabulary,
     settings_in,
 )
 from cocoop.clip.checkpoints.hub import SHORT_NAMES, download, is_hub_id
@@ -86,7 +88,7 @@ def load_parts(
         )
     towers = read_towers(found.family, found.checkpoint)
     size = towers.image.image_size
-    transform = {} if found.folder is None else stated_preprocessing(found.folder)
+    transform = {} if found.folder is None else stated_preprocessing(found.folder, found.family, size)
     return Parts(
         name=found.checkpoint.name,
         towers=towers,
@@ -121,24 +123,32 @@ def _own_copies(state: Mapping[str, Any]) -> dict[str, Tensor]:
 def _find(name: str) -> _Found:
     place = BUNDLED.get(name) or (Path(name) if name and name not in SHORT_NAMES else None)
     if place is None or not _exists(place):
-        hub_id = SHORT_NAMES.get(name, name)
-        if not is_hub_id(hub_id) or hub_id.endswith(_FILES):
-            raise InputError(
-                f"{name or repr(name)}: expected {', '.join([*BUNDLED, *SHORT_NAMES])}, a model folder, a weights file "
-                "(OpenAI's .pt, open_clip's .bin, .pt or .safetensors) or a hub id such as "
-                "openai/clip-vit-base-patch16; got no such folder or file."
-            )
-        place = _from_hub(name, hub_id)
+        place = _from_hub(name, _hub_id(name))
     return _in_folder(name, place) if place.is_dir() else _in_file(name, place)
+
+
+def _hub_id(name: str) -> str:
+    """What a short name, with or without a revision, stands for; or a hub id itself."""
+    short, at, revision = name.partition("@")
+    hub_id = SHORT_NAMES.get(name) or SHORT_NAMES.get(short, short) + at + revision
+    if not is_hub_id(hub_id) or hub_id.endswith(_FILES) or os.path.islink(name):
+        names = [*BUNDLED, *SHORT_NAMES]
+        near = get_close_matches(name.lower(), [short.lower() for short in names], n=1)
+        meant = f" Did you mean {next(short for short in names if short.lower() == near[0])}?" if near else ""
+        raise InputError(
+            f"{name or repr(name)}: expected {', '.join(names)}, a model folder, a weights file (OpenAI's .pt, "
+            "open_clip's .bin, .pt or .safetensors) or a hub id such as openai/clip-vit-base-patch16; got no such "
+            f"folder or file.{meant}"
+        )
+    return hub_id
 
 
 def _from_hub(name: str, hub_id: str) -> Path:
     try:
         return download(hub_id, check_family)
     except InputError as error:
-        if name in SHORT_NAMES:
-            raise
-        raise InputError(f"{error} (No folder or file {name} is here, either.)") from error
+        what = f"{name} is {hub_id}" if hub_id != name else f"{name} is no folder or file here"
+        raise InputError(f"{what}. {error}") from error
 
 
 def _exists(place: Path) -> bool:
@@ -154,7 +164,7 @@ def _in_folder(name: str, folder: Path, weights: Path | None = None) -> _Found:
     family = (config or {}).get("model_type")
     weights = weights or (first_in(folder, HUGGING_FACE_WEIGHTS) if family else None)
     open_clip_weights = first_in(folder, OPEN_CLIP_WEIGHTS)
-    has_tokenizer = first_in(folder, VOCABULARIES) is not None
+    has_tokenizer = has_vocabulary(folder)
     if family and (weights or not open_clip_weights):
         check_family(name, family, config)
         if weights is None:
@@ -167,7 +177,9 @@ def _in_folder(name: str, folder: Path, weights: Path | None = None) -> _Found:
 
 
 def _incomplete(folder: Path, wanted: tuple[str, ...]) -> str:
-    lone = sorted(path.name for path in folder.iterdir() if path.suffix in (".pt", ".bin", ".safetensors"))
+    if (folder / "prompt.safetensors").is_file():
+        return f"{folder}: expected a CLIP; got a run folder, a learned prompt. Give it to predict or evaluate."
+    lone = sorted(path.name for path in folder.iterdir() if path.suffix in _FILES[:-1] and path.is_file())
     hint = f"To load {lone[0]}, give that file itself." if lone else "Download the model again."
     return f"{folder}: expected a model folder with {' or '.join(wanted)}; it has none. {hint}"
 
@@ -181,7 +193,8 @@ def _in_file(name: str, path: Path) -> _Found:
     if weights.scripted:
         return _Found("openai", Checkpoint(name, weights.tensors))
     checkpoint = Checkpoint(name, weights.tensors, settings_in(path.parent, OPEN_CLIP_CONFIG))
-    return _Found("open_clip", checkpoint, path.parent)
+    described = checkpoint.config is not None  # or else other models' files may lie beside it
+    return _Found("open_clip", checkpoint, path.parent, described and has_vocabulary(path.parent))
 
 
 def _tokenizer(found: _Found, towers: Towers, given: str | os.PathLike[str] | Tokenizer | None) -> Tokenizer:

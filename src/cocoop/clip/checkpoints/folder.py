@@ -31,22 +31,33 @@ VOCABULARIES = tuple(" and ".join(files) for files in _VOCABULARIES)
 
 def has_vocabulary(folder: Path) -> bool:
     """Whether the folder has a tokenizer's vocabulary, whole."""
-    return any(all((folder / name).is_file() for name in files) for files in _VOCABULARIES)
+    return any(all(_is_file(folder / name) for name in files) for files in _VOCABULARIES)
 
 
 def first_in(folder: Path, names: Sequence[str]) -> Path | None:
     """The first of these files that the folder has, or None."""
-    return next((folder / name for name in names if (folder / name).is_file()), None)
+    return next((folder / name for name in names if _is_file(folder / name)), None)
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError as error:
+        raise InputError(
+            f"{path}: expected a folder that can be read; got {error.strerror}. Look at its rights."
+        ) from error
 
 
 def settings_in(folder: Path, name: str) -> dict[str, Any] | None:
     """What a JSON file of the folder states by name, or None without that file. `InputError` if it is damaged."""
     path = folder / name
-    if not path.is_file():
+    if not _is_file(path):
         return None
     try:
         stated = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
+    except OSError as error:
+        raise InputError(f"{path}: expected a file that can be read; got {error.strerror}.") from error
+    except (ValueError, RecursionError) as error:
         raise InputError(
             f"{path}: expected settings in JSON; got a damaged file ({str(error).splitlines()[0]}). Download it again."
         ) from error

@@ -37,7 +37,12 @@ def read_towers(family: str, checkpoint: Checkpoint) -> Towers:
     reason = why_not_tensors(checkpoint.tensors) if family in ("open_clip", "openai") else None
     if reason is not None:
         raise InputError(f"{checkpoint.name}: expected {reason}")
-    towers = FAMILIES[family](checkpoint)
+    try:
+        towers = FAMILIES[family](checkpoint)
+    except InputError as error:  # of one tower, which knows no names of files
+        if str(error).startswith(checkpoint.name):
+            raise
+        raise InputError(f"{checkpoint.name}: {error}") from error
     joint_widths = towers.text.projection.out_features, towers.image.describe()["joint_width"]
     if joint_widths[0] != joint_widths[1]:
         raise InputError(

@@ -74,7 +74,8 @@ def take(checkpoint: Checkpoint, names: Mapping[str, str], ignored: Iterable[str
     if missing:
         raise InputError(
             f"{checkpoint.name}: expected every tensor of a CLIP; {len(missing)} are missing, such as "
-            f"{', '.join(missing[:_SHOWN])}. Take the model's whole state dict, or download the file again."
+            f"{', '.join(missing[:_SHOWN])}; it has {', '.join([*checkpoint.tensors][:_SHOWN]) or 'none'}. Take the "
+            "model's whole state dict, or download the file again."
         )
     unknown = sorted(set(checkpoint.tensors) - set(names) - set(ignored))
     if unknown:

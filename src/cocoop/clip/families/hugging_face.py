@@ -63,7 +63,7 @@ def _config(checkpoint: Checkpoint) -> Any:
     try:
         return AutoConfig.for_model(stated.pop("model_type"), **stated)
     except Exception as error:  # transformers raises many kinds for a config that makes no sense
-        reason = " ".join(f"{type(error).__name__}: {error}".split()[:40])
+        reason = " ".join(f"{type(error).__name__}: {error}".split()[:40]).rstrip(".")
         raise InputError(
             f"{checkpoint.name}: expected a config.json that describes two towers; got: {reason}. Download it again."
         ) from error

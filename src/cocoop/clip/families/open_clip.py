@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 from torch import Tensor
 
 from cocoop.clip.checkpoints.hub import is_hub_id
 from cocoop.clip.families.base import Checkpoint, Towers
-from cocoop.clip.families.openai import Settings, is_resnet, towers
+from cocoop.clip.families.openai import Settings, is_resnet, plain_names, towers
 from cocoop.errors import InputError
-
-_PREFIX = "module."  # of DistributedDataParallel
-_TEXT_PREFIX = "text."  # of open_clip's CustomTextCLIP
-_MASK = "attn_mask"  # the causal mask, a buffer in some versions
 
 # Heads of its larger image towers are wider than 64; for a checkpoint without a config (model_configs/ViT-H-14.json,
 # ViT-g-14.json, ViT-bigG-14.json).
@@ -58,7 +53,7 @@ _WHY = {
 
 def read(checkpoint: Checkpoint) -> Towers:
     """A checkpoint of open_clip. `InputError` if it is not a whole one, or its architecture is not CLIP's own."""
-    checkpoint = replace(checkpoint, tensors=plain_names(checkpoint.tensors))
+    checkpoint = plain_names(checkpoint)
     if checkpoint.config is None:
         raise InputError(
             f"{checkpoint.name}: expected an open_clip_config.json beside it, because the tensors do not show which "
@@ -81,18 +76,6 @@ def check_config(name: str, config: Mapping[str, Any]) -> None:
         )
     for part in ("model_cfg", "text_cfg", "vision_cfg"):
         _check_architecture(name, part, _stated(config, part))
-
-
-def plain_names(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors in OpenAI's names, without prefixes and the mask. `InputError` if two get the same name."""
-    stripped = {name.removeprefix(_PREFIX).removeprefix(_TEXT_PREFIX): tensor for name, tensor in tensors.items()}
-    if len(stripped) != len(tensors):
-        raise InputError(
-            f"open_clip checkpoint: expected one model's tensors; got {len(tensors)}, of which "
-            f"{len(tensors) - len(stripped)} have the same names behind {_PREFIX} and {_TEXT_PREFIX}."
-        )
-    stripped.pop(_MASK, None)
-    return stripped
 
 
 def _stated(config: Mapping[str, Any], part: str) -> Mapping[str, Any]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import Tensor
 
@@ -12,6 +13,10 @@ from cocoop.clip.image import ImageTower
 from cocoop.clip.resnet import ResNetTower
 from cocoop.clip.text import TextTower
 from cocoop.errors import InputError
+
+# What wrappers of torch put before all names, and open_clip's CustomTextCLIP before those of its text tower.
+_PREFIXES = re.compile(r"^(module\.|_orig_mod\.)*(text\.)?")
+_MASK = "attn_mask"  # the causal mask, a buffer in some versions
 
 METADATA = ("input_resolution", "context_length", "vocab_size")
 """Three numbers that TorchScript archives hold beside the parameters."""
@@ -64,7 +69,19 @@ class Settings:
 
 def read(checkpoint: Checkpoint) -> Towers:
     """A checkpoint of OpenAI's own code. `InputError` if it is not a whole one."""
-    return towers(checkpoint, Settings(activation="quick_gelu" if checkpoint.quick_gelu else "gelu"))
+    return towers(plain_names(checkpoint), Settings(activation="quick_gelu" if checkpoint.quick_gelu else "gelu"))
+
+
+def plain_names(checkpoint: Checkpoint) -> Checkpoint:
+    """The checkpoint without prefixes of its names and without the mask. `InputError` if two get the same name."""
+    tensors = {_PREFIXES.sub("", name): tensor for name, tensor in checkpoint.tensors.items()}
+    if len(tensors) != len(checkpoint.tensors):
+        raise InputError(
+            f"{checkpoint.name}: expected the tensors of one model; got {len(checkpoint.tensors)}, of which "
+            f"{len(checkpoint.tensors) - len(tensors)} have the same names but for prefixes (module., text., ...)."
+        )
+    tensors.pop(_MASK, None)
+    return replace(checkpoint, tensors=tensors)
 
 
 def towers(checkpoint: Checkpoint, settings: Settings) -> Towers:

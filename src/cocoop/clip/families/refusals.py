@@ -8,6 +8,8 @@ _CAUSAL = "whose text tower is causal and read at its end token"
 _BIDIRECTIONAL = "its text tower is bidirectional, so that prompts share no prefix"
 _BERT = "its text tower is a BERT-like encoder, which is bidirectional"
 
+_PROMPT = "it is a learned prompt, not a CLIP; give its run folder to predict or evaluate"
+
 _FAMILIES = {
     "siglip": _BIDIRECTIONAL,
     "siglip2": _BIDIRECTIONAL,
@@ -28,8 +30,10 @@ _SIGNS = (  # the beginning of a name -> what has such tensors
     ("logit_bias", f"it was trained with SigLIP's sigmoid loss: {_BIDIRECTIONAL}"),
     ("text_decoder.", "it is a CoCa, whose text tower is read at another place"),
     ("visual.blocks.", "its image tower is an EVA transformer"),
-    ("prompt_learner.", "it is a learned prompt, not a CLIP"),
-    ("token_prefix", "it is a learned prompt, not a CLIP"),
+    ("prompt_learner.", _PROMPT),
+    ("token_prefix", _PROMPT),
+    ("ctx", _PROMPT),
+    ("meta_net.", _PROMPT),
     ("text_model.", "its tensors have Hugging Face's names: give the folder that its config.json is in"),
     ("vision_model.", "its tensors have Hugging Face's names: give the folder that its config.json is in"),
 )
