@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
 import operator
 import os
@@ -69,6 +71,32 @@ def load_clip(clip: Any, parameters: Mapping[str, Any]) -> CLIP:
                 "Give it to CLIP.load, or give the CLIP's name instead."
             )
     return clip
+
+
+def class_tokens(clip: CLIP, names: Sequence[str]) -> str:
+    """SHA-256 of what the CLIP's tokenizer makes of the names: tells tokenizers apart as far as it matters to them."""
+    return hashlib.sha256(json.dumps([clip.token_ids(name) for name in names]).encode()).hexdigest()
+
+
+def check_same_clip(
+    folder: str | os.PathLike[str], record: Mapping[str, Any], clip: CLIP, names: Sequence[str]
+) -> None:
+    """Raise `InputError` unless this CLIP, tokenizer included, is the one that a run was trained on.
+
+    As far as the run's record says. In another dtype than then, weights cannot be compared.
+    """
+    if record.get("class_tokens") not in (None, class_tokens(clip, names)):
+        raise InputError(
+            f"{folder}: expected the tokenizer that it was trained with; got one that makes other tokens of its class "
+            "names. Say where that is (--tokenizer; tokenizer=... in Python)."
+        )
+    fingerprint = record.get("clip_fingerprint") if record.get("dtype") == clip.precision.name else None
+    if fingerprint not in (None, clip.fingerprint):
+        raise InputError(
+            f"{folder}: expected the CLIP that it was trained on ({record.get('clip')}, fingerprint "
+            f"{str(fingerprint)[:12]}...); got another ({clip.name}, {clip.fingerprint[:12]}...), for which its prompt "
+            "means nothing. Say where that one is (--clip; clip=... in Python), or train again."
+        )
 
 
 def method_settings(parameters: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:

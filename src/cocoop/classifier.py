@@ -23,6 +23,8 @@ from cocoop.arguments import (
     as_tuple,
     check_numbers,
     check_pictures,
+    check_same_clip,
+    class_tokens,
     kept_parameters,
     lies_elsewhere,
     load_clip,
@@ -278,6 +280,9 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             "clip": self.clip_.name,
             "clip_fingerprint": self.clip_.fingerprint,
             "tokenizer": self.clip_.tokenizer_source,
+            "class_tokens": class_tokens(self.clip_, self.model_.class_names),
+            "device": str(self.clip_.device),
+            "dtype": self.clip_.precision.name,
             "seed": self.seed,
             "shots": self.shots if self.model_.trainable_parameters else 0,
             "classes": len(self.classes_),
@@ -319,7 +324,8 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             machine: device, dtype, memory_budget, features or compile, as the class takes them.
 
         Raises:
-            InputError: not a run folder, a damaged one, a CLIP of another shape, or another name in `machine`.
+            InputError: not a run folder, a damaged one, another CLIP or tokenizer than it was trained with, or another
+                name in `machine`.
         """
         for name in machine:
             expect_choice("load", name, OF_THE_MACHINE)
@@ -353,6 +359,7 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             raise lies_elsewhere(error, folder, kept) from error
         self.model_ = method(self.clip_, names, **settings)
         load_tensors(self.model_, run.tensors, f"{folder}: expected a prompt for this CLIP ({self.clip_.name})")
+        check_same_clip(folder, run.record, self.clip_, names)
         return self
 
     def __sklearn_clone__(self) -> Self:

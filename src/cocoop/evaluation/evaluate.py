@@ -9,6 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from cocoop.clip import CLIP
+from cocoop.errors import RunError
 from cocoop.evaluation.metrics import Metrics, measure
 from cocoop.methods import CoCoOp, PromptMethod, Shortlist
 from cocoop.progress import counter
@@ -32,6 +34,9 @@ def predict_probabilities(model: PromptMethod | Shortlist, image_features: Featu
     """Class probabilities [N, K] of unit-norm image features [N, E], any N, on the CPU, with a progress bar.
 
     They are what memory grows by with the images: 4 bytes each (8 where the CLIP is float64).
+
+    Raises:
+        RunError: they are not finite, as those of damaged weights or of numbers too large for the dtype.
     """
     count, at_once = len(image_features), images_at_once(model)
     whole = torch.empty(0)
@@ -41,8 +46,21 @@ def predict_probabilities(model: PromptMethod | Shortlist, image_features: Featu
             if start == 0:
                 whole = torch.empty(count, found.shape[1], dtype=found.dtype)
             whole[start : start + len(found)] = found
+            if not whole[start : start + len(found)].isfinite().all():
+                raise RunError(_not_finite(_prompt(model).clip))
             bar.update(len(found))
     return whole
+
+
+def _prompt(model: PromptMethod | Shortlist) -> PromptMethod:
+    return model.model if isinstance(model, Shortlist) else model
+
+
+def _not_finite(clip: CLIP) -> str:
+    return (
+        f"probabilities: expected finite ones; got NaN from the CLIP {clip.name}, computing in {clip.precision.name}. "
+        "Take float32 (--dtype float32); if they are no better, its weights are damaged: download it again."
+    )
 
 
 def images_at_once(model: PromptMethod | Shortlist) -> int:
@@ -50,7 +68,7 @@ def images_at_once(model: PromptMethod | Shortlist) -> int:
 
     Fewer within a given memory budget, where each image has text features of its own.
     """
-    pairs, prompt = _TEXT_FEATURES_AT_ONCE, model.model if isinstance(model, Shortlist) else model
+    pairs, prompt = _TEXT_FEATURES_AT_ONCE, _prompt(model)
     if isinstance(prompt, CoCoOp) and prompt.clip.text.memory_budget is not None:
         pairs = min(pairs, prompt.clip.text.memory_budget // (_SHARE * _COPIES * 4 * prompt.clip.embed_dim))
     return max(1, pairs // len(model.class_names))

@@ -75,8 +75,6 @@ class Runner:
             dataset=trial.dataset,
             shots=trial.shots,
             split_hash=self.data.training_hash(trial),
-            device=str(self.clip.device),
-            dtype=self.dtype,
             trial=trial.as_dict(),
             **self.peaks(),
         )
