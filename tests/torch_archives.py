@@ -1,5 +1,7 @@
 """Archives for the tests of the weights reader: as OpenAI's are, and as an attacker would write them byte by byte."""
 
+import io
+import pickle
 import struct
 import warnings
 import zlib
@@ -108,3 +110,71 @@ def write_archive(path, pickle, *storages, folder="archive"):
     """An archive of torch.save with this pickle and the bytes of storages 0, 1, ..."""
     data = [Entry(f"{folder}/data/{key}", held) for key, held in enumerate(storages)]
     write_zip(path, [Entry(f"{folder}/data.pkl", pickle), *data])
+
+
+MAGIC = 0x1950A86A20F9469CFC6C
+"""The number that begins files of torch.save before torch 1.6."""
+
+
+def write_legacy(path, program, storages=(), keys=None, header=(MAGIC, 1001, {"little_endian": True})):
+    """A file of torch.save before torch 1.6: `header`, the pickle `program`, the keys, and the storages.
+
+    Each of `storages` is the number of its items, as it stands in the file, and its bytes. Keys are "0", "1", ...
+    """
+    keys = [str(key) for key in range(len(storages))] if keys is None else keys
+    body = b"".join(struct.pack("<q", count) + held for count, held in storages)
+    first = b"".join(pickle.dumps(part, 2) for part in header)
+    path.write_bytes(first + program + pickle.dumps(keys, 2) + body)
+
+
+def changed(whole, random, places):
+    """The bytes with one to four changes, most of them in the first two of `places` (start, end)."""
+    held = bytearray(whole)
+    for _ in range(random.randint(1, 4)):
+        start, end = random.choice([places[0]] * 4 + [places[1]] * 4 + places[2:] + [(0, len(whole))])
+        at = min(random.randrange(start, end), len(held) - 1)
+        kind = random.randrange(6)
+        if kind == 0:
+            held[at] ^= 1 << random.randrange(8)
+        elif kind == 1:
+            held[at] = random.choice(b"\0\1\x7f\x80\xff()}].hjqrtbRQ\x81\x85")
+        elif kind == 2:
+            held[at : at + 4] = random.choice([b"\xff" * 4, bytes(4), b"\xff\xff\xff\x7f", b"\0\0\0\x80"])
+        elif kind == 3:
+            del held[at : at + random.randint(1, 20)]
+        elif kind == 4:
+            held[at:at] = held[at : at + random.randint(1, 20)]
+        elif random.random() < 0.1:
+            del held[at:]
+    return held
+
+
+class Storage:
+    """Pickled as torch pickles a storage: by a persistent id."""
+
+    def __init__(self, kind, key, numel):
+        self.id = ("storage", kind, key, "cpu", numel)
+
+
+class Rebuild:
+    """Pickled as torch pickles a tensor: a call of `_rebuild_tensor_v2`."""
+
+    def __init__(self, storage, offset, size, stride):
+        self.parts = (storage, offset, size, stride, False, {})
+
+    def __reduce__(self):
+        return torch._utils._rebuild_tensor_v2, self.parts
+
+
+def pickled(value, protocol=2):
+    class Pickler(pickle.Pickler):
+        def persistent_id(self, held):
+            return held.id if isinstance(held, Storage) else None
+
+    file = io.BytesIO()
+    Pickler(file, protocol).dump(value)
+    return file.getvalue()
+
+
+def numbers(count=6):
+    return struct.pack(f"<{count}f", *range(count))

@@ -1,50 +1,15 @@
 """Archives written byte by byte: what is accepted, and the invariants of the directory and of each tensor."""
 
-import io
-import pickle
-import struct
-
 import pytest
 import torch
-from torch_archives import Entry, write_archive, write_zip
+from torch_archives import Entry, Rebuild, Storage, numbers, pickled, write_archive, write_zip
 
 from cocoop.clip.checkpoints import read_weights
 from cocoop.errors import InputError
 
 
-class Storage:
-    """Pickled as torch pickles a storage: by a persistent id."""
-
-    def __init__(self, kind, key, numel):
-        self.id = ("storage", kind, key, "cpu", numel)
-
-
-class Rebuild:
-    """Pickled as torch pickles a tensor: a call of `_rebuild_tensor_v2`."""
-
-    def __init__(self, storage, offset, size, stride):
-        self.parts = (storage, offset, size, stride, False, {})
-
-    def __reduce__(self):
-        return torch._utils._rebuild_tensor_v2, self.parts
-
-
-def pickled(value, protocol=2):
-    class Pickler(pickle.Pickler):
-        def persistent_id(self, held):
-            return held.id if isinstance(held, Storage) else None
-
-    file = io.BytesIO()
-    Pickler(file, protocol).dump(value)
-    return file.getvalue()
-
-
 def tensor(offset=0, size=(2, 3), stride=(3, 1), kind=torch.FloatStorage, key="0", numel=6):
     return Rebuild(Storage(kind, key, numel), offset, size, stride)
-
-
-def numbers(count=6):
-    return struct.pack(f"<{count}f", *range(count))
 
 
 def read(path, *values, storages=None):
@@ -98,10 +63,10 @@ def test_views_of_a_storage(path):
         ({"size": (2**40,), "stride": (0,)}, "w0, which repeats fewer values"),
         ({"size": (7,), "stride": (0,)}, "w0, which repeats fewer values"),
         ({"offset": 7, "size": (0,), "stride": (1,)}, "reaches outside"),
-        ({"numel": 7}, "28 bytes in data/0; got 24"),
+        ({"numel": 7}, "28 bytes in storage 0; got 24"),
         ({"numel": 5}, "inside its storage of 20 bytes"),
         ({"numel": -6}, "a storage's kind, key and size"),
-        ({"kind": torch.DoubleStorage}, "48 bytes in data/0; got 24"),
+        ({"kind": torch.DoubleStorage}, "48 bytes in storage 0; got 24"),
         ({"kind": torch.float32}, "a storage's kind, key and size"),
         ({"key": "1"}, "the entry data/1, which the pickle refers to"),
         ({"key": "../data/0"}, r"the entry data/\.\./data/0, which"),
@@ -181,7 +146,7 @@ def test_names_of_entries(path, name, reason):
         ({"method": 93}, "numbers stored as they are"),
         ({"claimed_size": 48}, "numbers stored as they are"),
         ({"claimed_size": 2**31, "claimed_packed": 2**31}, "bytes of data/0; got a file that ends before"),
-        ({"claimed_size": 8, "claimed_packed": 8}, "24 bytes in data/0; got 8"),
+        ({"claimed_size": 8, "claimed_packed": 8}, "24 bytes in storage 0; got 8"),
         ({"local_name": "a/data/1"}, "the entry a/data/0 where the directory says"),
         ({"at": 5}, "the entry a/data/0 where the directory says"),
         ({"at": 0}, "the entry a/data/0 where the directory says"),

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
-from torch_archives import Entry, save_scripted, write_archive, write_zip
+from torch_archives import Entry, changed, save_scripted, write_archive, write_legacy, write_zip
 
 from cocoop.clip.checkpoints import read_weights
 from cocoop.clip.checkpoints.unpickle import read_pickle
@@ -56,7 +56,7 @@ def path(tmp_path):
         (lambda marker: Calls(getattr, Calls(__import__, "os"), "system"), "builtins.getattr"),
         (lambda marker: Calls(subprocess.Popen, ["touch", str(marker)]), r"\w+\.Popen"),
         (lambda marker: Calls(torch.load, str(marker)), "torch.serialization.load"),
-        (lambda marker: np.float64(1.5), r"numpy\._?core.multiarray.scalar"),
+        (lambda marker: np.zeros(2), r"numpy\._?core.multiarray._reconstruct"),
         (lambda marker: Path("/"), r"pathlib\.\w*Path"),
     ],
 )
@@ -67,9 +67,10 @@ def test_a_pickle_that_calls_something_is_refused_and_nothing_runs(path, tmp_pat
     name = name.replace("builtins", "__builtin__") if protocol == 2 else name
     for zipped in (True, False):
         torch.save(hidden, path, pickle_protocol=protocol, _use_new_zipfile_serialization=zipped)
-        with pytest.raises(InputError, match=r"model\.pt: .*" + (f"asks for {name}" if zipped else "")) as refusal:
+        with pytest.raises(
+            InputError, match=rf"model\.pt: .* asks for {name}\. Nothing in the file was run\. Do not use"
+        ):
             read_weights(path)
-        assert "Nothing in the file was run" in str(refusal.value) or not zipped
         assert not marker.exists()
 
 
@@ -123,6 +124,10 @@ REFUSED = {
     "a list as key": (b"\x80\2}]Ns.", "a key of kind list"),
     "a tuple as key": (b"\x80\2})Ns.", "a key of kind tuple"),
     "a huge number as key": (b"\x80\2}\x8a\x20" + b"\1" * 32 + b"Ns.", "a key of kind int"),
+    "a true as key": (b"\x80\2}\x88Ns.", "a key of kind bool"),
+    "bytes as key": (b"\x80\4}C\1aNs.", "a key of kind bytes"),
+    "items for no set": (b"\x80\4](N\x90.", "a set to add to"),
+    "items for nothing": (b"\x80\4(N\x90.", "a set to add to"),
     "an absent item": (b"\x80\2h\7.", "refers to its item 7"),
     "an absent huge item": (b"\x80\2j\xff\xff\xff\xff.", "refers to its item 4294967295"),
     "nothing on the stack": (b"\x80\2\x85.", "takes more than it has put down"),
@@ -131,7 +136,7 @@ REFUSED = {
     "an open mark below the object": (b"\x80\2(N.", "ends in between"),
     "two objects": (b"\x80\2NN.", "ends in between"),
     "no object": (b"\x80\2.", "ends in between"),
-    "no end": (b"\x80\2N", "a whole pickle; got ValueError: pickle exhausted"),
+    "no end": (b"\x80\2N", "a whole pickle of at most 16,777,216 bytes; got ValueError: pickle exhausted"),
     "no bytes": (b"", "a whole pickle"),
     "an odd dict": (b"\x80\2}(Nu.", "keys and values for a dict"),
     "items for no dict": (b"\x80\2N(NNu.", "keys and values for a dict; got 2 items for NoneType"),
@@ -157,6 +162,20 @@ def test_pickles_that_torch_does_not_write(path, case):
     data, reason = REFUSED[case]
     write_archive(path, data)
     with pytest.raises(InputError, match=reason):
+        read_weights(path)
+
+
+OF_ARCHIVES = {case for case in REFUSED if "module" in case or "tree" in case or "million" in case} - {
+    "a call of a module"
+} | {"no end", "no bytes"}
+"""TorchScript's, and those that end where another pickle follows in the format before torch 1.6."""
+
+
+@pytest.mark.parametrize("case", sorted(REFUSED.keys() - OF_ARCHIVES))
+def test_the_same_in_the_format_before_torch_1_6(path, case):
+    data, reason = REFUSED[case]
+    write_legacy(path, data)
+    with pytest.raises(InputError, match=reason.replace("five parts", "six parts")):
         read_weights(path)
 
 
@@ -190,6 +209,12 @@ def bombs(folder):
         "names": text("__torch__." + "a" * 2**21) + b"q\0" + b"h\0h\0\x93" * 40_000 + b".",
         "put": b"N" + b"".join(b"r" + struct.pack("<L", 2**32 - 1 - n) for n in range(400_000)) + b".",
         "integers": b"\x8b\0\0\xf0\0" + b"\1" * (15 * 2**20) + b".",
+        # A tuple of two that are the same tuple of two, and so on: its hash takes 2**60 steps.
+        "shared key": b"}N" + b"q\0h\0\x86" * 60 + b"Ns.",
+        "deep key": b"}N" + b"\x85" * 400_000 + b"Ns.",
+        "deep set": b"\x8f(N" + b"\x85" * 400_000 + b"\x90.",
+        "bytes of any size": b"}" + text("w") + b"cbuiltins\nbytearray\nJ\xff\xff\xff\x7f\x85Rs.",
+        "a tensor of any size": b"}" + text("w") + b"ctorch\nTensor\nJ\xff\xff\xff\x7f\x85Rs.",
         "long text": b"X\xff\xff\xff\xff" + b"a" * 2**20,
     }
     for name, program in programs.items():
@@ -197,6 +222,11 @@ def bombs(folder):
     files = {name: folder / f"{name}.pt" for name in archives}
     for name, entries in archives.items():
         write_zip(files[name], entries)
+    for name, program in programs.items():
+        if name == "nested modules":  # of TorchScript, which is always a zip archive
+            continue
+        files[f"{name}, legacy"] = folder / f"{name}, legacy.pt"
+        write_legacy(files[f"{name}, legacy"], b"\x80\4" + program)
     return files
 
 
@@ -223,6 +253,11 @@ BOMBS = {
     "put": "an object of kind NoneType",
     "integers": "the pickle instructions that torch writes; got LONG4",
     "long text": "a whole pickle",
+    "shared key": "a dict of 1 with a key of kind tuple",
+    "deep key": "a dict of 1 with a key of kind tuple",
+    "deep set": "an object of kind set",
+    "bytes of any size": "a dict of 1 whose 'w' is of kind builtins.bytearray",
+    "a tensor of any size": "torch.Tensor, which this reader does not know",
 }
 """What each bomb of `bombs` is refused for."""
 
@@ -261,7 +296,9 @@ def test_bombs_are_refused_within_bounded_memory(tmp_path):
         check=True,
     )
     found = json.loads(ran.stdout)
-    assert {name: reason for name, (reason, _) in found.items() if BOMBS[name] not in reason} == {}
+    assert {
+        name: reason for name, (reason, _) in found.items() if BOMBS[name.removesuffix(", legacy")] not in reason
+    } == {}
     assert {name: peak for name, (_, peak) in found.items() if peak > 100} == {}  # MB; measured: at most 48
 
 
@@ -293,25 +330,8 @@ def regions(whole):
 
 
 def mutated(whole, random):
-    """The bytes with one to four changes, most of them in the structure."""
-    held = bytearray(whole)
-    places = regions(whole)
-    for _ in range(random.randint(1, 4)):
-        start, end = random.choice([places[0]] * 4 + [places[1]] * 4 + places[2:] + [(0, len(whole))])
-        at = min(random.randrange(start, end), len(held) - 1)
-        kind = random.randrange(6)
-        if kind == 0:
-            held[at] ^= 1 << random.randrange(8)
-        elif kind == 1:
-            held[at] = random.choice(b"\0\1\x7f\x80\xff()}].hjqrtbRQ\x81\x85")
-        elif kind == 2:
-            held[at : at + 4] = random.choice([b"\xff" * 4, bytes(4), b"\xff\xff\xff\x7f", b"\0\0\0\x80"])
-        elif kind == 3:
-            del held[at : at + random.randint(1, 20)]
-        elif kind == 4:
-            held[at:at] = held[at : at + random.randint(1, 20)]
-        elif random.random() < 0.1:
-            del held[at:]
+    """The bytes changed, most often in the structure; the checksum right in most."""
+    held = changed(whole, random, regions(whole))
     return fixed_checksum(held) if random.random() < 0.7 else held
 
 

@@ -4,49 +4,20 @@ import gzip
 import io
 import json
 import os
+import struct
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save, save_file
+from saved_tensors import expect_same, mappings, tensors
 from torch import nn
 from torch_archives import load_scripted, save_scripted, write_openai_archive
 
 from cocoop.clip.checkpoints import read_weights, weights
 from cocoop.clip.checkpoints.archive import read_archive
 from cocoop.errors import InputError
-
-FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64, torch.float8_e4m3fn)
-
-
-def tensors():
-    """Every float dtype, whole numbers, no axis, no items, a strange order in memory, and one tensor twice."""
-    draw = torch.Generator().manual_seed(7)
-    state = {str(dtype).removeprefix("torch."): torch.randn(3, 5, generator=draw).to(dtype) for dtype in FLOATS}
-    tied = torch.randn(4, generator=draw)
-    return {
-        **state,
-        "block.number": torch.tensor(-(2**40)),
-        "block.bytes": torch.arange(7, dtype=torch.uint8),
-        "block.empty": torch.zeros(0, 512),
-        "block.turned": torch.randn(6, 4, generator=draw).t()[1:, ::2],
-        "block.nan": torch.tensor([float("nan"), float("inf"), -0.0]),
-        "first": tied,
-        "second": tied,
-        "parameter": nn.Parameter(torch.randn(2, 2, generator=draw)),
-    }
-
-
-def expect_same(got, wanted):
-    assert got.keys() == wanted.keys()
-    for name, tensor in wanted.items():
-        assert (got[name].dtype, got[name].shape) == (tensor.dtype, tensor.shape), name
-        # As bytes: NaN equals NaN, and 0.0 is not -0.0.
-        assert got[name].contiguous().reshape(-1).view(torch.uint8).tolist() == (
-            tensor.detach().contiguous().reshape(-1).view(torch.uint8).tolist()
-        ), name
-        assert not got[name].requires_grad
 
 
 @pytest.mark.parametrize("protocol", [2, 3, 4, 5])
@@ -58,27 +29,6 @@ def test_torch_save(tmp_path, protocol):
     expect_same(got.tensors, tensors())
     assert not got.scripted
     assert got.tensors["first"].data_ptr() == got.tensors["second"].data_ptr()
-
-
-def test_the_format_before_torch_1_6(tmp_path):
-    path = tmp_path / "model.pt"
-    state = {name: tensor for name, tensor in tensors().items() if not name.startswith("float8")}  # torch cannot
-    torch.save(state, path, _use_new_zipfile_serialization=False)
-    assert not path.read_bytes().startswith(b"PK")
-    expect_same(read_weights(path).tensors, state)
-
-
-@pytest.mark.parametrize(
-    ("tensor", "reason"),
-    [
-        (torch.ones(3, 3).to_sparse(), "w, which is sparse, quantized or without values"),
-        (torch.ones(1).expand(10_000), "w, which repeats fewer values"),
-    ],
-)
-def test_the_format_before_torch_1_6_with_tensors_that_are_not_plain(tmp_path, tensor, reason):
-    torch.save({"w": tensor}, tmp_path / "model.pt", _use_new_zipfile_serialization=False)
-    with pytest.raises(InputError, match=reason):
-        read_weights(tmp_path / "model.pt")
 
 
 def test_safetensors(tmp_path):
@@ -273,7 +223,11 @@ def test_another_kind_of_file_is_named(tmp_path, content, kind):
         ({"state_dict": {}}, "without tensors"),
         ({"model": {"weight": torch.ones(2)}, "epoch": 3}, "a dict of 2 whose 'model' is of kind dict"),
         ({"weight": torch.ones(2), "scale": 4.6}, "whose 'scale' is of kind float"),
-        ({3: torch.ones(2)}, "whose '3' is of kind Tensor"),
+        ({3: torch.ones(2)}, "a dict of 1 with a key of kind int"),
+        ({None: torch.ones(2), "w": torch.ones(2)}, "a dict of 2 with a key of kind NoneType"),
+        ({"w": {1, 2}}, r"whose 'w' is of kind (__builtin__\.)?set"),
+        ([b"w"], "an object of kind list"),
+        (torch.ones(2), "an object of kind Tensor"),
     ],
 )
 def test_a_file_of_torch_save_without_a_state_dict(tmp_path, saved, reason, zipped):
@@ -305,11 +259,43 @@ def test_an_unfinished_download_of_safetensors(tmp_path):
             read_weights(path)
 
 
-def mappings(path):
-    """Where the file lies in memory."""
-    with open(f"/proc/{os.getpid()}/maps") as lines:
-        spans = [line.split()[0].split("-") for line in lines if line.rstrip().endswith(str(path))]
-    return [(int(start, 16), int(end, 16)) for start, end in spans]
+@pytest.mark.parametrize("length", [123, 31_520])
+def test_a_safetensors_header_whose_length_begins_as_json_does(tmp_path, length):
+    """123 is "{" itself, and 31,520 is " {": the length's bytes are the file's first."""
+    path = tmp_path / "model.safetensors"
+    header = json.dumps({"w": {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}}).ljust(length).encode()
+    path.write_bytes(struct.pack("<Q", length) + header + struct.pack("<2f", 1, 2))
+    assert path.read_bytes().lstrip().startswith(b"{")
+    expect_same(read_weights(path).tensors, {"w": torch.tensor([1.0, 2.0])})
+
+
+@pytest.mark.parametrize("name", [b"caf\351.pt", b"caf\351.safetensors", b"caf\351/model.pt"])
+def test_a_path_that_is_not_utf_8(tmp_path, name):
+    path = tmp_path / os.fsdecode(name)
+    try:
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
+    except OSError:
+        pytest.skip("the file system takes UTF-8 alone")
+    state = {"w": torch.ones(2)}
+    with path.open("wb") as file:
+        if path.suffix == ".pt":
+            torch.save(state, file)
+        else:
+            file.write(save(state))
+    with pytest.raises(InputError, match=r"caf\\udce9.* a path in UTF-8, .* Rename the file or its folder") as refusal:
+        read_weights(path)
+    str(refusal.value).encode()  # can be shown
+
+
+def test_an_index_that_names_a_file_that_is_not_utf_8(tmp_path):
+    path, _ = write_shards(tmp_path, {"layer9": "caf\udce9.bin"})
+    try:
+        (tmp_path / "caf\udce9.bin").write_bytes(b"x")
+    except OSError:
+        pytest.skip("the file system takes UTF-8 alone")
+    with pytest.raises(InputError, match=r"caf\\udce9.* a path in UTF-8"):
+        read_weights(path)
 
 
 @pytest.mark.skipif(not os.path.exists("/proc/self/maps"), reason="needs the list of mapped files of Linux")

@@ -10,22 +10,19 @@ import struct
 import zipfile
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
-import torch
 from torch import Tensor
 
-from cocoop.clip.checkpoints.contents import MAX_TENSORS, expect_honest, module_state, state_in
+from cocoop.clip.checkpoints.contents import MAX_TENSORS, module_state, state_in
 from cocoop.clip.checkpoints.described import Record, TensorRef
-from cocoop.clip.checkpoints.faults import Fault, broken, damaged, shown, unsafe
-from cocoop.clip.checkpoints.unpickle import read_pickle
+from cocoop.clip.checkpoints.faults import Fault, big_endian, broken, damaged, shown, unsafe
+from cocoop.clip.checkpoints.mapped import map_tensors
+from cocoop.clip.checkpoints.unpickle import MAX_PICKLE, read_pickle
 
 MAX_ENTRIES = 20_000
 MAX_DIRECTORY = 4 * 2**20
-MAX_PICKLE = 16 * 2**20
-"""Entries, bytes of directory and bytes of data.pkl: several times what a training checkpoint of ViT-bigG has."""
+"""Entries, and bytes of directory: several times what a training checkpoint of ViT-bigG has."""
 
-_ALIGNMENT = 16  # the largest item: complex128
 _LOCAL = struct.Struct("<4s2x2H16x2H")  # signature, flags, method, lengths of name and extra
 _ENCRYPTED, _UTF8 = 0x1, 0x800
 
@@ -44,9 +41,7 @@ def read_archive(path: Path) -> tuple[dict[str, Tensor], bool]:
         if len(wanted) > MAX_TENSORS:
             raise unsafe(f"at most {MAX_TENSORS:,} tensors", f"{len(wanted):,}")
         spans = archive.spans({tensor.storage.key for tensor in wanted.values()})
-    tensors = _tensors(path, archive.size, wanted, spans)
-    expect_honest(tensors, archive.size)
-    return tensors, scripted
+    return map_tensors(path, archive.size, wanted, spans), scripted
 
 
 class _Careful(io.FileIO):
@@ -82,11 +77,8 @@ class _Archive:
                 f"expected an archive of torch.save or TorchScript, with data.pkl; got a zip archive of {some}. "
                 "Give the weights file of the model, unpacked if it is inside."
             )
-        if "byteorder" in self._entries and (order := self._read("byteorder", 16)) != b"little":
-            raise Fault(
-                f"expected little-endian numbers; got {shown(order.decode('latin-1'))}. Save the weights again on an "
-                "ordinary machine, or as safetensors."
-            )
+        if "byteorder" in self._entries and self._read("byteorder", 16) != b"little":
+            raise big_endian()
         return self._read("data.pkl", MAX_PICKLE)
 
     def spans(self, keys: Iterable[str]) -> dict[str, tuple[int, int]]:
@@ -160,35 +152,3 @@ def _without_folder(infos: list[zipfile.ZipInfo]) -> dict[str, zipfile.ZipInfo]:
         names = ", ".join(shown(folder) for folder in sorted(folders)[:3])
         raise unsafe("all entries in one folder, as torch writes them", f"entries in {names}")
     return entries
-
-
-def _tensors(
-    path: Path, size: int, wanted: dict[str, TensorRef], spans: dict[str, tuple[int, int]]
-) -> dict[str, Tensor]:
-    mapped: Any  # torch's annotation has every kind of storage here
-    try:
-        mapped = torch.UntypedStorage.from_file(str(path), shared=False, nbytes=size)
-    except RuntimeError as error:
-        raise broken("a file that can be mapped into memory", error) from error
-    storages = {key: _storage(mapped, start, length) for key, (start, length) in spans.items()}
-    return {name: _view(name, ref, storages[ref.storage.key]) for name, ref in wanted.items()}
-
-
-def _storage(mapped: torch.UntypedStorage, start: int, length: int) -> torch.UntypedStorage:
-    part: torch.UntypedStorage = mapped[start : start + length]
-    return part if start % _ALIGNMENT == 0 else part.clone()  # torch aligns to 64; a rewritten archive may not
-
-
-def _view(name: str, ref: TensorRef, storage: torch.UntypedStorage) -> Tensor:
-    """The tensor as a view: never outside its storage, which torch would silently enlarge instead."""
-    held = ref.storage.numel * (ref.storage.dtype.itemsize if ref.storage.dtype else 1)
-    if held > storage.nbytes():
-        raise damaged(f"{held:,} bytes in data/{shown(ref.storage.key)}", f"{storage.nbytes():,}")
-    last = sum((length - 1) * stride for length, stride in zip(ref.size, ref.stride, strict=True))
-    end = ref.offset + (0 if 0 in ref.size else last + 1)
-    if end * ref.dtype.itemsize > held:
-        raise damaged(f"{shown(name)} inside its storage of {held:,} bytes", "one that reaches outside")
-    try:
-        return torch.empty(0, dtype=ref.dtype).set_(storage, ref.offset, ref.size, ref.stride)
-    except RuntimeError as error:  # sizes beside a zero whose product is too large
-        raise broken(f"a possible shape of {shown(name)}", error) from error

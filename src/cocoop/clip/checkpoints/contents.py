@@ -4,7 +4,7 @@ from typing import TypeVar
 
 from torch import Tensor
 
-from cocoop.clip.checkpoints.described import Record, TensorRef
+from cocoop.clip.checkpoints.described import Record, TensorRef, kind_of
 from cocoop.clip.checkpoints.faults import Fault, damaged, shown, unsafe
 
 T = TypeVar("T", Tensor, TensorRef)
@@ -23,14 +23,14 @@ def state_in(value: object, kind: type[T]) -> dict[str, T]:
         value = value["state_dict"]
     expected = "a state dict, or a training checkpoint with one under 'state_dict'"
     if not isinstance(value, dict):
-        raise _no_state(expected, f"an object of kind {type(value).__name__}")
+        raise _no_state(expected, f"an object of kind {kind_of(value)}")
     if not value:
         raise _no_state(expected, "one without tensors")
     for name, tensor in value.items():
-        if not isinstance(name, str) or not isinstance(tensor, kind):
-            raise _no_state(
-                expected, f"a dict of {len(value)} whose {shown(str(name))!r} is of kind {type(tensor).__name__}"
-            )
+        if not isinstance(name, str):
+            raise _no_state(expected, f"a dict of {len(value)} with a key of kind {kind_of(name)}")
+        if not isinstance(tensor, kind):
+            raise _no_state(expected, f"a dict of {len(value)} whose {shown(name)!r} is of kind {kind_of(tensor)}")
     return value
 
 
@@ -76,7 +76,7 @@ def expect_honest(tensors: dict[str, Tensor], file_size: int) -> None:
 
 def _dotted(prefix: str, attribute: object) -> str:
     if not isinstance(attribute, str):
-        raise damaged("attributes with names", f"one of kind {type(attribute).__name__}")
+        raise damaged("attributes with names", f"one of kind {kind_of(attribute)}")
     if len(prefix) + len(attribute) > _MAX_NAME:
         raise unsafe(f"names of at most {_MAX_NAME:,} letters", shown(attribute))
     return prefix + attribute

@@ -1,7 +1,4 @@
-"""What a weights pickle may hold beside plain values: storages, tensors and modules, described and not made.
-
-A name in the pickle is looked up in a literal table and never imported; what the table gives are descriptions.
-"""
+"""What a weights pickle may hold beside plain values: storages, tensors and modules, described and not made."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -9,17 +6,16 @@ from typing import Any
 
 import torch
 
-from cocoop.clip.checkpoints.faults import damaged, shown, unsafe
+from cocoop.clip.checkpoints.faults import damaged, shown
 
 MAX_RANK = 16
 _LARGEST = 2**48
 """Above any size, stride or offset of a real tensor, and far below where 64-bit sums of torch overflow."""
-_LONGEST_NAME = 500
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class StorageRef:
-    """A run of `numel` items in the archive's entry data/`key`; `dtype` is None for plain bytes."""
+    """A run of `numel` items of the storage `key`; `dtype` is None for plain bytes."""
 
     dtype: torch.dtype | None
     key: str
@@ -68,19 +64,11 @@ class Call:
     make: Callable[[tuple[Any, ...]], object]
 
 
-def _tensor(args: tuple[Any, ...], dtype: torch.dtype | None, metadata: object) -> TensorRef:
-    """From (storage, offset, size, stride, ...), of which the rest does not matter to the values."""
-    storage, offset, size, stride = args[:4]
-    if not isinstance(storage, StorageRef) or not (whole((offset,)) and whole(size) and whole(stride)):
-        raise damaged("a tensor's storage, offset, size and strides", "other values in its place")
-    if len(size) != len(stride):
-        raise damaged("a tensor with as many strides as axes", f"{len(size)} axes and {len(stride)} strides")
-    if metadata:
-        raise unsafe("plain tensors", "one with further properties, such as a conjugated one")
-    kind = dtype if dtype is not None else storage.dtype
-    if kind is None:
-        raise damaged("a tensor of numbers", "one of plain bytes")
-    return TensorRef(storage, kind, offset, size, stride)
+@dataclass(frozen=True, eq=False, slots=True)
+class Inert:
+    """What stands for a value that no tensor needs, such as a set or a number of numpy; it keeps nothing of it."""
+
+    name: str
 
 
 def whole(numbers: object) -> bool:
@@ -90,81 +78,18 @@ def whole(numbers: object) -> bool:
     return all(type(number) is int and 0 <= number < _LARGEST for number in numbers)
 
 
-def _tensor_v2(args: tuple[Any, ...]) -> TensorRef:
-    """(storage, offset, size, stride, requires_grad, hooks[, metadata])."""
-    if len(args) not in (6, 7):
-        raise damaged("a tensor of 6 or 7 parts", f"{len(args)} parts")
-    return _tensor(args, None, args[6] if len(args) == 7 else None)
+def storage(parts: object) -> StorageRef:
+    """From ("storage", kind, key, device, number of items), as a pickle refers to numbers that lie outside it."""
+    if type(parts) is not tuple or len(parts) != 5 or parts[0] != "storage":
+        raise damaged("the five parts of a storage", kind_of(parts))
+    _, kind, key, _, numel = parts
+    if not isinstance(kind, StorageKind) or type(key) is not str or not whole((numel,)):
+        raise damaged("a storage's kind, key and size", f"{kind_of(kind)}, {kind_of(key)} and {kind_of(numel)}")
+    return StorageRef(kind.dtype, key, numel)
 
 
-def _tensor_v3(args: tuple[Any, ...]) -> TensorRef:
-    """(storage, offset, size, stride, requires_grad, hooks, dtype[, metadata]): dtypes without a storage class."""
-    if len(args) not in (7, 8) or not isinstance(args[6], torch.dtype):
-        raise damaged("a tensor of 7 or 8 parts with its dtype", f"{len(args)} parts")
-    return _tensor(args, args[6], args[7] if len(args) == 8 else None)
-
-
-def _first(count: int) -> Callable[[tuple[Any, ...]], object]:
-    """A function of `count` arguments that gives the first: what it adds does not matter here."""
-
-    def make(args: tuple[Any, ...]) -> object:
-        if len(args) != count:
-            raise damaged(f"{count} arguments", f"{len(args)}")
-        return args[0]
-
-    return make
-
-
-def _ordered_dict(args: tuple[Any, ...]) -> object:
-    if args:
-        raise damaged("an OrderedDict that starts empty", f"one with {len(args)} arguments")
-    return {}
-
-
-_STORAGES = {
-    "Double": torch.float64,
-    "Float": torch.float32,
-    "Half": torch.float16,
-    "BFloat16": torch.bfloat16,
-    "Long": torch.int64,
-    "Int": torch.int32,
-    "Short": torch.int16,
-    "Char": torch.int8,
-    "Byte": torch.uint8,
-    "Bool": torch.bool,
-    "ComplexFloat": torch.complex64,
-    "ComplexDouble": torch.complex128,
-}
-_NEW_DTYPES = (torch.uint16, torch.uint32, torch.uint64, torch.float8_e4m3fn, torch.float8_e5m2)
-_CALLS: dict[str, Callable[[tuple[Any, ...]], object]] = {
-    "torch._utils._rebuild_tensor_v2": _tensor_v2,
-    "torch._utils._rebuild_tensor_v3": _tensor_v3,
-    "torch._utils._rebuild_parameter": _first(3),
-    "torch.jit._pickle.build_intlist": _first(1),
-    "torch.jit._pickle.build_tensorlist": _first(1),
-    "torch.jit._pickle.build_doublelist": _first(1),
-    "torch.jit._pickle.build_boollist": _first(1),
-    "torch.jit._pickle.restore_type_tag": _first(2),
-    "torch.Size": _first(1),
-    "torch.device": _first(1),
-    "collections.OrderedDict": _ordered_dict,
-}
-_NAMES: dict[str, object] = {
-    **{name: Call(name, make) for name, make in _CALLS.items()},
-    **{f"torch.{kind}Storage": StorageKind(dtype) for kind, dtype in _STORAGES.items()},
-    **{str(dtype): dtype for dtype in (*_STORAGES.values(), *_NEW_DTYPES)},
-    "torch.storage.UntypedStorage": StorageKind(None),
-}
-"""All that a pickle may name, beside the classes of TorchScript (`__torch__.`), which become records."""
-
-
-def named(module: str, name: str) -> object:
-    """What stands for a name in a pickle. Raises a `Fault` for every name that tensors do not need."""
-    if len(module) + len(name) > _LONGEST_NAME:  # such names, joined again and again, would fill the memory
-        raise unsafe("tensors and plain values alone", f"a pickle that asks for {shown(module)}.{shown(name)}")
-    full = f"{module}.{name}"
-    if full.startswith("__torch__."):
-        return RecordClass(full)
-    if full not in _NAMES:
-        raise unsafe("tensors and plain values alone", f"a pickle that asks for {shown(full)}")
-    return _NAMES[full]
+def kind_of(value: object) -> str:
+    """What a message calls a value of a pickle."""
+    if isinstance(value, TensorRef):
+        return "Tensor"
+    return shown(value.name) if isinstance(value, Call | Inert | Record | RecordClass) else type(value).__name__

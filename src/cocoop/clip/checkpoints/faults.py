@@ -20,6 +20,22 @@ def unsafe(expected: str, got: str) -> Fault:
     )
 
 
+def unknown(what: str) -> Fault:
+    """The fault of a file with something that does no harm but that this reader cannot make tensors of."""
+    return Fault(
+        f"expected plain tensors and values alone; got {what}, which this reader does not know. Save the state dict "
+        "alone, as plain tensors, best as safetensors."
+    )
+
+
+def big_endian() -> Fault:
+    """The fault of a file whose numbers have their highest byte first."""
+    return Fault(
+        "expected little-endian numbers; got big-endian ones. Save the weights again on an ordinary machine, or as "
+        "safetensors."
+    )
+
+
 def broken(expected: str, error: Exception) -> Fault:
     """The fault of a file that a library could not read, with the library's reason."""
     lines = str(error).strip().splitlines()

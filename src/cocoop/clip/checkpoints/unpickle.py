@@ -4,43 +4,49 @@ It knows the instructions that torch.save and torch.jit.save write, and reading 
 memory are proportional to the number of instructions, which is bounded: no instruction copies a container or a text.
 """
 
+import io
 import pickletools
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from cocoop.clip.checkpoints.described import Call, Record, RecordClass, StorageKind, StorageRef, named, whole
-from cocoop.clip.checkpoints.faults import broken, damaged, shown, unsafe
+from cocoop.clip.checkpoints.described import Call, Inert, Record, RecordClass, StorageRef, kind_of, storage
+from cocoop.clip.checkpoints.faults import broken, damaged, unsafe
+from cocoop.clip.checkpoints.names import named
 
+MAX_PICKLE = 16 * 2**20
+"""In bytes: several times what a training checkpoint of ViT-bigG has."""
 MAX_INSTRUCTIONS = 500_000
 """About four times what a training checkpoint of the largest CLIP (ViT-bigG, with Adam's state) needs."""
 
 
-def read_pickle(data: bytes) -> object:
-    """The object that a pickle describes: plain values, `TensorRef`s and `Record`s.
+def read_pickle(data: bytes | io.BytesIO, stored: Callable[[object], StorageRef] = storage) -> object:
+    """The object that a pickle describes: plain values, `TensorRef`s, `Record`s, and `Inert`s for what does not matter.
 
-    Raises a `Fault` for a damaged pickle, for one that names anything but tensors' parts, and for one too long.
+    A stream is left after the pickle. `stored` takes what the pickle refers to outside it. Raises a `Fault` for a
+    damaged pickle, for one that names anything but tensors' parts, and for one too long.
     """
-    return _Machine().run(data)
+    return _Machine(stored).run(data)
 
 
-def _instructions(data: bytes) -> Iterator[tuple[str, Any]]:
+def _instructions(data: bytes | io.BytesIO) -> Iterator[tuple[str, Any]]:
     """(name, argument) of each instruction. `pickletools` parses them and runs nothing."""
     try:
         for opcode, argument, _ in pickletools.genops(data):
             yield opcode.name, argument
     except Exception as error:  # ValueError mostly; nothing of the reader's own passes through here
-        raise broken("a whole pickle", error) from error
+        raise broken(f"a whole pickle of at most {MAX_PICKLE:,} bytes", error) from error
 
 
 class _Machine:
     """The stack and the memo. `_marks` holds the stacks that lie below each open MARK."""
 
-    def __init__(self) -> None:
+    def __init__(self, stored: Callable[[object], StorageRef]) -> None:
+        self._stored = stored
         self._stack: list[Any] = []
         self._marks: list[list[Any]] = []
         self._memo: dict[int, Any] = {}
 
-    def run(self, data: bytes) -> object:
+    def run(self, data: bytes | io.BytesIO) -> object:
         for count, (name, argument) in enumerate(_instructions(data)):
             if count >= MAX_INSTRUCTIONS:
                 raise unsafe(f"a pickle of at most {MAX_INSTRUCTIONS:,} instructions", "a longer one")
@@ -110,15 +116,24 @@ class _Machine:
         self._set(self._pop_to_mark())
 
     def _set(self, items: list[Any]) -> None:
-        """Only texts and small integers are keys: hashing others could recurse, or be made to collide."""
+        """Only texts and small integers are hashed: others could recurse, or be made to collide."""
         target = self._pop()
         if type(target) is not dict or len(items) % 2:
             raise damaged("keys and values for a dict", f"{len(items)} items for {type(target).__name__}")
         for key, value in zip(items[::2], items[1::2], strict=True):
             if type(key) is not str and not (type(key) is int and abs(key) < 2**60):
-                raise unsafe("dicts whose keys are texts or integers", f"a key of kind {type(key).__name__}")
+                key = Inert(kind_of(key))
             target[key] = value
         self._stack.append(target)
+
+    def _set_add(self, _: object) -> None:
+        self._pop_to_mark()
+        if not isinstance(self._stack[-1] if self._stack else None, Inert):
+            raise damaged("a set to add to", "something else")
+
+    def _frozen_set(self, _: object) -> None:
+        self._pop_to_mark()
+        self._stack.append(Inert("frozenset"))
 
     def _put(self, index: int) -> None:
         value = self._pop()
@@ -146,37 +161,26 @@ class _Machine:
     def _reduce(self, _: object) -> None:
         args, call = self._pop(), self._pop()
         if not isinstance(call, Call) or type(args) is not tuple:
-            raise unsafe("calls that rebuild tensors", f"a call of {_name(call)}")
+            raise unsafe("calls that rebuild tensors", f"a call of {kind_of(call)}")
         self._stack.append(call.make(args))
 
     def _new_object(self, _: object) -> None:
         args, kind = self._pop(), self._pop()
         if not isinstance(kind, RecordClass) or args != ():
-            raise unsafe("new objects of TorchScript classes alone", f"one of {_name(kind)}")
+            raise unsafe("new objects of TorchScript classes alone", f"one of {kind_of(kind)}")
         self._stack.append(Record(kind.name))
 
     def _build(self, _: object) -> None:
-        """Attributes of a record, taken over rather than copied; those of an OrderedDict (`_metadata`) are dropped."""
+        """Attributes of a record, taken over and not copied; an OrderedDict's (`_metadata`) and others' are dropped."""
         state, target = self._pop(), self._pop()
         if isinstance(target, Record) and type(state) is dict and not target.built:
             target.attributes, target.built = state, True
-        elif type(target) is not dict:
-            raise unsafe("modules with plain attributes", f"a state of kind {_name(state)} for {_name(target)}")
+        elif type(target) is not dict and not isinstance(target, Inert):
+            raise unsafe("modules with plain attributes", f"a state of kind {kind_of(state)} for {kind_of(target)}")
         self._stack.append(target)
 
     def _storage(self, _: object) -> None:
-        """("storage", kind, key, device, number of items)."""
-        parts = self._pop()
-        if type(parts) is not tuple or len(parts) != 5 or parts[0] != "storage":
-            raise damaged("the five parts of a storage", _name(parts))
-        _, kind, key, _, numel = parts
-        if not isinstance(kind, StorageKind) or type(key) is not str or not whole((numel,)):
-            raise damaged("a storage's kind, key and size", f"{_name(kind)}, {_name(key)} and {_name(numel)}")
-        self._stack.append(StorageRef(kind.dtype, key, numel))
-
-
-def _name(value: object) -> str:
-    return shown(value.name) if isinstance(value, Call | RecordClass | Record) else type(value).__name__
+        self._stack.append(self._stored(self._pop()))
 
 
 _VALUES: dict[str, Callable[[Any], object]] = {
@@ -186,6 +190,8 @@ _VALUES: dict[str, Callable[[Any], object]] = {
     "EMPTY_LIST": lambda _: [],
     "EMPTY_DICT": lambda _: {},
     "EMPTY_TUPLE": lambda _: (),
+    "EMPTY_SET": lambda _: Inert("set"),
+    **dict.fromkeys(("SHORT_BINBYTES", "BINBYTES", "BINBYTES8", "BYTEARRAY8"), lambda _: Inert("bytes")),
     **dict.fromkeys(("BININT", "BININT1", "BININT2", "LONG1", "BINFLOAT"), lambda number: number),
     **dict.fromkeys(("BINUNICODE", "SHORT_BINUNICODE"), lambda text: text),
 }
@@ -201,6 +207,8 @@ _STEPS: dict[str, Callable[[_Machine, Any], None]] = {
     "APPENDS": _Machine._appends,
     "SETITEM": _Machine._set_item,
     "SETITEMS": _Machine._set_items,
+    "ADDITEMS": _Machine._set_add,
+    "FROZENSET": _Machine._frozen_set,
     "BINPUT": _Machine._put,
     "LONG_BINPUT": _Machine._put,
     "MEMOIZE": _Machine._memoize,

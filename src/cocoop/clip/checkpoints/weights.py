@@ -1,27 +1,23 @@
 """One door for every file of weights, told apart by content and not by extension."""
 
 import json
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
 from torch import Tensor
 
 from cocoop.clip.checkpoints.archive import read_archive
-from cocoop.clip.checkpoints.contents import expect_honest, state_in
+from cocoop.clip.checkpoints.contents import state_in
 from cocoop.clip.checkpoints.faults import Fault, broken, damaged, shown, unsafe
 from cocoop.clip.checkpoints.kinds import HEAD, foreign
+from cocoop.clip.checkpoints.legacy import is_legacy, read_legacy
 from cocoop.errors import InputError
 
 MAX_INDEX = 16 * 2**20
 MAX_SAFETENSORS_HEADER = 100_000_000
 """Both in bytes; the second is the format's own limit."""
-
-_LEGACY = b"\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19."
-"""The number that torch.save wrote first before torch 1.6, soon after the pickle's protocol."""
 
 
 @dataclass(frozen=True)
@@ -38,13 +34,14 @@ class Weights:
 def read_weights(path: Path) -> Weights:
     """The tensors in a weights file, or in all files of an index of shards (`*.index.json`). Nothing in it is run.
 
-    Knows safetensors, archives of torch.save and torch.jit.save (zip), and torch.save's format before torch 1.6. The
-    first two are mapped: bytes are read when first used. A training checkpoint gives its "state_dict".
+    Knows safetensors, archives of torch.save and torch.jit.save (zip), and torch.save's format before torch 1.6. All
+    are mapped: bytes are read when first used. A training checkpoint gives its "state_dict".
 
     Raises `InputError` for a file that is absent, damaged, of another kind, or that asks for more than tensors.
     """
     with _naming(path):
-        if _head(path).lstrip().startswith(b"{"):
+        head = _head(path)
+        if not _is_safetensors(head) and head.lstrip().startswith(b"{"):
             return _read_shards(path)
         return _read_file(path)
 
@@ -52,6 +49,11 @@ def read_weights(path: Path) -> Weights:
 @contextmanager
 def _naming(path: Path) -> Iterator[None]:
     """Put the path in front of a fault; what the system says of a file becomes an `InputError` too."""
+    if not _is_utf8(path):
+        raise InputError(
+            f"{str(path)!a}: expected a path in UTF-8, as torch and safetensors need; got one with other bytes. Rename "
+            "the file or its folder."
+        )
     try:
         yield
     except Fault as fault:
@@ -62,6 +64,14 @@ def _naming(path: Path) -> Iterator[None]:
         ) from error
 
 
+def _is_utf8(path: Path) -> bool:
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def _head(path: Path) -> bytes:
     with path.open("rb") as file:
         return file.read(HEAD)
@@ -69,13 +79,18 @@ def _head(path: Path) -> bytes:
 
 def _read_file(path: Path) -> Weights:
     head = _head(path)
+    if _is_safetensors(head):
+        return Weights(_read_safetensors(path), scripted=False)
     if head.startswith((b"PK\3\4", b"PK\5\6")):
         return Weights(*read_archive(path))
-    if head[8:9] == b"{" and int.from_bytes(head[:8], "little") <= MAX_SAFETENSORS_HEADER:
-        return Weights(_read_safetensors(path), scripted=False)
-    if head[:1] == b"\x80" and _LEGACY in head[:32]:
-        return Weights(_read_legacy(path), scripted=False)
+    if is_legacy(head):
+        return Weights(read_legacy(path), scripted=False)
     raise foreign(head)
+
+
+def _is_safetensors(head: bytes) -> bool:
+    """Asked first: the header's length may look like the beginning of any other kind, while its zeros are in none."""
+    return head[8:9] == b"{" and int.from_bytes(head[:8], "little") <= MAX_SAFETENSORS_HEADER
 
 
 def _read_safetensors(path: Path) -> dict[str, Tensor]:
@@ -88,23 +103,6 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
     except Exception as error:  # SafetensorError mostly
         raise broken("a whole safetensors file", error) from error
     return state_in(tensors, Tensor)
-
-
-def _read_legacy(path: Path) -> dict[str, Tensor]:
-    try:
-        saved = torch.load(path, map_location="cpu", weights_only=True)
-    except OSError:
-        raise
-    except Exception as error:  # UnpicklingError, EOFError, RuntimeError, ...
-        if named := re.search(r"GLOBAL (\S+)", str(error)):
-            raise unsafe("tensors and plain values alone", f"a pickle that asks for {shown(named[1])}") from error
-        raise broken("a file of torch.save (before torch 1.6) with tensors alone", error) from error
-    tensors = {name: tensor.detach() for name, tensor in state_in(saved, Tensor).items()}
-    for name, tensor in tensors.items():
-        if tensor.layout != torch.strided or tensor.device.type != "cpu" or tensor.is_quantized:
-            raise unsafe("plain tensors", f"{shown(name)}, which is sparse, quantized or without values")
-    expect_honest(tensors, path.stat().st_size)
-    return tensors
 
 
 def _read_shards(path: Path) -> Weights:
