@@ -11,6 +11,7 @@ import golden_clip
 import pytest
 from tokenizers import Tokenizer as Reference
 
+from cocoop import CLIP
 from cocoop.clip.checkpoints.folder import VOCABULARIES, has_vocabulary
 from cocoop.clip.loading import BUNDLED
 from cocoop.clip.tokens import check_tokenizer, load_tokenizer, token_ids
@@ -91,7 +92,7 @@ def test_openais_vocabulary():
 )
 def test_a_folder_without_a_vocabulary(tmp_path, copied, texts, got):
     """transformers itself makes up a vocabulary of two tokens here."""
-    with pytest.raises(InputError, match=rf"expected a tokenizer \(tokenizer\.json, vocab\.json and merges.*{got}"):
+    with pytest.raises(InputError, match=rf"expected a tokenizer \(tokenizer\.json, or vocab\.json and merges.*{got}"):
         load_tokenizer(write(tmp_path, *copied, **texts))
 
 
@@ -103,6 +104,9 @@ BROKEN = {
     "cut": {"tokenizer__json": (TINY / "tokenizer.json").read_text()[:50_000]},
     "config cut": {"tokenizer__json": json.dumps(SPEC), "tokenizer_config__json": "{"},
     "config a list": {"tokenizer__json": json.dumps(SPEC), "tokenizer_config__json": "[]"},
+    "a panic of its parser": {
+        "tokenizer__json": json.dumps(SPEC | {"normalizer": {"type": "Precompiled", "precompiled_charsmap": "AAAA"}})
+    },
     "merges of nothing": {"vocab__json": "{}", "merges__txt": "#version: 0.2\na b"},
 }
 
@@ -131,6 +135,31 @@ def test_code_of_a_tokenizer_never_runs(tmp_path, reference):
     assert not marker.exists()
 
 
+def test_a_vocabulary_of_another_kind_needs_its_description(tmp_path):
+    """It would be read as OpenAI's: without its own normalizer, or with all words unknown."""
+    other = SPEC | {"model": {"type": "WordLevel", "vocab": {"<s>": 0, "</s>": 1, "cat": 2}, "unk_token": "<s>"}}
+    other |= {"added_tokens": [], "post_processor": None}
+    with pytest.raises(InputError, match=r"tokenizer\.json without <\|startoftext\|>.*no tokenizer_config\.json"):
+        load_tokenizer(write(tmp_path, tokenizer__json=json.dumps(other)))
+
+
+def test_one_that_knows_no_words(tmp_path):
+    same = {"type": "WordLevel", "vocab": {"<|startoftext|>": 0, "<|endoftext|>": 1}, "unk_token": "<|endoftext|>"}
+    write(tmp_path, "tokenizer_config.json", tokenizer__json=json.dumps(SPEC | {"model": same}))
+    with pytest.raises(InputError, match="expected a tokenizer that can be read"):
+        load_tokenizer(tmp_path)
+
+
+def test_a_token_that_the_text_tower_does_not_have(tmp_path, tiny):
+    spec = json.loads((TINY / "tokenizer.json").read_text())
+    added = {"id": 2125, "content": "photo", "special": False, "single_word": False, "lstrip": False, "rstrip": False}
+    spec["added_tokens"].append(added | {"normalized": False})
+    write(tmp_path, "tokenizer_config.json", tokenizer__json=json.dumps(spec))
+    clip = CLIP.load("tiny", tokenizer=tmp_path, device="cpu")
+    with pytest.raises(InputError, match="tokens below the model's vocabulary of 2,125; got 2,125 in 'a photo'"):
+        clip.encode_texts(["a photo"])
+
+
 @pytest.mark.parametrize("text", ["{", "[]"])
 def test_a_damaged_config_beside_it(tmp_path, text):
     with pytest.raises(InputError, match=r"config\.json: expected settings"):
@@ -144,9 +173,7 @@ def test_a_damaged_config_beside_it(tmp_path, text):
         ("vocab.json merges.txt", True),
         ("vocab.json", False),
         ("merges.txt", False),
-        ("sentencepiece.bpe.model", True),
-        ("spiece.model", True),
-        ("tokenizer.model", True),
+        ("sentencepiece.bpe.model", False),
         ("tokenizer_config.json config.json", False),
         ("", False),
     ],

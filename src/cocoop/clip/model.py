@@ -146,8 +146,18 @@ class CLIP:
             return Prompts(self.text, texts, prompts).encode(self.text.no_context)[0]
 
     def token_ids(self, text: str) -> list[int]:
-        """Token ids of a text after OpenAI's clean-up, without SOS and EOT."""
-        return token_ids(self.tokenizer, text)
+        """Token ids of a text after OpenAI's clean-up, without SOS and EOT.
+
+        Raises:
+            InputError: the tokenizer gives a token that the text tower does not have.
+        """
+        ids, vocabulary = token_ids(self.tokenizer, text), self.text.token_embedding.num_embeddings
+        if ids and not 0 <= min(ids) <= max(ids) < vocabulary:
+            raise InputError(
+                f"tokenizer: expected tokens below the model's vocabulary of {vocabulary:,}; got {max(ids):,} in "
+                f"{text!r}. Give the tokenizer that belongs to this model."
+            )
+        return ids
 
     def prompt(self, symbols: Symbols) -> Symbols:
         """Symbols between SOS and EOT -> the whole prompt."""

@@ -42,7 +42,7 @@ def stated_preprocessing(folder: Path, family: str, size: int) -> dict[str, Any]
     stated = (settings_in(folder, OPEN_CLIP_CONFIG) or {}).get("preprocess_cfg") or {}
     if not isinstance(stated, dict):
         raise InputError(f"{path}: preprocess_cfg: expected settings by name; got {_short(stated)}.")
-    return _from_open_clip(path, _not_null(stated), size)
+    return _from_open_clip(path, _not_null(stated))
 
 
 def _from_hugging_face(path: Path, stated: Mapping[str, Any], size: int) -> dict[str, Any]:
@@ -67,9 +67,9 @@ def _from_hugging_face(path: Path, stated: Mapping[str, Any], size: int) -> dict
     return found
 
 
-def _from_open_clip(path: Path, stated: Mapping[str, Any], size: int) -> dict[str, Any]:
+def _from_open_clip(path: Path, stated: Mapping[str, Any]) -> dict[str, Any]:
+    # "size" does not count: open_clip, too, takes the image tower's.
     found = _colours(path, stated, "mean", "std")
-    _expect(path, stated, "size", (size, [size, size]))
     _expect(path, stated, "mode", ("RGB",))
     for name, choices in (("resize_mode", RESIZE_MODES), ("interpolation", tuple(INTERPOLATIONS))):
         if name in stated:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from functools import partial
 from pathlib import Path
@@ -13,7 +14,8 @@ from cocoop.clip.checkpoints.hub import SHORT_NAMES, download_tokenizer, is_hub_
 from cocoop.clip.checkpoints.hub_errors import reason
 from cocoop.errors import InputError
 
-_WANTED = f"{', '.join(VOCABULARIES[:-1])} or {VOCABULARIES[-1]}"
+_WANTED = ", or ".join(VOCABULARIES)
+_ENDS = ("<|startoftext|>", "<|endoftext|>")  # SOS and EOT of OpenAI's kind
 
 
 class Tokenizer(Protocol):
@@ -35,8 +37,8 @@ def load_tokenizer(place: str | os.PathLike[str]) -> Tokenizer:
     """The tokenizer of a model.
 
     Args:
-        place: a folder with tokenizer.json, or vocab.json and merges.txt, or a sentencepiece model (as transformers
-            writes them; OpenAI's kind needs no other file), or a hub id. The tokenizer's files alone are downloaded.
+        place: a folder with tokenizer.json, or vocab.json and merges.txt, as transformers writes them (OpenAI's kind
+            needs no other file), a hub id or a short name. The tokenizer's files alone are downloaded.
 
     Raises:
         InputError: no such folder, no tokenizer in it, one that cannot be read or that wants to run code of its own.
@@ -46,7 +48,7 @@ def load_tokenizer(place: str | os.PathLike[str]) -> Tokenizer:
     # os.path's functions, because those of `Path` raise for a name that is too long for the file system.
     if not os.path.isdir(name):
         is_file = os.path.exists(name)
-        if is_file or not is_hub_id(name):
+        if is_file or not (is_hub_id(name) or name in SHORT_NAMES):
             got = "a file" if is_file else "no such folder"
             raise InputError(f"{name}: expected a folder with a tokenizer ({_WANTED}) or a hub id; got {got}.")
         folder = download_tokenizer(name)
@@ -68,12 +70,26 @@ def _read(name: str, folder: Path) -> Tokenizer:
     described = of_transformers or (folder / "tokenizer_config.json").is_file()
     read = partial(AutoTokenizer.from_pretrained, **known) if described else CLIPTokenizer.from_pretrained
     try:
+        if not described:
+            _check_ends(folder)
         tokenizer: Tokenizer = read(str(folder), local_files_only=True, trust_remote_code=False)
-    except Exception as error:  # transformers and its parsers raise many kinds for a damaged file
+        if token_ids(tokenizer, "cat") == token_ids(tokenizer, "dog"):
+            raise ValueError("two words that give the same tokens")
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as error:  # transformers and its parsers raise many kinds for a damaged file, panics too
         # The library's message about code of its own tells the user to allow it, which cannot be done here.
         got = "one that runs code of its own" if "trust_remote_code" in str(error) else reason(error)
         raise InputError(f"{name}: expected a tokenizer that can be read ({_WANTED}); got {got}.") from error
     return tokenizer
+
+
+def _check_ends(folder: Path) -> None:
+    """Raise `ValueError` unless a vocabulary that nothing describes has the ends of OpenAI's kind."""
+    words = next(path for path in (folder / "tokenizer.json", folder / "vocab.json") if path.is_file())
+    text = words.read_text(encoding="utf-8")
+    if not all(json.dumps(end) in text for end in _ENDS):
+        raise ValueError(f"{words.name} without {' and '.join(_ENDS)}, and no tokenizer_config.json that says its kind")
 
 
 def default_tokenizer(hub_id: str, model: str) -> Tokenizer:

@@ -21,9 +21,6 @@ OPEN_CLIP_WEIGHTS = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin
 _VOCABULARIES = (
     ("tokenizer.json",),
     ("vocab.json", "merges.txt"),
-    ("sentencepiece.bpe.model",),
-    ("spiece.model",),
-    ("tokenizer.model",),
 )
 VOCABULARIES = tuple(" and ".join(files) for files in _VOCABULARIES)
 """The files of which one, or a pair, is a tokenizer's vocabulary: for messages."""

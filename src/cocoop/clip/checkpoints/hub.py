@@ -51,9 +51,6 @@ _TOKENIZER = (
     "added_tokens.json",
     "vocab.json",
     "merges.txt",
-    "sentencepiece.bpe.model",
-    "spiece.model",
-    "tokenizer.model",
 )
 _INDEX = ".index.json"
 
