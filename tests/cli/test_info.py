@@ -5,6 +5,8 @@ import re
 
 import pytest
 
+from cocoop.clip.loading import BUNDLED
+
 TRAIN = ("train", "photos", "--out", "run", "--shots", 1, "--epochs", 1, "--no-augment", "--device", "cpu")
 
 
@@ -15,8 +17,9 @@ def test_the_text(cocoop):
     rows = {line[:15].strip(): line[15:] for line in top.splitlines()}
     assert rows["text tower"].startswith("causal transformer: layers 3, width 128, hidden 512, heads 2")
     assert rows["image tower"] == (
-        "vision transformer: layers 4, width 192, heads 3, patch 8, image size 32, activation quick_gelu"
+        "vision transformer: layers 4, width 192, hidden 768, heads 3, patch 8, image size 32, activation quick_gelu"
     )
+    assert rows["read from"] == f"{BUNDLED['tiny'] / 'model.safetensors'} (clip)"
     assert rows["parameters"].startswith("2.7 million: text 0.9, image 1.8")
     assert rows["weights"].endswith("MB, float32 on cpu")
     assert rows["tokenizer"].endswith(", 2,125 tokens")

@@ -63,6 +63,7 @@ def _rows(found: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     parameters, transform, tokenizer = found["parameters"], found["transform"], found["tokenizer"]
     millions = {name: f"{count / 1e6:,.1f}" for name, count in parameters.items()}
     yield "name", found["name"]
+    yield "read from", f"{found['file']} ({found['family']})"
     yield "text tower", _sizes(found["text_tower"])
     yield "image tower", _sizes(found["image_tower"])
     yield "joint width E", f"{found['joint_width']:,}"

@@ -30,7 +30,8 @@ def describe(clip: CLIP, classes: Sequence[int]) -> dict[str, Any]:
         classes: the K, each 1 to `MOST_CLASSES`, for which to estimate the memory of the text side.
 
     Returns:
-        "name"; "text_tower" and "image_tower": sizes by name, heads and activations included; "joint_width": E;
+        "name"; "family" and "file", as in `CLIP.origin`; "text_tower" and "image_tower": sizes by name, heads and
+        activations included; "joint_width": E;
         "logit_scale": 1/tau; "parameters": counts "text", "image" and "all", which has the temperature, too;
         "weights_mb": both towers in "dtype", the name of what it computes in on "device"; "transform"; "tokenizer":
         its class, its vocabulary (None if it does not say), where it came from (None: the model's own, or an object);
@@ -48,6 +49,8 @@ def describe(clip: CLIP, classes: Sequence[int]) -> dict[str, Any]:
     text, image = _parameters(clip.text), _parameters(clip.image_tower)
     return {
         "name": clip.name,
+        "family": clip.origin[0],
+        "file": clip.origin[1],
         "text_tower": _text_tower(clip),
         "image_tower": clip.image_tower.describe(),
         "joint_width": clip.embed_dim,

@@ -47,10 +47,12 @@ _OPENAI_TOKENIZER = SHORT_NAMES["ViT-B/32"]  # all of OpenAI's models have the s
 class Parts:
     """What a CLIP is made of, on the CPU and in the checkpoint's dtype.
 
+    origin: the family, and the file that the weights are read from ("" of a state dict).
     tokenizer_source: the folder or hub id that the user named for the tokenizer, if so.
     """
 
     name: str
+    origin: tuple[str, str]
     towers: Towers
     tokenizer: Tokenizer
     preprocess: Preprocess
@@ -59,10 +61,11 @@ class Parts:
 
 @dataclass(frozen=True)
 class _Found:
-    """A checkpoint, its family, and the folder that its transform (and tokenizer, if it is a whole one) lies in."""
+    """A checkpoint, its family and file, and the folder that its transform (and tokenizer, if it is whole) lies in."""
 
     family: str
     checkpoint: Checkpoint
+    file: Path | None = None
     folder: Path | None = None
     has_tokenizer: bool = False
 
@@ -91,6 +94,7 @@ def load_parts(
     transform = {} if found.folder is None else stated_preprocessing(found.folder, found.family, size)
     return Parts(
         name=found.checkpoint.name,
+        origin=(found.family, str(found.file or "")),
         towers=towers,
         tokenizer=_tokenizer(found, towers, tokenizer),
         preprocess=Preprocess(size, **transform),
@@ -169,11 +173,12 @@ def _in_folder(name: str, folder: Path, weights: Path | None = None) -> _Found:
         check_family(name, family, config)
         if weights is None:
             raise InputError(_incomplete(folder, HUGGING_FACE_WEIGHTS))
-        return _Found(family, Checkpoint(name, read_weights(weights).tensors, config), folder, has_tokenizer)
+        checkpoint = Checkpoint(name, read_weights(weights).tensors, config)
+        return _Found(family, checkpoint, weights, folder, has_tokenizer)
     if open_clip_weights is None:
         raise InputError(_incomplete(folder, (CONFIG, *OPEN_CLIP_WEIGHTS)))
     checkpoint = Checkpoint(name, read_weights(open_clip_weights).tensors, settings_in(folder, OPEN_CLIP_CONFIG))
-    return _Found("open_clip", checkpoint, folder, has_tokenizer)
+    return _Found("open_clip", checkpoint, open_clip_weights, folder, has_tokenizer)
 
 
 def _incomplete(folder: Path, wanted: tuple[str, ...]) -> str:
@@ -191,10 +196,10 @@ def _in_file(name: str, path: Path) -> _Found:
         return _in_folder(name, path.parent, path)
     weights = read_weights(path)
     if weights.scripted:
-        return _Found("openai", Checkpoint(name, weights.tensors))
+        return _Found("openai", Checkpoint(name, weights.tensors), path)
     checkpoint = Checkpoint(name, weights.tensors, settings_in(path.parent, OPEN_CLIP_CONFIG))
     described = checkpoint.config is not None  # or else other models' files may lie beside it
-    return _Found("open_clip", checkpoint, path.parent, described and has_vocabulary(path.parent))
+    return _Found("open_clip", checkpoint, path, path.parent, described and has_vocabulary(path.parent))
 
 
 def _tokenizer(found: _Found, towers: Towers, given: str | os.PathLike[str] | Tokenizer | None) -> Tokenizer:

@@ -34,6 +34,7 @@ class CLIP:
 
     Attributes:
         name: the source it was loaded from, for run folders and messages.
+        origin: the family of its checkpoint, and the file that the weights were read from ("" of a state dict).
         text: the text tower; `text.plain = True` switches to the full-length path.
         dtype, precision: of its tensors; how it computes with them (`precision.name` as `load` takes it).
         image_tower: pixels [B, 3, N, N] -> image features [B, E], before the unit norm; `describe()` says its sizes.
@@ -47,6 +48,7 @@ class CLIP:
         self, parts: Parts, device: torch.device, precision: Precision, memory_budget: int | None = None
     ) -> None:
         self.name = parts.name
+        self.origin = parts.origin
         self.device = device
         self.dtype = dtype = precision.dtype
         self.precision = precision
