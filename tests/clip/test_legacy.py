@@ -176,6 +176,12 @@ def test_pickles_beyond_what_is_read_of_the_file(path):
         read_weights(path)
 
 
+def test_the_mark_in_a_file_that_is_no_pickle(path):
+    path.write_bytes(b"\1\2" + MAGIC.to_bytes(10, "little") + b"\xff")
+    with pytest.raises(InputError, match="a file of another kind"):
+        read_weights(path)
+
+
 def small(path):
     torch.manual_seed(5)
     model = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Linear(4, 2))

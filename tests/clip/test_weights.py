@@ -197,6 +197,7 @@ def npy():
         (b"<HTML>", "a web page"),
         (b"[1, 2]", "a JSON file"),
         (b"Not found\n", "a text file"),
+        (b"12345678{}", "a text file"),
         (gzip.compress(b"x" * 99), "a gzip archive.*Unpack it"),
         (encoded("PNG"), "a PNG image"),
         (encoded("JPEG"), "a JPEG image"),

@@ -63,7 +63,7 @@ class _Storages:
         self._item_sizes: dict[str, int] = {}
 
     def stored(self, parts: object) -> StorageRef:
-        """As `storage`, with one part more: the storage's place in another, which torch stopped writing before 1.0."""
+        """As `storage`, with one part more: the storage's place in another, None in all but the oldest."""
         if type(parts) is not tuple or len(parts) != 6:
             raise damaged("the six parts of a storage", kind_of(parts))
         if parts[5] is not None:

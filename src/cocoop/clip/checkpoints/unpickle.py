@@ -191,7 +191,7 @@ _VALUES: dict[str, Callable[[Any], object]] = {
     "EMPTY_DICT": lambda _: {},
     "EMPTY_TUPLE": lambda _: (),
     "EMPTY_SET": lambda _: Inert("set"),
-    **dict.fromkeys(("SHORT_BINBYTES", "BINBYTES", "BINBYTES8", "BYTEARRAY8"), lambda _: Inert("bytes")),
+    **dict.fromkeys(("SHORT_BINBYTES", "BINBYTES", "BYTEARRAY8"), lambda _: Inert("bytes")),
     **dict.fromkeys(("BININT", "BININT1", "BININT2", "LONG1", "BINFLOAT"), lambda number: number),
     **dict.fromkeys(("BINUNICODE", "SHORT_BINUNICODE"), lambda text: text),
 }
