@@ -85,13 +85,14 @@ def check_same_clip(
 
     As far as the run's record says. In another dtype than then, weights cannot be compared.
     """
-    if record.get("class_tokens") not in (None, class_tokens(clip, names)):
+    tokens = record.get("class_tokens")
+    if tokens is not None and tokens != class_tokens(clip, names):
         raise InputError(
             f"{folder}: expected the tokenizer that it was trained with; got one that makes other tokens of its class "
             "names. Say where that is (--tokenizer; tokenizer=... in Python)."
         )
     fingerprint = record.get("clip_fingerprint") if record.get("dtype") == clip.precision.name else None
-    if fingerprint not in (None, clip.fingerprint):
+    if fingerprint is not None and fingerprint != clip.fingerprint:
         raise InputError(
             f"{folder}: expected the CLIP that it was trained on ({record.get('clip')}, fingerprint "
             f"{str(fingerprint)[:12]}...); got another ({clip.name}, {clip.fingerprint[:12]}...), for which its prompt "

@@ -138,6 +138,7 @@ def test_a_state_dict_with_the_prefixes_of_wrappers(prefix, expected):
         ("RN50", "timm/resnet50_clip.openai"),
         ("ViT-B/16@main", "openai/clip-vit-base-patch16@main"),
         ("ViT-L/14@336px", "openai/clip-vit-large-patch14-336"),
+        ("ViT-L/14@336px@v2", "openai/clip-vit-large-patch14-336@v2"),
         ("someone/model@v1", "someone/model@v1"),
     ],
 )

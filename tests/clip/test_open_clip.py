@@ -11,6 +11,7 @@ from safetensors.torch import save_file
 from cocoop import CLIP, InputError
 from cocoop.bench import random_state
 from cocoop.bench.shapes import Shape
+from cocoop.clip.families import Checkpoint, read_towers
 
 
 def test_a_file_alone_needs_to_be_told_the_activation(tmp_path):
@@ -80,9 +81,8 @@ def test_heads_and_eps_are_the_configs(tmp_path):
         ("text_cfg", "heads", -2, "whole heads"),
         ("text_cfg", "heads", float("inf"), "expected numbers for heads"),
         ("text_cfg", "norm_kwargs", {"eps": float("nan")}, "eps of the layer norms"),
-        ("text_cfg", "hf_tokenizer_name", "../..", "hub id"),
-        ("text_cfg", "hf_tokenizer_name", ["a"], "hub id"),
-        ("text_cfg", "tokenizer_kwargs", {"clean": "canonicalize"}, "changes what the towers compute"),
+        ("text_cfg", "tokenizer_kwargs", {"clean": "canonicalize"}, "cleaned in open_clip's usual way"),
+        ("text_cfg", "tokenizer_kwargs", {"clean": "whitespace"}, "cleaned in open_clip's usual way"),
     ],
 )
 def test_what_does_not_fit_is_refused(tmp_path, part, key, value, match):
@@ -102,3 +102,42 @@ def test_wide_heads_of_large_towers(tmp_path):
         (tmp_path / "open_clip_config.json").write_text(json.dumps({"model_cfg": config}))
         clip = CLIP.load(tmp_path / "model.pt", tokenizer=TINY, device="cpu")
         assert clip.formula["image num_attention_heads"] == heads, "64 wide is open_clip's default"
+
+
+def changed(folder, **text):
+    """The small CLIP with other settings of its text tower, written as open_clip does."""
+    config = open_clip_config("ViT")
+    config["model_cfg"]["text_cfg"] |= text
+    config["model_cfg"]["vision_cfg"]["image_size"] = [32, 32]
+    save_file(STATES["ViT"], folder / "open_clip_model.safetensors")
+    (folder / "open_clip_config.json").write_text(json.dumps(config))
+    return folder
+
+
+@pytest.mark.parametrize("name", ["../..", "/etc", "bert-base-uncased", 5, ["a"]])
+def test_the_tokenizer_that_a_config_names_is_a_hub_id_and_no_path(tmp_path, name):
+    folder = changed(tmp_path, hf_tokenizer_name=name)
+    with pytest.raises(InputError, match=r"which is no hub id \(owner/name\)\. Say where it is: --tokenizer"):
+        CLIP.load(folder)
+    assert CLIP.load(folder, tokenizer=TINY, device="cpu").embed_dim == 32, "it is not needed where another is given"
+
+
+@pytest.mark.parametrize(
+    ("settings", "eos"), [({}, 2124), ({"pool_type": "eos"}, 2), ({"pool_type": "eos", "eos_id": 7}, 7)]
+)
+def test_the_token_that_the_text_is_read_at(tmp_path, settings, eos):
+    """open_clip: the largest, or eos_id, which is 2 by default."""
+    config = json.loads((changed(tmp_path, **settings) / "open_clip_config.json").read_text())
+    checkpoint = Checkpoint("m", STATES["ViT"], config)
+    assert read_towers("open_clip", checkpoint).eos_token_id == eos
+
+
+@pytest.mark.parametrize("settings", [{"clean": "lower"}, {}, None])
+def test_the_usual_cleaning_may_be_stated(tmp_path, settings):
+    assert CLIP.load(changed(tmp_path, tokenizer_kwargs=settings), tokenizer=TINY, device="cpu").embed_dim == 32
+
+
+def test_texts_of_other_tokenizers_are_not_made_lower_case(tmp_path):
+    folder = changed(tmp_path, hf_tokenizer_name="facebook/xlm-v-base", tokenizer_kwargs={"clean": "lower"})
+    with pytest.raises(InputError, match="usual way"):
+        CLIP.load(folder, tokenizer=TINY)

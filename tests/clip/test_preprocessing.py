@@ -238,3 +238,16 @@ def test_a_file_that_is_not_text_is_refused(tmp_path):
     (tmp_path / "preprocessor_config.json").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(InputError, match="expected settings in JSON"):
         stated_preprocessing(tmp_path, "clip", SIZE)
+
+
+def test_what_transformers_5_writes_beside_a_processor_goes_first(tmp_path):
+    """It writes no preprocessor_config.json, and reads this file before one that is left of older times."""
+    nested = {
+        "image_processor": {"image_mean": [0.5, 0.5, 0.5], "size": {"shortest_edge": 224}},
+        "processor_class": "X",
+    }
+    (tmp_path / "processor_config.json").write_text(json.dumps(nested))
+    expected = {"mean": (0.5, 0.5, 0.5), "resize_mode": "shortest"}
+    assert stated(tmp_path, preprocessor={"image_mean": [0, 0, 0]}) == expected
+    (tmp_path / "processor_config.json").write_text('{"processor_class": "X"}')
+    assert stated(tmp_path, preprocessor={"image_mean": [0, 0, 0]}) == {"mean": (0.0, 0.0, 0.0)}

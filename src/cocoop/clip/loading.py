@@ -23,7 +23,7 @@ from cocoop.clip.checkpoints.folder import (
     has_vocabulary,
     settings_in,
 )
-from cocoop.clip.checkpoints.hub import SHORT_NAMES, download, is_hub_id
+from cocoop.clip.checkpoints.hub import SHORT_NAMES, download, full_id, is_hub_id
 from cocoop.clip.checkpoints.weights import read_weights
 from cocoop.clip.families import Checkpoint, Towers, check_family, read_towers
 from cocoop.clip.preprocessing import stated_preprocessing
@@ -133,8 +133,7 @@ def _find(name: str) -> _Found:
 
 def _hub_id(name: str) -> str:
     """What a short name, with or without a revision, stands for; or a hub id itself."""
-    short, at, revision = name.partition("@")
-    hub_id = SHORT_NAMES.get(name) or SHORT_NAMES.get(short, short) + at + revision
+    hub_id = full_id(name)
     if not is_hub_id(hub_id) or hub_id.endswith(_FILES) or os.path.islink(name):
         names = [*BUNDLED, *SHORT_NAMES]
         near = get_close_matches(name.lower(), [short.lower() for short in names], n=1)
@@ -210,6 +209,11 @@ def _tokenizer(found: _Found, towers: Towers, given: str | os.PathLike[str] | To
     if found.has_tokenizer and found.folder is not None:
         return load_tokenizer(found.folder)
     if towers.vocabulary is not None:
+        if not is_hub_id(towers.vocabulary):  # nor is it opened as a path: a config may come from anywhere
+            raise InputError(
+                f"{name}: expected a tokenizer with the model; its open_clip_config.json names {towers.vocabulary!r}, "
+                "which is no hub id (owner/name). Say where it is: --tokenizer DIR (tokenizer=... in Python)."
+            )
         return default_tokenizer(towers.vocabulary, name)
     vocabulary = towers.text.token_embedding.num_embeddings
     if found.family not in ("openai", "open_clip") or vocabulary != _OPENAI_VOCABULARY:

@@ -7,11 +7,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from cocoop.clip.checkpoints.folder import OPEN_CLIP_CONFIG, settings_in
+from cocoop.clip.checkpoints.folder import OPEN_CLIP_CONFIG, PREPROCESSOR_CONFIG, PROCESSOR_CONFIG, settings_in
 from cocoop.clip.transforms import INTERPOLATIONS, RESIZE_MODES
 from cocoop.errors import InputError, expect_choice
 
-_HUGGING_FACE = "preprocessor_config.json"
 _RESAMPLE = {int(filter_): name for name, filter_ in INTERPOLATIONS.items()}
 _LARGEST = 1e6  # of a mean or a std; colours are 0..1
 _SMALLEST_STD = 1e-6
@@ -23,9 +22,10 @@ _RESCALE_TOLERANCE = 1e-6  # files state it with more or fewer digits
 def stated_preprocessing(folder: Path, family: str, size: int) -> dict[str, Any]:
     """Keyword arguments of `Preprocess`: those of mean, std, resize_mode and interpolation that a model's files state.
 
-    `preprocessor_config.json` counts, and without one "preprocess_cfg" of `open_clip_config.json`; without either, {}.
-    Of an open_clip model the latter alone counts: open_clip reads no other, and the two may differ. An entry that is
-    null states nothing, as in both libraries.
+    "image_processor" of `processor_config.json` counts, which transformers 5 writes and prefers; without it
+    `preprocessor_config.json`; without that "preprocess_cfg" of `open_clip_config.json`; without any, {}. Of an
+    open_clip model the last alone counts: open_clip reads no other, and they may differ. An entry that is null states
+    nothing, as in both libraries.
 
     Args:
         folder: where the files lie.
@@ -35,9 +35,13 @@ def stated_preprocessing(folder: Path, family: str, size: int) -> dict[str, Any]
     Raises:
         InputError: a file that is not such JSON, or states what `Preprocess` of this size does not do; names it.
     """
-    stated = None if family == "open_clip" else settings_in(folder, _HUGGING_FACE)
-    if stated is not None:
-        return _from_hugging_face(folder / _HUGGING_FACE, _not_null(stated), size)
+    if family != "open_clip":
+        nested = (settings_in(folder, PROCESSOR_CONFIG) or {}).get("image_processor")
+        if isinstance(nested, dict):
+            return _from_hugging_face(folder / PROCESSOR_CONFIG, _not_null(nested), size)
+        own = settings_in(folder, PREPROCESSOR_CONFIG)
+        if own is not None:
+            return _from_hugging_face(folder / PREPROCESSOR_CONFIG, _not_null(own), size)
     path = folder / OPEN_CLIP_CONFIG
     stated = (settings_in(folder, OPEN_CLIP_CONFIG) or {}).get("preprocess_cfg") or {}
     if not isinstance(stated, dict):

@@ -10,7 +10,7 @@ from typing import Protocol
 
 from cocoop.class_names import clean
 from cocoop.clip.checkpoints.folder import CONFIG, VOCABULARIES, has_vocabulary, settings_in
-from cocoop.clip.checkpoints.hub import SHORT_NAMES, download_tokenizer, is_hub_id
+from cocoop.clip.checkpoints.hub import download_tokenizer, full_id, is_hub_id
 from cocoop.clip.checkpoints.hub_errors import reason
 from cocoop.errors import InputError
 
@@ -48,7 +48,7 @@ def load_tokenizer(place: str | os.PathLike[str]) -> Tokenizer:
     # os.path's functions, because those of `Path` raise for a name that is too long for the file system.
     if not os.path.isdir(name):
         is_file = os.path.exists(name)
-        if is_file or not (is_hub_id(name) or name in SHORT_NAMES):
+        if is_file or not is_hub_id(full_id(name)):
             got = "a file" if is_file else "no such folder"
             raise InputError(f"{name}: expected a folder with a tokenizer ({_WANTED}) or a hub id; got {got}.")
         folder = download_tokenizer(name)
@@ -101,7 +101,7 @@ def default_tokenizer(hub_id: str, model: str) -> Tokenizer:
     try:
         return load_tokenizer(hub_id)
     except InputError as error:
-        repo, _, revision = SHORT_NAMES.get(hub_id, hub_id).partition("@")
+        repo, _, revision = full_id(hub_id).partition("@")
         at = f" --revision {revision}" if revision else ""
         raise InputError(
             f"{model}: expected a tokenizer, because this file has no vocabulary; that of {hub_id} belongs to it, but "

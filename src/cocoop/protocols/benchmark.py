@@ -118,7 +118,9 @@ class Benchmark:
         folder = self.out / trial.folder
         record = _record_in(folder)
         here = trial.as_dict() | {"clip": self.clip, "tokenizer": self.tokenizer}
-        there = (record.get("trial") or {}) | {name: record.get(name) for name in ("clip", "tokenizer")}
+        # Records did not name the tokenizer at first.
+        there = {"tokenizer": self.tokenizer} | (record.get("trial") or {}) | {"clip": record.get("clip")}
+        there |= {name: value for name, value in record.items() if name == "tokenizer"}
         if self.dtype != "auto":
             here["dtype"], there["dtype"] = self.dtype, record.get("dtype")
         for name, value in here.items():

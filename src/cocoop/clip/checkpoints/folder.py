@@ -10,6 +10,8 @@ from typing import Any
 from cocoop.errors import InputError
 
 CONFIG = "config.json"
+PREPROCESSOR_CONFIG = "preprocessor_config.json"
+PROCESSOR_CONFIG = "processor_config.json"
 OPEN_CLIP_CONFIG = "open_clip_config.json"
 HUGGING_FACE_WEIGHTS = (
     "model.safetensors",

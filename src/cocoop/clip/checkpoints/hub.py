@@ -21,6 +21,8 @@ from cocoop.clip.checkpoints.folder import (
     HUGGING_FACE_WEIGHTS,
     OPEN_CLIP_CONFIG,
     OPEN_CLIP_WEIGHTS,
+    PREPROCESSOR_CONFIG,
+    PROCESSOR_CONFIG,
     settings_in,
 )
 from cocoop.clip.checkpoints.hub_errors import hub_error
@@ -67,6 +69,12 @@ def is_hub_id(name: str) -> bool:
     return _HUB_ID.fullmatch(name) is not None
 
 
+def full_id(name: str) -> str:
+    """The hub id that a short name stands for, with its revision if it has one; any other name as it is."""
+    short = max((short for short in SHORT_NAMES if name == short or name.startswith(f"{short}@")), key=len, default="")
+    return SHORT_NAMES[short] + name.removeprefix(short) if short else name
+
+
 def download(hub_id: str, check_family: CheckFamily) -> Path:
     """The folder with a model's descriptions, tokenizer and one set of weights, after fetching what the cache lacks.
 
@@ -84,7 +92,7 @@ def download(hub_id: str, check_family: CheckFamily) -> Path:
         RunError: the cache cannot be written.
     """
     repository = _find(hub_id)
-    small = repository.has([CONFIG, OPEN_CLIP_CONFIG, "preprocessor_config.json", *_TOKENIZER])
+    small = repository.has([CONFIG, OPEN_CLIP_CONFIG, PREPROCESSOR_CONFIG, PROCESSOR_CONFIG, *_TOKENIZER])
     folder = repository.fetch(small) if small else None
     config = (settings_in(folder, CONFIG) if folder else None) or {}
     family: object = config.get("model_type")
@@ -160,7 +168,7 @@ class _Repository:
 
 
 def _find(name: str) -> _Repository:
-    hub_id = SHORT_NAMES.get(name, name)
+    hub_id = full_id(name)
     if not is_hub_id(hub_id):
         raise InputError(
             f"{name}: expected a hub id, owner/name or owner/name@revision, or one of {', '.join(SHORT_NAMES)}."

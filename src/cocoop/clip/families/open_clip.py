@@ -7,7 +7,6 @@ from typing import Any
 
 from torch import Tensor
 
-from cocoop.clip.checkpoints.hub import is_hub_id
 from cocoop.clip.families.base import Checkpoint, Towers
 from cocoop.clip.families.openai import Settings, is_resnet, plain_names, towers
 from cocoop.errors import InputError
@@ -20,7 +19,14 @@ _HEAD_WIDTHS = {1280: 80, 1408: 88, 1664: 104}
 _OF_NO_CONCERN = {
     "text_cfg": {
         *("context_length", "vocab_size", "width", "heads", "layers", "mlp_ratio", "norm_kwargs", "eos_id", "pad_id"),
-        *("output_tokens", "hf_tokenizer_name", "hf_model_pretrained", "hf_proj_type", "hf_pooler_type"),
+        *(
+            "tokenizer_kwargs",
+            "output_tokens",
+            "hf_tokenizer_name",
+            "hf_model_pretrained",
+            "hf_proj_type",
+            "hf_pooler_type",
+        ),
     },
     "vision_cfg": {
         *("image_size", "patch_size", "width", "head_width", "layers", "mlp_ratio", "norm_kwargs", "patch_dropout"),
@@ -37,7 +43,6 @@ _AS_COMPUTED: dict[str, dict[str, tuple[Any, ...]]] = {
     "text_cfg": {
         "pool_type": ("argmax", "eos"),
         "proj_type": ("linear",),
-        "tokenizer_kwargs": ({}, {"clean": "lower"}, {"clean": "whitespace"}),
     },
     "vision_cfg": {"pool_type": ("tok",), "pos_embed_type": ("learnable",)},
     "model_cfg": {},
@@ -69,13 +74,17 @@ def read(checkpoint: Checkpoint) -> Towers:
 def check_config(name: str, config: Mapping[str, Any]) -> None:
     """`InputError` unless an open_clip_config.json describes CLIP's own architecture, as far as it says."""
     model = _stated(config, "model_cfg")
-    if not isinstance(model.get("quick_gelu", False), bool) or not model:
+    if not model:
         raise InputError(
-            f'{name}: expected an open_clip_config.json like {{"model_cfg": {{"quick_gelu": true, ...}}}}; got '
-            f"quick_gelu {model.get('quick_gelu')!r} among {len(model)} settings."
+            f"{name}: expected an open_clip_config.json that says something in its model_cfg; got nothing."
+        )
+    if not isinstance(model.get("quick_gelu"), bool | None):
+        raise InputError(
+            f"{name}: expected quick_gelu of open_clip_config.json to be true or false; got {model['quick_gelu']!r}."
         )
     for part in ("model_cfg", "text_cfg", "vision_cfg"):
         _check_architecture(name, part, _stated(config, part))
+    _check_cleaning(name, _stated(config, "text_cfg"))
 
 
 def _stated(config: Mapping[str, Any], part: str) -> Mapping[str, Any]:
@@ -101,6 +110,17 @@ def _check_architecture(name: str, part: str, stated: Mapping[str, Any]) -> None
             )
 
 
+def _check_cleaning(name: str, text: Mapping[str, Any]) -> None:
+    """Texts are cleaned as open_clip does by default: lower case for its own tokenizer, blanks alone for others."""
+    stated = text.get("tokenizer_kwargs") or {}
+    usual = {"clean": "whitespace" if text.get("hf_tokenizer_name") else "lower"}
+    if stated not in ({}, usual):
+        raise InputError(
+            f"{name}: expected texts that are cleaned in open_clip's usual way; open_clip_config.json states "
+            f"tokenizer_kwargs {stated!r}. Take the model's Hugging Face folder, if it has one."
+        )
+
+
 def _settings(name: str, config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Settings:
     """What the config says that the tensors do not show, with open_clip's defaults."""
     model, text, image = (_stated(config, part) for part in ("model_cfg", "text_cfg", "vision_cfg"))
@@ -114,21 +134,14 @@ def _settings(name: str, config: Mapping[str, Any], tensors: Mapping[str, Tensor
             activation="quick_gelu" if model.get("quick_gelu") else "gelu",
             text_eps=float((text.get("norm_kwargs") or {}).get("eps", 1e-5)),
             image_eps=float((image.get("norm_kwargs") or {}).get("eps", 1e-5)),
-            eos_token_id=int(text["eos_id"]) if text.get("pool_type") == "eos" else None,
-            vocabulary=_tokenizer_name(text.get("hf_tokenizer_name") or None),
+            eos_token_id=int(text.get("eos_id", 2)) if text.get("pool_type") == "eos" else None,
+            vocabulary=str(text["hf_tokenizer_name"]) if text.get("hf_tokenizer_name") else None,
         )
     except (TypeError, ValueError, KeyError, AttributeError, ArithmeticError) as error:
         raise InputError(
             f"{name}: expected numbers for heads, head_width, eps and eos_id in open_clip_config.json; got "
             f"{type(error).__name__}: {error}."
         ) from error
-
-
-def _tokenizer_name(stated: object) -> str | None:
-    """A hub id, which is no path: a config comes from elsewhere."""
-    if stated is not None and not (isinstance(stated, str) and is_hub_id(stated)):
-        raise InputError(f"open_clip_config.json: expected hf_tokenizer_name to be a hub id; got {stated!r}.")
-    return stated
 
 
 def _usual_head_width(tensors: Mapping[str, Tensor]) -> int:
@@ -165,7 +178,7 @@ def _check_sizes(name: str, config: Mapping[str, Any], found: Towers) -> None:
     for part, sizes in actual.items():
         stated = _stated(config, part)
         for key, size in sizes.items():
-            if stated.get(key) is not None and size is not None and stated[key] != size:
+            if stated.get(key) is not None and size is not None and stated[key] not in (size, [size, size]):
                 raise InputError(
                     f"{name}: expected an open_clip_config.json that fits the weights; it states {part} "
                     f"{key} {stated[key]}, and they have {size}. Take both from the same model."
