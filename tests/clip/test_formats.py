@@ -153,3 +153,26 @@ def test_names_of_the_hub(name, hub_id, tmp_path, monkeypatch):
     assert (asked, clip.name) == ([hub_id], name)
     file = tmp_path / "snapshot" / "open_clip_model.safetensors"
     assert CLIP.load(file, device="cpu").token_ids("seven") == clip.token_ids("seven"), "the tokenizer beside it"
+
+
+@pytest.mark.parametrize(
+    ("file", "hub_id"),
+    [
+        ("ViT-B-16.pt", "openai/clip-vit-base-patch16"),
+        ("ViT-L-14-336px.pt", "openai/clip-vit-large-patch14-336"),
+        ("RN50x4.pt", "timm/resnet50x4_clip.openai"),
+        ("renamed.pt", "openai/clip-vit-base-patch32"),
+    ],
+)
+def test_an_archive_takes_the_tokenizer_of_the_matching_hub_id(file, hub_id, tmp_path, monkeypatch):
+    """All of OpenAI's models have the same; whoever has that model in the cache needs no other."""
+    asked = []
+
+    def default_tokenizer(*given):
+        asked.append(given)
+        return golden_clip.StandInTokenizer()
+
+    monkeypatch.setattr("cocoop.clip.loading.default_tokenizer", default_tokenizer)
+    write_openai_archive(tmp_path / file, golden_clip.state_dict())
+    clip = CLIP.load(tmp_path / file, device="cpu")
+    assert (asked, clip.tokenizer_source) == ([(hub_id, str(tmp_path / file))], None)
