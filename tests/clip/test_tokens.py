@@ -143,6 +143,18 @@ def test_a_vocabulary_of_another_kind_needs_its_description(tmp_path):
         load_tokenizer(write(tmp_path, tokenizer__json=json.dumps(other)))
 
 
+def test_an_old_description_without_a_class(tmp_path):
+    """As beside the vocabularies of 2022; AutoTokenizer alone cannot tell what they are."""
+    model = SPEC["model"]
+    merges = [merge if isinstance(merge, str) else " ".join(merge) for merge in model["merges"]]
+    old = {"do_lower_case": True, "errors": "replace", "pad_token": "<|endoftext|>", "name_or_path": "./clip_ViT_B_32/"}
+    write(tmp_path, vocab__json=json.dumps(model["vocab"]), merges__txt="\n".join(["#version: 0.2", *merges]))
+    write(tmp_path, tokenizer_config__json=json.dumps(old))
+    tokenizer, whole = load_tokenizer(tmp_path), load_tokenizer(TINY)
+    assert [token_ids(tokenizer, text) for text in TEXTS] == [token_ids(whole, text) for text in TEXTS]
+    assert tokenizer.eos_token_id == whole.eos_token_id
+
+
 def test_one_that_knows_no_words(tmp_path):
     same = {"type": "WordLevel", "vocab": {"<|startoftext|>": 0, "<|endoftext|>": 1}, "unk_token": "<|endoftext|>"}
     write(tmp_path, "tokenizer_config.json", tokenizer__json=json.dumps(SPEC | {"model": same}))

@@ -67,7 +67,7 @@ def _read(name: str, folder: Path) -> Tokenizer:
     known = {} if of_transformers else {"config": PreTrainedConfig()}
     # A vocabulary that no other file describes is OpenAI's kind. "Local files only" also holds back the questions
     # that transformers has for the hub about some families.
-    described = of_transformers or (folder / "tokenizer_config.json").is_file()
+    described = of_transformers or _is_described(folder / "tokenizer_config.json")
     read = partial(AutoTokenizer.from_pretrained, **known) if described else CLIPTokenizer.from_pretrained
     try:
         if not described:
@@ -82,6 +82,16 @@ def _read(name: str, folder: Path) -> Tokenizer:
         got = "one that runs code of its own" if "trust_remote_code" in str(error) else reason(error)
         raise InputError(f"{name}: expected a tokenizer that can be read ({_WANTED}); got {got}.") from error
     return tokenizer
+
+
+def _is_described(config: Path) -> bool:
+    """Whether a tokenizer_config.json says the kind of the vocabulary beside it, or that is a whole tokenizer itself.
+
+    Those of OpenAI's kind from before transformers wrote "tokenizer_class" say neither.
+    """
+    if not config.is_file():
+        return False
+    return config.with_name("tokenizer.json").is_file() or '"tokenizer_class"' in config.read_text(errors="replace")
 
 
 def _check_ends(folder: Path) -> None:
