@@ -144,8 +144,8 @@ def test_training_really_steps_on_the_path_it_says(clip, monkeypatch):
 def test_memory_holds_at_least_the_activations_of_the_mlps(clip, plain, classes, one_mlp):
     """Hidden states of an MLP, 512 float32 of each row, exist at once; for gradients those of two layers and more.
 
-    Autograd keeps 6 to 7 times as much of each of the three plain layers (four values of the MLP's width, 3 D of queries,
-    keys and values, six of width D, attention weights twice); resident memory scatters by a tenth around it.
+    Autograd keeps 6 to 7 times as much of each of the three plain layers (four values of the MLP's width, 3 D of
+    queries, keys and values, six of width D, attention weights twice); resident memory scatters by a tenth around it.
     """
     peaks = peak_megabytes(clip, SHAPES["tiny"], "float32", classes, 1, plain)
     assert one_mlp < peaks["forward"] < 10 * one_mlp
