@@ -23,7 +23,7 @@ class Checkpoint:
     Attributes:
         name: of the source, for messages.
         tensors: all of one model, floating-point or metadata, on the CPU.
-        config: what the model's own config file states (`config.json`, or `open_clip_config.json`), or None without one.
+        config: what the model's own config file states (`config.json` or `open_clip_config.json`), None without one.
         quick_gelu: whether that is the activation, of a state dict; files say it themselves.
     """
 
