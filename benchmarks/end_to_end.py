@@ -36,11 +36,11 @@ PLACES = (
     ("/torch/_tensor.py", "backward", TRAINING_TEXT),
     ("/cocoop/clip/model.py", "encode_images", IMAGE_TOWER),
     ("/cocoop/clip/prompts.py", "", SCORING_TEXT),  # in training if the loop stands further out
-    ("/cocoop/clip/loading.py", "load_parts", LOADING),
+    ("/cocoop/clip/sources/load.py", "load_parts", LOADING),
     ("/cocoop/clip/model.py", "fingerprint", LOADING),
-    ("/cocoop/training/views.py", "", PIXELS),
-    ("/cocoop/training/store.py", "", PIXELS),
-    ("/cocoop/training/features.py", "", PIXELS),
+    ("/cocoop/features/pixels.py", "", PIXELS),
+    ("/cocoop/features/store.py", "", PIXELS),
+    ("/cocoop/features/sources.py", "", PIXELS),
     ("/cocoop/data/images.py", "", PIXELS),
     ("/cocoop/training/step.py", "", OPTIMISER),
     ("/cocoop/training/loop.py", "", OPTIMISER),
@@ -149,7 +149,7 @@ def write_clip(folder: Path, shape: str) -> None:
     from transformers import AutoTokenizer
 
     from cocoop.bench import SHAPES, random_state
-    from cocoop.clip.loading import BUNDLED
+    from cocoop.clip.sources.load import BUNDLED
 
     folder.mkdir(parents=True, exist_ok=True)
     state = random_state(SHAPES[shape])
@@ -163,7 +163,7 @@ def class_folders(count: int) -> list[str]:
     from transformers import AutoTokenizer
 
     from cocoop.bench import suffix_lengths
-    from cocoop.clip.loading import BUNDLED
+    from cocoop.clip.sources.load import BUNDLED
 
     tokens = AutoTokenizer.from_pretrained(BUNDLED["tiny"]).get_vocab()
     ends = (token.removesuffix("</w>") for token in sorted(tokens) if token.endswith("</w>"))

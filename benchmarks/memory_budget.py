@@ -18,7 +18,7 @@ import time
 import torch
 
 from cocoop.bench import SHAPES, class_names, random_clip
-from cocoop.clip.memory import give_back_freed_memory, parse_memory
+from cocoop.clip.text.memory import give_back_freed_memory, parse_memory
 from cocoop.errors import InputError
 from cocoop.methods import CoCoOp
 from cocoop.reports import text_table

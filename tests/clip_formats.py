@@ -10,7 +10,7 @@ from torch_archives import write_openai_archive
 
 from cocoop.bench import random_state
 from cocoop.bench.shapes import Shape
-from cocoop.clip.loading import BUNDLED
+from cocoop.clip.sources.load import BUNDLED
 
 TINY = BUNDLED["tiny"]  # its tokenizer
 TOLERANCE = {"rtol": 0, "atol": 1e-5}

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from cocoop import CLIP
-from cocoop.clip.loading import BUNDLED
+from cocoop.clip.sources.load import BUNDLED
 
 # The models are small: a second thread gains little, and on busy cores it costs ten times the time.
 torch.set_num_threads(1)

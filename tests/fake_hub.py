@@ -23,8 +23,8 @@ TOKEN = "hf_of_this_test"
 
 _CHILD = """
 import contextlib, io, json, sys
-from cocoop.clip.checkpoints import hub
-from cocoop.clip.tokens import load_tokenizer, default_tokenizer
+from cocoop.weights import hub
+from cocoop.clip.sources.tokens import load_tokenizer, default_tokenizer
 from cocoop.errors import CocoopError, InputError
 
 def refuse(name, family, config):

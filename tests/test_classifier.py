@@ -360,7 +360,7 @@ def test_a_taken_folder_is_left_alone(fitted, tmp_path):
 
 
 def test_clip_given_as_a_relative_folder_is_found_from_elsewhere(tmp_path, monkeypatch):
-    from cocoop.clip.loading import BUNDLED
+    from cocoop.clip.sources.load import BUNDLED
 
     (tmp_path / "my-clip").symlink_to(BUNDLED["tiny"])
     monkeypatch.chdir(tmp_path)

@@ -4,7 +4,7 @@ import torch
 from own_photos import labelled
 
 from cocoop import PromptClassifier
-from cocoop.training import View
+from cocoop.features import View
 
 IMAGES, LABELS = labelled()
 

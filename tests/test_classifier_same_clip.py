@@ -9,7 +9,7 @@ from own_photos import digit_images, labelled
 from safetensors.torch import load_file, save_file
 
 from cocoop import CLIP, InputError, PromptClassifier, RunError
-from cocoop.clip.loading import BUNDLED
+from cocoop.clip.sources.load import BUNDLED
 
 IMAGES, LABELS = labelled(6)
 OTHERS = digit_images("four", 3)

@@ -13,39 +13,29 @@ import cocoop
 SOURCE = Path(cocoop.__file__).parent
 
 BOTTOM = {"errors", "shapes", "class_names", "progress", "child"}
+TORCH_FREE = BOTTOM | {"data", "results"}
+MODELS = BOTTOM | {"weights", "clip", "methods"}
 MAY_IMPORT = {
     "errors": set(),
     "shapes": {"errors"},
     "class_names": {"errors"},
     "progress": set(),
     "child": set(),
-    "clip": BOTTOM,
+    "weights": BOTTOM,
+    "clip": BOTTOM | {"weights"},
     "data": BOTTOM,
     "results": BOTTOM,
-    "methods": BOTTOM | {"clip"},
-    "training": BOTTOM | {"clip", "data", "methods"},
-    "evaluation": BOTTOM | {"clip", "data", "methods"},
-    "model_card": BOTTOM | {"results"},
-    "arguments": BOTTOM | {"clip", "methods", "training"},
-    "classifier": BOTTOM | {"arguments", "clip", "data", "results", "methods", "training", "evaluation", "model_card"},
-    "reports": BOTTOM | {"data", "results"},
-    "protocols": BOTTOM | {"clip", "data", "results", "methods", "training", "evaluation", "classifier", "model_card"},
-    "bench": BOTTOM | {"clip", "results", "methods", "training"},
-    "cli": BOTTOM
-    | {
-        "bench",
-        "clip",
-        "data",
-        "results",
-        "methods",
-        "training",
-        "evaluation",
-        "classifier",
-        "model_card",
-        "protocols",
-        "reports",
-    },
+    "methods": MODELS - {"methods"},
+    "features": BOTTOM | {"clip", "data"},
+    "training": MODELS | {"features"},
+    "evaluation": MODELS | {"data", "features"},
+    "arguments": MODELS | {"features", "training"},
+    "classifier": MODELS | TORCH_FREE | {"features", "training", "evaluation", "arguments"},
+    "reports": TORCH_FREE,
+    "protocols": MODELS | TORCH_FREE | {"features", "training", "evaluation", "classifier"},
+    "bench": MODELS | {"results", "features", "training"},
 }
+MAY_IMPORT["cli"] = set(MAY_IMPORT)
 """Part of the package -> the parts it may import."""
 
 ALLOWED_OUTSIDE = {
@@ -57,7 +47,7 @@ ALLOWED_OUTSIDE = {
     "results": {"numpy", "safetensors"},
     "data": {"PIL", "datasets", "matplotlib", "numpy", "scipy", "sklearn"},
     "reports": {"matplotlib", "numpy", "PIL"},
-    "model_card": set(),
+    "weights": {"numpy", "safetensors", "torch"},
 }
 """For the parts that must stay light: what they may import beside the standard library."""
 

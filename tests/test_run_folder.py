@@ -8,8 +8,8 @@ import pytest
 from own_photos import listing
 
 from cocoop import InputError, RunError
-from cocoop.model_card import model_card
 from cocoop.results import Run, check_new, read_run, run_folder, write_run
+from cocoop.results.card import model_card
 
 RUN = Run(
     config={"class_names": ["cat", "dog"], "parameters": {"lr": 0.1}},

@@ -6,8 +6,8 @@ import numpy as np
 import pinned
 import pytest
 
-from cocoop.data.pictures import benchmark
-from cocoop.data.pictures.shapes import COLOURS, SHAPES, TEXTURES, is_held_out
+from cocoop.data.drawn import benchmark
+from cocoop.data.drawn.shapes import COLOURS, SHAPES, TEXTURES, is_held_out
 from tools.tiny_clip.pictures import FAMILIES, class_names, render
 
 # SHA-256 of the bytes and names of the first 200 pictures with seed 1 of the splits train, validation and test, one

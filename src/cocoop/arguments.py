@@ -18,11 +18,12 @@ from PIL import Image
 
 from cocoop.class_names import check_class_names, check_spelling
 from cocoop.clip import CLIP
-from cocoop.clip.checkpoints.hub import SHORT_NAMES
-from cocoop.clip.loading import BUNDLED
+from cocoop.clip.sources.hub import SHORT_NAMES
+from cocoop.clip.sources.load import BUNDLED
 from cocoop.errors import InputError, expect_choice
+from cocoop.features import Picture
 from cocoop.methods import METHODS
-from cocoop.training import COMPILE, Picture
+from cocoop.training import COMPILE
 
 PICTURES = (str, os.PathLike, Image.Image)
 """What counts as a picture: an image file or an open image."""

@@ -38,20 +38,19 @@ from cocoop.clip import CLIP
 from cocoop.data import few_shot_indices, fingerprint, picked_hash
 from cocoop.errors import InputError, expect_choice
 from cocoop.evaluation import Agreement, Metrics, evaluate, predict_probabilities, verify_shortlist
-from cocoop.methods import METHODS, PromptMethod, Shortlist, load_tensors
-from cocoop.model_card import model_card
-from cocoop.results import Run, environment, peak_memory_mb, read_run, write_run
-from cocoop.training import (
+from cocoop.features import (
     AugmentedFeatures,
-    Epoch,
     FeatureSource,
     FeatureStore,
     FixedFeatures,
     Picture,
     StoredFeatures,
     encode_pictures,
-    train,
 )
+from cocoop.methods import METHODS, PromptMethod, Shortlist, load_tensors
+from cocoop.results import Run, environment, peak_memory_mb, read_run, write_run
+from cocoop.results.card import model_card
+from cocoop.training import Epoch, train
 
 
 class PromptClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]

@@ -12,7 +12,7 @@ import pytest
 from own_photos import listing, write_photos
 from safetensors.numpy import load_file
 
-from cocoop.clip.loading import BUNDLED
+from cocoop.clip.sources.load import BUNDLED
 
 TRAIN = ("train", "photos", "--out", "new", "--epochs", "1", "--shots", "1")
 

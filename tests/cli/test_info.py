@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from cocoop.clip.loading import BUNDLED
+from cocoop.clip.sources.load import BUNDLED
 
 TRAIN = ("train", "photos", "--out", "run", "--shots", 1, "--epochs", 1, "--no-augment", "--device", "cpu")
 

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from cocoop import CLIP, CoCoOp, InputError
 from cocoop.bench import Shape, class_names, random_clip
 from cocoop.clip.describe import MOST_CLASSES, describe
-from cocoop.clip.loading import BUNDLED
+from cocoop.clip.sources.load import BUNDLED
 
 TWELVE_LAYERS = Shape(64, 64, 12, 16, 8, 64, 1, vocabulary=2125)
 

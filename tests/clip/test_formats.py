@@ -148,7 +148,9 @@ def test_names_of_the_hub(name, hub_id, tmp_path, monkeypatch):
     as_open_clip_safetensors(tmp_path / "snapshot", "ViT", STATES["ViT"])
     shutil.copy(TINY / "tokenizer.json", tmp_path / "snapshot")
     shutil.copy(TINY / "tokenizer_config.json", tmp_path / "snapshot")
-    monkeypatch.setattr("cocoop.clip.loading.download", lambda *given: asked.append(given[0]) or tmp_path / "snapshot")
+    monkeypatch.setattr(
+        "cocoop.clip.sources.load.download", lambda *given: asked.append(given[0]) or tmp_path / "snapshot"
+    )
     clip = CLIP.load(name, device="cpu")
     assert (asked, clip.name) == ([hub_id], name)
     file = tmp_path / "snapshot" / "open_clip_model.safetensors"
@@ -172,7 +174,7 @@ def test_an_archive_takes_the_tokenizer_of_the_matching_hub_id(file, hub_id, tmp
         asked.append(given)
         return golden_clip.StandInTokenizer()
 
-    monkeypatch.setattr("cocoop.clip.loading.default_tokenizer", default_tokenizer)
+    monkeypatch.setattr("cocoop.clip.sources.load.default_tokenizer", default_tokenizer)
     write_openai_archive(tmp_path / file, golden_clip.state_dict())
     clip = CLIP.load(tmp_path / file, device="cpu")
     assert (asked, clip.tokenizer_source) == ([(hub_id, str(tmp_path / file))], None)

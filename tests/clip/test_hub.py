@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from fake_hub import TOKEN, FakeHub, Model, ask
 
-from cocoop.clip.checkpoints import hub
-from cocoop.clip.loading import BUNDLED
+from cocoop.clip.sources import hub
+from cocoop.clip.sources.load import BUNDLED
 from cocoop.errors import InputError, RunError
 
 CLIP = {"config.json": b'{"model_type": "clip"}'}

@@ -8,8 +8,8 @@ from peak_bytes import PeakBytes
 
 from cocoop import CLIP, CoCoOp, InputError
 from cocoop.clip import Prompts, slot
-from cocoop.clip.memory import free_memory, parse_memory
-from cocoop.clip.text import TextTower
+from cocoop.clip.text.memory import free_memory, parse_memory
+from cocoop.clip.text.tower import TextTower
 
 SOS, EOT, SLOTS = 198, 199, 4
 NAMES = [3, 4, 3, 6, 3, 5, 4, 3, 9, 4]  # suffix tokens, one after the other
@@ -100,7 +100,7 @@ def test_what_is_free_is_what_the_container_may_still_take(tmp_path, monkeypatch
     limit, used = tmp_path / "limit", tmp_path / "used"
     limit.write_text("30000000\n")
     used.write_text("10000000\n")
-    monkeypatch.setattr("cocoop.clip.memory._CONTROL_GROUPS", ((str(limit), str(used)), ("/no/such", "/no/such")))
+    monkeypatch.setattr("cocoop.clip.text.memory._CONTROL_GROUPS", ((str(limit), str(used)), ("/no/such", "/no/such")))
     assert free_memory(torch.device("cpu")) == 20_000_000
     limit.write_text("max\n")
     assert free_memory(torch.device("cpu")) > 20_000_000

@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 from cocoop import CLIP, InputError
 from cocoop.bench import random_state
 from cocoop.bench.shapes import Shape
-from cocoop.clip.families import Checkpoint, read_towers
+from cocoop.clip.sources.families import Checkpoint, read_towers
 
 
 def test_a_file_alone_needs_to_be_told_the_activation(tmp_path):

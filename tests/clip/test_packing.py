@@ -4,7 +4,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cocoop.clip.packing import pack
+from cocoop.clip.text.packing import pack
 
 lengths_of = st.lists(st.integers(1, 12), min_size=1, max_size=40)
 

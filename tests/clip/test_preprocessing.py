@@ -9,8 +9,8 @@ from PIL import Image
 
 from cocoop import InputError
 from cocoop.clip import Preprocess
-from cocoop.clip.loading import BUNDLED
-from cocoop.clip.preprocessing import stated_preprocessing
+from cocoop.clip.sources.load import BUNDLED
+from cocoop.clip.sources.preprocessing import stated_preprocessing
 
 SIZE = 224
 

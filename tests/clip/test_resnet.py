@@ -11,7 +11,7 @@ from random_states import random_clip_state, random_resnet_state
 from torch.nn import functional as F
 
 from cocoop import InputError
-from cocoop.clip.resnet import ResNetTower
+from cocoop.clip.image.resnet import ResNetTower
 
 PUBLISHED = {
     "RN50": ((3, 4, 6, 3), 64, 224, 1024),

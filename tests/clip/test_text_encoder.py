@@ -10,7 +10,7 @@ from transformers import CLIPConfig, CLIPModel
 
 from cocoop import InputError
 from cocoop.clip import Prompts, slot
-from cocoop.clip.families import Checkpoint, read_towers
+from cocoop.clip.sources.families import Checkpoint, read_towers
 
 # Hidden sizes small enough for hundreds of examples; three layers, so that inner, first and last layers differ.
 WIDTH, JOINT, LAYERS, VOCABULARY, CONTEXT_LENGTH = 32, 16, 3, 60, 24
@@ -139,7 +139,7 @@ def test_many_images_without_gradients_go_through_in_groups(monkeypatch):
     context = random_context(7, 4, torch.float64)
     encoder = Prompts(TOWERS[torch.float64], ["x"] * 6, prompts)
     whole = encoder.encode(context)
-    monkeypatch.setattr("cocoop.clip.memory._TOKENS_AT_ONCE", {"cpu": 60})
+    monkeypatch.setattr("cocoop.clip.text.memory._TOKENS_AT_ONCE", {"cpu": 60})
     with torch.no_grad():
         torch.testing.assert_close(encoder.encode(context), whole, rtol=0, atol=1e-12)
 

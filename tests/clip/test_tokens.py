@@ -12,9 +12,9 @@ import pytest
 from tokenizers import Tokenizer as Reference
 
 from cocoop import CLIP
-from cocoop.clip.checkpoints.folder import VOCABULARIES, has_vocabulary
-from cocoop.clip.loading import BUNDLED
-from cocoop.clip.tokens import check_tokenizer, load_tokenizer, token_ids
+from cocoop.clip.sources.folder import VOCABULARIES, has_vocabulary
+from cocoop.clip.sources.load import BUNDLED
+from cocoop.clip.sources.tokens import check_tokenizer, load_tokenizer, token_ids
 from cocoop.errors import InputError
 
 TINY = BUNDLED["tiny"]

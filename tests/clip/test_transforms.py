@@ -12,7 +12,7 @@ from PIL import Image
 
 from cocoop import InputError
 from cocoop.clip import Preprocess, augment
-from cocoop.clip.transforms import OPENAI_MEAN, OPENAI_STD, _random_box
+from cocoop.clip.image.transforms import OPENAI_MEAN, OPENAI_STD, _random_box
 
 PLAIN = Preprocess(8, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from cocoop.data import PAPER_DATASETS, Finding, Sizes, check_dataset, write_miniature
-from cocoop.data.guide import GUIDES
+from cocoop.data.papers.guide import GUIDES
 from cocoop.errors import InputError
 
 REFERENCE = Path(__file__).parents[1] / "reference"

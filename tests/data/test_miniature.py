@@ -25,8 +25,8 @@ from cocoop.data import (
     sample_few_shot,
     write_miniature,
 )
-from cocoop.data.miniature import write
-from cocoop.data.miniature.layout import split_json
+from cocoop.data.papers.miniature import write
+from cocoop.data.papers.miniature.layout import split_json
 from cocoop.errors import InputError, RunError
 
 IMAGENET = (

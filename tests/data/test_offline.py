@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 from sklearn.datasets import load_digits
 
-import cocoop.data.offline as offline
+import cocoop.data.drawn.offline as offline
 from cocoop.data import OFFLINE, OFFLINE_VARIANTS, SHIFTS, open_image, read_folder, read_offline_dataset
 from cocoop.errors import InputError, RunError
 
@@ -137,8 +137,8 @@ def test_errors(tmp_path):
 
 
 def start(patch: str, *arguments: object) -> subprocess.Popen[bytes]:
-    """Another process that reads the digits below its first argument, with `cocoop.data.offline` patched before."""
-    code = f"import os, signal, sys, time\nimport cocoop.data.offline as offline\n{patch}\n"
+    """Another process that reads the digits below its first argument, with `drawn.offline` patched before."""
+    code = f"import os, signal, sys, time\nimport cocoop.data.drawn.offline as offline\n{patch}\n"
     code += "offline.read_offline_dataset('digits', sys.argv[1])"
     return subprocess.Popen([sys.executable, "-c", code, *map(str, arguments)])
 

@@ -10,14 +10,14 @@ import torch
 from PIL import Image
 
 from cocoop import CLIP
-from cocoop.data.offline import SHIFTS
-from cocoop.data.pictures import benchmark, glyphs, shapes, shifts
-from cocoop.data.pictures.signs import SIGNS
+from cocoop.data.drawn import benchmark, glyphs, shapes, shifts
+from cocoop.data.drawn.offline import SHIFTS
+from cocoop.data.drawn.signs import SIGNS
 from tools.tiny_clip.choose_signs import COUNT, choose
 
 FAMILIES = ("pictographs", "shapes")
 # SHA-256 of picture 0 of every class of each split and of every shift. Where this changes on purpose, raise `_VERSION`
-# in cocoop.data.offline, so that pictures on a user's disk are drawn again.
+# in cocoop.data.drawn.offline, so that pictures on a user's disk are drawn again.
 HASHES = {
     "pictographs": "719123988eb9348ff550fbc4700653acec9ad2ab8f3e6d2593b1a7e97ca943e9",
     "shapes": "c97e54d475bddfde684a70f0a1956f98641e0e2f4d9aae8c1dee442ec0423100",

@@ -10,7 +10,7 @@ import pytest
 from raw_layouts import images, parts, write
 
 from cocoop.data import PAPER_DATASETS, hold_out, random_split, read_paper_dataset, sample_few_shot, split_hash
-from cocoop.data.paper import RAW_READERS
+from cocoop.data.papers.read import RAW_READERS
 from cocoop.errors import InputError
 
 REFERENCE = Path(__file__).parents[1] / "reference"

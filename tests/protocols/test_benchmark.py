@@ -15,7 +15,7 @@ from filelock import FileLock
 from small_data import Dying, drop_tokenizer, make_trial, write_datasets
 
 from cocoop import CLIP, InputError
-from cocoop.clip.loading import BUNDLED
+from cocoop.clip.sources.load import BUNDLED
 from cocoop.protocols import Benchmark, Runner
 from cocoop.results import read_json
 

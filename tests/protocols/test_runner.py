@@ -12,11 +12,11 @@ from safetensors.numpy import load_file
 from small_data import NAMES, drop_tokenizer, make_trial, write_datasets
 
 from cocoop import CLIP, InputError, PromptClassifier, ZeroShot
-from cocoop.clip.loading import BUNDLED
+from cocoop.clip.sources.load import BUNDLED
 from cocoop.data import Example, open_image, split_hash
+from cocoop.features.pixels import pixel_batches
 from cocoop.protocols import Runner
 from cocoop.results import read_json, read_run
-from cocoop.training.views import pixel_batches
 
 METHODS = ["zero-shot", "coop", "cocoop"]
 
@@ -152,7 +152,7 @@ def decoded(monkeypatch):
             counts.append(len(pixels))
             yield pixels
 
-    monkeypatch.setattr("cocoop.training.features.pixel_batches", counting)
+    monkeypatch.setattr("cocoop.features.sources.pixel_batches", counting)
     return counts
 
 

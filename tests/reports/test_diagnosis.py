@@ -10,9 +10,9 @@ from sklearn.metrics import confusion_matrix
 from cocoop.errors import InputError
 from cocoop.evaluation import measure
 from cocoop.reports import Record
-from cocoop.reports.details import diagnoses
-from cocoop.reports.diagnosis import confusions, gains, reliability
 from cocoop.reports.groups import group_records
+from cocoop.reports.page.details import diagnoses
+from cocoop.reports.page.diagnosis import confusions, gains, reliability
 
 
 def scored(seed=0, classes=6, n=400):

@@ -11,7 +11,7 @@ from PIL import Image
 
 from cocoop.errors import InputError
 from cocoop.reports import html_report, read_records
-from cocoop.reports.gallery import gallery, thumbnail
+from cocoop.reports.page.gallery import gallery, thumbnail
 
 VOID = {"meta", "link", "img", "br", "line", "circle", "rect", "polyline", "polygon", "image"}
 

@@ -12,12 +12,12 @@ import records
 from PIL import Image
 
 from cocoop.reports import Record, protocol_tables
-from cocoop.reports.comparison_figures import base_versus_new_figure, few_shot_figure, transfer_figure
-from cocoop.reports.diagnosis import Confusions, Reliability
-from cocoop.reports.diagnosis_figures import confusion_figure, gain_figure, reliability_figure
 from cocoop.reports.groups import group_records
-from cocoop.reports.style import METHOD_COLORS, OTHER_COLORS, looks
-from cocoop.reports.svg import Look, Panel, Picture, round_ticks
+from cocoop.reports.page.comparison_figures import base_versus_new_figure, few_shot_figure, transfer_figure
+from cocoop.reports.page.diagnosis import Confusions, Reliability
+from cocoop.reports.page.diagnosis_figures import confusion_figure, gain_figure, reliability_figure
+from cocoop.reports.page.style import METHOD_COLORS, OTHER_COLORS, looks
+from cocoop.reports.page.svg import Look, Panel, Picture, round_ticks
 
 
 def parsed(picture):

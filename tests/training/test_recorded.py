@@ -6,7 +6,8 @@ import torch
 from golden_clip import FACTS, VALUES
 
 from cocoop import CLIP, CoCoOp, CoOp, InputError, RunError
-from cocoop.training import FixedFeatures, RecordedStep, Step, train
+from cocoop.features import FixedFeatures
+from cocoop.training import RecordedStep, Step, train
 from cocoop.training.recorded import compiled
 from cocoop.training.step import read
 

@@ -15,7 +15,8 @@ from torch.nn.functional import cross_entropy
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from cocoop import CoCoOp, CoOp
-from cocoop.training import DivergedError, FixedFeatures, Step, loss_scale, train
+from cocoop.features import FixedFeatures
+from cocoop.training import DivergedError, Step, loss_scale, train
 from cocoop.training.loop import _order
 from cocoop.training.loss_scale import LossScale
 from cocoop.training.step import read

@@ -13,7 +13,8 @@ from PIL import Image
 
 from cocoop import CoCoOp, CoOp, InputError, RunError, ZeroShot
 from cocoop.clip import augment
-from cocoop.training import AugmentedFeatures, FeatureStore, FixedFeatures, encode_pictures, learning_rate, train
+from cocoop.features import AugmentedFeatures, FeatureStore, FixedFeatures, encode_pictures
+from cocoop.training import learning_rate, train
 from cocoop.training.loop import _order
 
 NAMES = FACTS["class_names"]
@@ -175,7 +176,7 @@ def literal_view(golden, picture, seed, number):
 @pytest.mark.parametrize("kept", [False, True])
 @pytest.mark.parametrize("views", [None, 1, 2, 9])
 def test_augmented_features_are_those_of_each_view_by_itself(golden, pictures, tmp_path, monkeypatch, views, kept):
-    monkeypatch.setattr("cocoop.training.features._GROUP", 10)  # one view at a time, in parts of ten images at most
+    monkeypatch.setattr("cocoop.features.sources._GROUP", 10)  # one view at a time, in parts of ten images at most
     store = FeatureStore(tmp_path, golden) if kept else None
     found = augmented(golden, pictures, [6, 0, 3], 2, epochs=5, views=views, store=store)
     for epoch in range(5):
@@ -210,7 +211,7 @@ def test_another_seed_or_epoch_is_another_view(golden, pictures):
 
 
 def test_views_are_dropped_when_no_epoch_needs_them_any_more(golden, pictures, monkeypatch):
-    monkeypatch.setattr("cocoop.training.features._GROUP", 1)
+    monkeypatch.setattr("cocoop.features.sources._GROUP", 1)
     for views, left in ((None, [0, 0, 0, 0]), (2, [1, 2, 1, 0])):
         source = AugmentedFeatures(golden, pictures, 1, epochs=4, views=views)
         held = [(list(source.batches(epoch, [0], 1)), len(source._ready))[1] for epoch in range(4)]

@@ -8,7 +8,7 @@ Run from the repository's root, in this order (each prints what it does):
     python -m tools.tiny_clip.card    --work tiny-clip-work --model src/cocoop/clip/tiny   # measures, writes README.md
     python -m tools.tiny_clip.check_apart > tools/tiny_clip/check_apart.txt   # that benchmarks test on other pictures
 
-File map: `strokes` writes digits and letters, `cocoop.data.pictures` draws and spoils everything else, `pictures` puts
+File map: `strokes` writes digits and letters, `cocoop.data.drawn` draws and spoils everything else, `pictures` puts
 the two together and is the one entry point; `captions` (with `words.txt`) and `bpe` are the text side; `model` is the
 network and its folder; `choose_signs` chose the classes of the offline data set `pictographs`.
 """

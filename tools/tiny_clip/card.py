@@ -8,8 +8,8 @@ from pathlib import Path
 
 import torch
 
-from cocoop.data.pictures.glyphs import pictographs
-from cocoop.data.pictures.shapes import SHAPES
+from cocoop.data.drawn.glyphs import pictographs
+from cocoop.data.drawn.shapes import SHAPES
 
 from .captions import TEMPLATES
 from .measure import PROMPT, Encoder, results

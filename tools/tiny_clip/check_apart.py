@@ -19,10 +19,10 @@ import numpy.typing as npt
 from PIL import Image
 
 from cocoop.data import OFFLINE, SHIFTS
-from cocoop.data.digits import digit_images, digit_split
-from cocoop.data.offline import PICTURES_PER_CLASS
-from cocoop.data.pictures import benchmark
-from cocoop.data.pictures.distort import SIZE
+from cocoop.data.drawn import benchmark
+from cocoop.data.drawn.digits import digit_images, digit_split
+from cocoop.data.drawn.distort import SIZE
+from cocoop.data.drawn.offline import PICTURES_PER_CLASS
 
 from .pictures import render
 from .render import CHUNK, COUNTS, SEED

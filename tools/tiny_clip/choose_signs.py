@@ -2,14 +2,14 @@
 
 Of the signs that the bundled CLIP knows, drop one of the two that look most alike, again and again, until `COUNT` are
 left. How much two signs are alike is the correlation of their masks, drawn upright in one font and blurred by about as
-much as pictures are shifted and bent. Prints the table of `cocoop.data.pictures.signs`.
+much as pictures are shifted and bent. Prints the table of `cocoop.data.drawn.signs`.
 """
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageFilter
 
-from cocoop.data.pictures import distort, glyphs
+from cocoop.data.drawn import distort, glyphs
 
 COUNT = 220
 BLUR = 3.0  # pixels of the mask's 64

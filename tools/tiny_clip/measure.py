@@ -19,8 +19,8 @@ from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 from transformers import AutoTokenizer, CLIPModel
 
-from cocoop.data.pictures.distort import SIZE
-from cocoop.data.pictures.shapes import is_held_out
+from cocoop.data.drawn.distort import SIZE
+from cocoop.data.drawn.shapes import is_held_out
 
 from . import model
 from .pictures import DIGIT_NAMES, FAMILIES, class_names, render

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from transformers import CLIPConfig, CLIPModel
 
-from cocoop.data.pictures.distort import SIZE
+from cocoop.data.drawn.distort import SIZE
 
 MEAN = (0.48145466, 0.4578275, 0.40821073)
 STD = (0.26862954, 0.26130258, 0.27577711)

@@ -9,8 +9,8 @@ from functools import cache
 
 import numpy as np
 
-from cocoop.data.pictures import distort, draw, glyphs, shapes
-from cocoop.data.pictures.draw import Picture
+from cocoop.data.drawn import distort, draw, glyphs, shapes
+from cocoop.data.drawn.draw import Picture
 
 from . import strokes
 

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw
 
-from cocoop.data.pictures.distort import CANVAS
+from cocoop.data.drawn.distort import CANVAS
 
 Points = npt.NDArray[np.float64]
 

@@ -20,7 +20,7 @@ from tokenizers import Tokenizer
 from torch import Tensor
 from transformers import CLIPModel
 
-from cocoop.data.pictures.distort import SIZE
+from cocoop.data.drawn.distort import SIZE
 
 from . import bpe, model
 from .captions import caption, choose_name

@@ -7,7 +7,7 @@ from cocoop.bench.run import Bench, bench
 from cocoop.bench.shapes import SHAPES, Shape, random_clip, random_state
 from cocoop.bench.table import CELL_HEADER, TRAINING_HEADER, cell_rows, remarks, summary, training_rows
 from cocoop.bench.training import TrainingImage
-from cocoop.clip.typical import CONTEXT_LENGTH, SUFFIX_LENGTHS, suffix_lengths
+from cocoop.clip.text.typical import CONTEXT_LENGTH, SUFFIX_LENGTHS, suffix_lengths
 
 __all__ = [
     "CELL_HEADER",

@@ -7,7 +7,7 @@ from functools import cached_property
 import torch
 
 from cocoop.clip import CLIP, Prompts, slot
-from cocoop.clip.typical import CONTEXT_LENGTH, suffix_lengths
+from cocoop.clip.text.typical import CONTEXT_LENGTH, suffix_lengths
 
 
 def class_names(classes: int) -> list[str]:

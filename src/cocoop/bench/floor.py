@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 
 from cocoop.clip import CLIP
-from cocoop.clip.text import TextTower
+from cocoop.clip.text.tower import TextTower
 
 ROWS_AT_ONCE = 8192
 """More rows than this go through the tower in parts of about equal size."""

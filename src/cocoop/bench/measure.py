@@ -12,7 +12,7 @@ from cocoop.bench.floor import Floor
 from cocoop.bench.memory import PASSES, peak_megabytes
 from cocoop.bench.shapes import Shape
 from cocoop.clip import CLIP
-from cocoop.clip.typical import CONTEXT_LENGTH, suffix_lengths
+from cocoop.clip.text.typical import CONTEXT_LENGTH, suffix_lengths
 
 PLAIN_AT_MOST = 100
 """Classes on the plain path. They do not depend on each other there, so that more are a multiple of these."""

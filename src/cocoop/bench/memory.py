@@ -14,7 +14,7 @@ from cocoop.bench.encoding import Encoding
 from cocoop.bench.shapes import Shape, random_clip
 from cocoop.child import main_left_alone, serve
 from cocoop.clip import CLIP
-from cocoop.clip.memory import give_back_freed_memory
+from cocoop.clip.text.memory import give_back_freed_memory
 from cocoop.errors import RunError
 from cocoop.results import peak_memory_mb, reset_peak_memory
 

@@ -12,7 +12,7 @@ from cocoop.bench.measure import Cell, measure_classes, with_memory
 from cocoop.bench.memory import PASSES
 from cocoop.bench.shapes import named_shape, random_clip
 from cocoop.bench.training import TrainingImage, measure_training
-from cocoop.clip.typical import CONTEXT_LENGTH
+from cocoop.clip.text.typical import CONTEXT_LENGTH
 from cocoop.errors import InputError, RunError
 from cocoop.progress import counter
 from cocoop.results import environment

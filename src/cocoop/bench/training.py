@@ -14,9 +14,10 @@ from cocoop.bench.floor import Floor
 from cocoop.bench.measure import PLAIN_AT_MOST
 from cocoop.bench.memory import allocated_megabytes
 from cocoop.clip import CLIP
-from cocoop.clip.typical import CONTEXT_LENGTH, suffix_lengths
+from cocoop.clip.text.typical import CONTEXT_LENGTH, suffix_lengths
+from cocoop.features import FixedFeatures
 from cocoop.methods import CoCoOp, CoOp, PromptMethod
-from cocoop.training import FixedFeatures, train
+from cocoop.training import train
 
 IMAGENET_CLASSES, IMAGENET_STEPS = 1000, 160_000
 """16-shot ImageNet as CoCoOp trains it: 16 images of each class, one per step, 10 epochs (arXiv 2203.05557)."""

@@ -6,7 +6,7 @@ import zlib
 
 
 class WordTokenizer:
-    """One token id per word, a number's being its value, and one for a full stop; see `cocoop.clip.tokens.Tokenizer`.
+    """One token id per word, a number's being its value, and one for a full stop; see `Tokenizer` of `clip.sources`.
 
     Args:
         vocabulary: token ids of the model. The last two are SOS and EOT, as in released CLIPs.

@@ -79,9 +79,9 @@ def train(
     from cocoop.classifier import PromptClassifier
     from cocoop.data import OWN_TEMPLATE, read_dataset
     from cocoop.errors import InputError, RunError
-    from cocoop.model_card import model_card
     from cocoop.protocols import fit_and_score
     from cocoop.results import check_new, write_run
+    from cocoop.results.card import model_card
     from cocoop.training import DivergedError
 
     if context is not None and random_context is not None:

@@ -7,12 +7,12 @@ from typing import Any
 
 from torch import nn
 
-from cocoop.clip.memory import expected_bytes, tokens_at_once
 from cocoop.clip.model import CLIP
-from cocoop.clip.packing import pack
-from cocoop.clip.prompts import in_parts
-from cocoop.clip.text import TextTower
-from cocoop.clip.typical import CONTEXT_LENGTH, suffix_lengths
+from cocoop.clip.text.memory import expected_bytes, tokens_at_once
+from cocoop.clip.text.packing import pack
+from cocoop.clip.text.prompts import in_parts
+from cocoop.clip.text.tower import TextTower
+from cocoop.clip.text.typical import CONTEXT_LENGTH, suffix_lengths
 from cocoop.errors import InputError
 
 MOST_CLASSES = 100_000

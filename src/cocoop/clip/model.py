@@ -12,15 +12,15 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from cocoop.clip.image import ImageTower
-from cocoop.clip.loading import Parts, load_parts
-from cocoop.clip.memory import parse_memory
+from cocoop.clip.image.resnet import ResNetTower
+from cocoop.clip.image.transforms import Preprocess
+from cocoop.clip.image.vit import ImageTower
 from cocoop.clip.precision import Precision, find_precision, products
-from cocoop.clip.prompts import Prompts, Symbols
-from cocoop.clip.resnet import ResNetTower
-from cocoop.clip.text import TextTower
-from cocoop.clip.tokens import Tokenizer, check_tokenizer, token_ids
-from cocoop.clip.transforms import Preprocess
+from cocoop.clip.sources.load import Parts, load_parts
+from cocoop.clip.sources.tokens import Tokenizer, check_tokenizer, token_ids
+from cocoop.clip.text.memory import parse_memory
+from cocoop.clip.text.prompts import Prompts, Symbols
+from cocoop.clip.text.tower import TextTower
 from cocoop.errors import InputError
 from cocoop.shapes import expect_shape
 

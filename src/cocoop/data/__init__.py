@@ -2,22 +2,22 @@
 
 from cocoop.data.base_new import HALVES, base_to_new
 from cocoop.data.cache import cache_folder
-from cocoop.data.check import Finding, check_dataset
 from cocoop.data.dataset import Classes, Dataset
+from cocoop.data.drawn.offline import OFFLINE, OFFLINE_VARIANTS, SHIFTS, list_offline_dataset, read_offline_dataset
 from cocoop.data.examples import Example, class_names, positions_by_label
 from cocoop.data.few_shot import MAX_VAL_SHOTS, few_shot_indices, sample_few_shot
 from cocoop.data.fingerprint import fingerprint, read_bytes
 from cocoop.data.folder import IMAGE_SUFFIXES, read_folder, read_folder_dataset
-from cocoop.data.guide import GUIDES, OFFLINE_ABOUT, Guide, Part, layout_tree
 from cocoop.data.images import check_images, open_image
 from cocoop.data.manifest import read_manifest
-from cocoop.data.miniature import write_miniature
-from cocoop.data.offline import OFFLINE, OFFLINE_VARIANTS, SHIFTS, list_offline_dataset, read_offline_dataset
 from cocoop.data.own import OWN_TEMPLATE, picked_hash
-from cocoop.data.paper import read_paper_dataset
+from cocoop.data.papers.check import Finding, check_dataset
+from cocoop.data.papers.guide import GUIDES, OFFLINE_ABOUT, Guide, Part, layout_tree
+from cocoop.data.papers.miniature import write_miniature
+from cocoop.data.papers.read import read_paper_dataset
+from cocoop.data.papers.table import IMAGENET_VARIANTS, PAPER_DATASETS, TRAINABLE, TRANSFER_TARGETS, PaperDataset, Sizes
 from cocoop.data.sources import Labelled, read_dataset
 from cocoop.data.split import Splits, hold_out, random_split, read_split_json, split_content, split_hash
-from cocoop.data.table import IMAGENET_VARIANTS, PAPER_DATASETS, TRAINABLE, TRANSFER_TARGETS, PaperDataset, Sizes
 
 __all__ = [
     "Classes",

@@ -12,17 +12,17 @@ from PIL import Image
 from cocoop.class_names import check_spelling
 from cocoop.data.cache import cache_folder
 from cocoop.data.dataset import Dataset
+from cocoop.data.drawn.offline import OFFLINE, OFFLINE_VARIANTS, read_offline_dataset
 from cocoop.data.examples import class_names
 from cocoop.data.folder import read_folder_dataset
 from cocoop.data.hugging_face import HUB_PREFIX, is_saved_dataset, read_hub_dataset, read_saved_dataset
 from cocoop.data.manifest import MANIFEST_SUFFIXES, read_manifest
-from cocoop.data.offline import OFFLINE, OFFLINE_VARIANTS, read_offline_dataset
 from cocoop.data.own import common_folder, number_by_name, own_dataset
-from cocoop.data.paper import read_paper_dataset
-from cocoop.data.raw.text import at
+from cocoop.data.papers.raw.text import at
+from cocoop.data.papers.read import read_paper_dataset
+from cocoop.data.papers.table import PAPER_DATASETS
 from cocoop.data.split import read_split_json
 from cocoop.data.store import store_image
-from cocoop.data.table import PAPER_DATASETS
 from cocoop.errors import InputError
 
 Labelled = tuple[str | PathLike[str] | Image.Image, Any]

@@ -1,14 +1,13 @@
 """Evaluation: probabilities for many images, and the figures that follow from them."""
 
 from cocoop.evaluation.agreement import Agreement, verify_shortlist
-from cocoop.evaluation.evaluate import Features, evaluate, images_at_once, predict_probabilities
+from cocoop.evaluation.evaluate import evaluate, images_at_once, predict_probabilities
 from cocoop.evaluation.metrics import Metrics, measure
 from cocoop.evaluation.score import MISTAKES, Scores, score
 
 __all__ = [
     "MISTAKES",
     "Agreement",
-    "Features",
     "Metrics",
     "Scores",
     "evaluate",

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cocoop.evaluation.evaluate import Features, predict_probabilities
+from cocoop.evaluation.evaluate import predict_probabilities
 from cocoop.evaluation.metrics import Metrics, measure
+from cocoop.features import Features
 from cocoop.methods import PromptMethod, Shortlist
 
 

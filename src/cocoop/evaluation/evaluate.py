@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
 
 import numpy as np
 import torch
@@ -12,22 +11,13 @@ from torch import Tensor
 from cocoop.clip import CLIP
 from cocoop.errors import RunError
 from cocoop.evaluation.metrics import Metrics, measure
+from cocoop.features import Features
 from cocoop.methods import CoCoOp, PromptMethod, Shortlist
 from cocoop.progress import counter
 
 _TEXT_FEATURES_AT_ONCE = 65_536  # B x K of one step; at E = 512 in float32 128 MB
 _COPIES = 4  # of them, from the tower through norm and product, float32
 _SHARE = 4  # they may take a quarter of a given memory budget, beside the pass and what the tower holds for good
-
-
-class Features(Protocol):
-    """Image features [N, E], unit norm: a tensor, or what reads a part of them [n, E] from a disk when it is asked."""
-
-    def __len__(self) -> int:
-        """N."""
-
-    def __getitem__(self, part: slice, /) -> Tensor:
-        """Some of them [n, E]."""
 
 
 def predict_probabilities(model: PromptMethod | Shortlist, image_features: Features) -> Tensor:

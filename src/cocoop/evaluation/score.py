@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cocoop.data import Example
-from cocoop.evaluation.evaluate import Features, predict_probabilities
+from cocoop.evaluation.evaluate import predict_probabilities
 from cocoop.evaluation.metrics import measure
+from cocoop.features import Features
 from cocoop.methods import PromptMethod
 
 MISTAKES = 12

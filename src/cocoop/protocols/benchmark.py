@@ -13,7 +13,7 @@ import torch
 from filelock import FileLock, Timeout
 
 from cocoop.clip import CLIP
-from cocoop.clip.loading import BUNDLED
+from cocoop.clip.sources.load import BUNDLED
 from cocoop.data import Dataset
 from cocoop.errors import InputError
 from cocoop.progress import counter

@@ -13,12 +13,13 @@ import torch
 
 from cocoop.data import Classes
 from cocoop.evaluation import images_at_once
+from cocoop.features import AugmentedFeatures, encode_pictures
 from cocoop.methods import METHODS, PromptMethod
 from cocoop.protocols.benchmark import Benchmark
 from cocoop.protocols.plan import Trial
 from cocoop.protocols.runner import Runner
 from cocoop.protocols.workers import torch_threads
-from cocoop.training import AugmentedFeatures, Step, compiled, encode_pictures
+from cocoop.training import Step, compiled
 
 _IMAGES = 64  # of a data set, decoded and encoded to time it
 _PATIENCE = 2.0  # seconds for classifying a batch; where a whole one takes longer, a part of it stands for it

@@ -13,13 +13,13 @@ from cocoop.classifier import PromptClassifier
 from cocoop.clip import CLIP
 from cocoop.data import Classes, Dataset, fingerprint
 from cocoop.errors import InputError
-from cocoop.evaluation import Features, score
+from cocoop.evaluation import score
+from cocoop.features import Features, FeatureStore, encode_pictures
 from cocoop.methods import PromptMethod, ZeroShot
-from cocoop.model_card import model_card
 from cocoop.protocols.plan import PROTOCOLS, Trial
 from cocoop.protocols.selection import Selection
 from cocoop.results import check_new, peak_memory_mb, read_json, reset_peak_memory, write_run
-from cocoop.training import FeatureStore, encode_pictures
+from cocoop.results.card import model_card
 
 
 class Runner:

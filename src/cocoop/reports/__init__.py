@@ -4,7 +4,7 @@ from cocoop.reports.cells import Cell, Difference, Published, Rate, Table
 from cocoop.reports.figures import base_to_new_figure
 from cocoop.reports.formats import FORMATS, format_table, format_tables
 from cocoop.reports.groups import Group, group_records
-from cocoop.reports.html_report import html_report
+from cocoop.reports.page.html_report import html_report
 from cocoop.reports.protocol_tables import protocol_tables
 from cocoop.reports.tables import base_to_new_rows, text_table
 from cocoop.results import Record, read_records

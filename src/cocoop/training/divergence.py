@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from torch import Tensor
 
 from cocoop.errors import RunError
-
-if TYPE_CHECKING:
-    from cocoop.training.loop import Epoch
+from cocoop.training.epoch import Epoch
 
 
 class DivergedError(RunError):

@@ -5,34 +5,23 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from random import Random
 
 import torch
 from torch import Tensor
 
 from cocoop.errors import InputError
+from cocoop.features.sources import FeatureSource
 from cocoop.methods import PromptMethod
 from cocoop.progress import progress
 from cocoop.training.divergence import DivergedError, explain
-from cocoop.training.features import FeatureSource
+from cocoop.training.epoch import Epoch
 from cocoop.training.recorded import compiled
 from cocoop.training.schedule import learning_rate
 from cocoop.training.step import Facts, Step, read
 
 _READ_EVERY = 64
 """Steps that a GPU is given before it is asked what they found; asking makes it wait."""
-
-
-@dataclass(frozen=True)
-class Epoch:
-    """What one epoch did. `loss` is the mean over its steps, `accuracy` percent of its training images."""
-
-    epoch: int
-    learning_rate: float
-    loss: float
-    accuracy: float
-    seconds: float
 
 
 def train(

@@ -1,0 +1,253 @@
+"""Hub id -> the folder of its files in the cache, through huggingface_hub and with its settings.
+
+Those are HF_HUB_CACHE or HF_HOME, HF_TOKEN or the login, HF_ENDPOINT, HF_HUB_OFFLINE. Each load asks the hub once what
+the revision has now; what the cache lacks is fetched, and nothing else. Where the hub does not answer, the cache
+serves, as it does in the client itself.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import re
+import threading
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cocoop.clip.sources.folder import (
+    CONFIG,
+    HUGGING_FACE_WEIGHTS,
+    OPEN_CLIP_CONFIG,
+    OPEN_CLIP_WEIGHTS,
+    PREPROCESSOR_CONFIG,
+    PROCESSOR_CONFIG,
+    settings_in,
+)
+from cocoop.clip.sources.hub_errors import hub_error
+from cocoop.errors import CocoopError, InputError
+
+if TYPE_CHECKING:
+    from huggingface_hub import ModelInfo
+
+CheckFamily = Callable[[str, object, Mapping[str, Any] | None], None]
+
+SHORT_NAMES: dict[str, str] = {
+    "ViT-B/32": "openai/clip-vit-base-patch32",
+    "ViT-B/16": "openai/clip-vit-base-patch16",
+    "ViT-L/14": "openai/clip-vit-large-patch14",
+    "ViT-L/14@336px": "openai/clip-vit-large-patch14-336",
+    "RN50": "timm/resnet50_clip.openai",
+    "RN101": "timm/resnet101_clip.openai",
+    "RN50x4": "timm/resnet50x4_clip.openai",
+    "RN50x16": "timm/resnet50x16_clip.openai",
+    "RN50x64": "timm/resnet50x64_clip.openai",
+}
+"""OpenAI's names for its models -> hub ids that hold their weights."""
+
+_TOKENIZER = (
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.json",
+    "merges.txt",
+)
+_INDEX = ".index.json"
+
+# Of a revision, what no name of a branch or tag has and what would lead out of the cache's folder of them.
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*(@(?![./-])(?!.*(\.\.|//))[^\s~^:?*\[\\]+)?", re.ASCII)
+_PLAIN_FILE = re.compile(r"[A-Za-z0-9][\w.-]*", re.ASCII)
+
+# A load should not hang on a network that swallows packets. HF_HUB_ETAG_TIMEOUT, the client's own setting, goes first.
+_PATIENCE = 5.0
+
+
+def is_hub_id(name: str) -> bool:
+    """Whether `name` is written as a hub id: "owner/name" or "owner/name@revision" (a branch, tag or commit)."""
+    return _HUB_ID.fullmatch(name) is not None
+
+
+def full_id(name: str) -> str:
+    """The hub id that a short name stands for, with its revision if it has one; any other name as it is."""
+    short = max((short for short in SHORT_NAMES if name == short or name.startswith(f"{short}@")), key=len, default="")
+    return SHORT_NAMES[short] + name.removeprefix(short) if short else name
+
+
+def download(hub_id: str, check_family: CheckFamily) -> Path:
+    """The folder with a model's descriptions, tokenizer and one set of weights, after fetching what the cache lacks.
+
+    Where config.json states a "model_type", the weights are Hugging Face's (safetensors before pickles, one file
+    before shards), or open_clip's if there are none; otherwise open_clip's.
+
+    Args:
+        hub_id: "owner/name", "owner/name@revision" or a key of `SHORT_NAMES`.
+        check_family: called before weights are fetched; raises if such models cannot be read. Takes `hub_id`, the
+            family (the "model_type" of Hugging Face's weights, or "open_clip") and what its config file states.
+
+    Raises:
+        InputError: not a hub id; no such repository or revision; one that may not be read; no CLIP weights in it; or
+            the hub does not answer and the cache has no complete copy.
+        RunError: the cache cannot be written.
+    """
+    repository = _find(hub_id)
+    small = repository.has([CONFIG, OPEN_CLIP_CONFIG, PREPROCESSOR_CONFIG, PROCESSOR_CONFIG, *_TOKENIZER])
+    folder = repository.fetch(small) if small else None
+    config = (settings_in(folder, CONFIG) if folder else None) or {}
+    family: object = config.get("model_type")
+    kinds = (*HUGGING_FACE_WEIGHTS, *OPEN_CLIP_WEIGHTS) if family else OPEN_CLIP_WEIGHTS
+    weights = next(iter(repository.has(kinds)), None)
+    if weights in OPEN_CLIP_WEIGHTS:
+        check_family(repository.hub_id, "open_clip", settings_in(folder, OPEN_CLIP_CONFIG) if folder else None)
+    elif family:
+        check_family(repository.hub_id, family, config)
+    if weights is None:
+        raise _no_weights(repository, kinds)
+    folder = repository.fetch([weights])
+    if weights.endswith(_INDEX):
+        repository.fetch(_shards(repository, folder, weights))
+    return folder
+
+
+def download_tokenizer(hub_id: str) -> Path:
+    """The folder with a model's tokenizer files and config.json, as far as it has them. Errors as in `download`."""
+    repository = _find(hub_id)
+    names = repository.has([CONFIG, *_TOKENIZER])
+    if not names:
+        raise InputError(
+            f"{repository.hub_id}: expected a model with a tokenizer ({', '.join(_TOKENIZER)}); it has "
+            f"{_some(repository.files)}."
+        )
+    return repository.fetch(names)
+
+
+@dataclass
+class _Repository:
+    """One revision of a repository.
+
+    Attributes:
+        hub_id: what the user wrote.
+        repo, revision: its two halves; without a revision, the default branch.
+        files: what it holds, on the hub if that answers, else in the cache.
+        folder: its snapshot in the cache; None if the cache has none, or one of another commit.
+        silence: why the hub does not answer, if it does not.
+    """
+
+    hub_id: str
+    repo: str
+    revision: str | None
+    files: Collection[str]
+    folder: Path | None
+    silence: Exception | None
+
+    def has(self, names: Collection[str]) -> list[str]:
+        """Those of these files that it has."""
+        return [name for name in names if name in self.files]
+
+    def fetch(self, names: Collection[str]) -> Path:
+        """Download those of these files, of which it has each and at least one, that the cache lacks.
+
+        Returns the folder where they all lie.
+        """
+        from huggingface_hub import snapshot_download
+
+        folder = self.folder
+        absent = [name for name in names if not (folder and (folder / name).is_file())]
+        # Looked at first, because the client draws progress bars even where nothing is left to download.
+        if folder is None or absent:
+            try:
+                self.folder = folder = Path(
+                    snapshot_download(
+                        self.repo, revision=folder.name if folder else self.revision, allow_patterns=absent
+                    )
+                )
+            except Exception as error:  # the hub, the network, the disk: they raise what they please
+                raise hub_error(self.hub_id, error, absent[0]) from error
+        return folder
+
+
+def _find(name: str) -> _Repository:
+    hub_id = full_id(name)
+    if not is_hub_id(hub_id):
+        raise InputError(
+            f"{name}: expected a hub id, owner/name or owner/name@revision, or one of {', '.join(SHORT_NAMES)}."
+        )
+    from huggingface_hub.errors import RevisionNotFoundError
+
+    repo, _, revision = hub_id.partition("@")
+    cached, answer = _cached(hub_id, repo, revision or None), _ask(repo, revision or None)
+    if not isinstance(answer, Exception):
+        files = [file.rfilename for file in answer.siblings or []]
+        current = cached if cached and cached.name == answer.sha else None
+        return _Repository(hub_id, repo, revision or None, files, current, None)
+    if cached is None or isinstance(answer, RevisionNotFoundError):
+        raise hub_error(hub_id, answer, "copy") from answer
+    files = [path.name for path in cached.iterdir() if path.is_file()]
+    return _Repository(hub_id, repo, revision or None, files, cached, answer)
+
+
+def _cached(hub_id: str, repo: str, revision: str | None) -> Path | None:
+    """The snapshot that the cache has of a revision, whole or not. Asks nobody."""
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
+
+    try:
+        # No patterns: with them the client would also judge whether the snapshot is whole.
+        return Path(snapshot_download(repo, revision=revision, local_files_only=True, allow_patterns=[]))
+    except LocalEntryNotFoundError:
+        return None
+    except HFValidationError as error:
+        raise InputError(f"{hub_id}: expected a hub id, owner/name or owner/name@revision; got: {error}") from error
+
+
+def _ask(repo: str, revision: str | None) -> ModelInfo | Exception:
+    """What the hub says of a repository, or why it says nothing. One request: the client would repeat it for long."""
+    from huggingface_hub import HfApi, constants
+
+    patience = float(constants.HF_HUB_ETAG_TIMEOUT) if "HF_HUB_ETAG_TIMEOUT" in os.environ else _PATIENCE
+    said: queue.SimpleQueue[ModelInfo | Exception] = queue.SimpleQueue()
+
+    def ask() -> None:
+        try:
+            said.put(HfApi().model_info(repo, revision=revision, timeout=patience))
+        except Exception as error:  # as many kinds as there are networks
+            said.put(error)
+
+    # The client's limit is per address and step, and looking up a name has none: a thread has one for all of it.
+    threading.Thread(target=ask, daemon=True).start()
+    try:
+        return said.get(timeout=patience)
+    except queue.Empty:
+        return TimeoutError(f"no answer within {patience:g} s (HF_HUB_ETAG_TIMEOUT sets how long to wait)")
+
+
+def _no_weights(repository: _Repository, kinds: Collection[str]) -> CocoopError:
+    if repository.silence is not None:
+        return hub_error(repository.hub_id, repository.silence, " or ".join(kinds))
+    return InputError(
+        f"{repository.hub_id}: expected a model with the weights of a CLIP ({' or '.join(kinds)}); it has "
+        f"{_some(repository.files)}. Give the id of another."
+    )
+
+
+def _some(files: Collection[str]) -> str:
+    return ", ".join(sorted(files)[:8]) or "no files"
+
+
+def _shards(repository: _Repository, folder: Path, index: str) -> list[str]:
+    """The files that an index names. They come from elsewhere, so only plain names of the same folder will do."""
+    parts = (settings_in(folder, index) or {}).get("weight_map")
+    shards = set(map(str, parts.values())) if isinstance(parts, dict) else set()
+    strange = sorted(name for name in shards if not _PLAIN_FILE.fullmatch(name))
+    if strange or not shards:
+        raise InputError(
+            f"{repository.hub_id}: expected {index} to name the files beside it that hold the weights; got "
+            f"{repr(strange[0]) if strange else 'none'}. Do not use this model."
+        )
+    absent = sorted(shards.difference(repository.files))
+    if absent and repository.silence is not None:
+        raise hub_error(repository.hub_id, repository.silence, absent[0])
+    if absent:
+        raise InputError(f"{repository.hub_id}: expected the files that {index} names; it has no {absent[0]}.")
+    return sorted(shards)

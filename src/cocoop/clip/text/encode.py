@@ -1,0 +1,174 @@
+"""Two ways to run the text tower over G x K prompts, equal up to rounding.
+
+A prompt is a prefix (P positions, one of G: an image's shifted context, or the one that all images share)
+followed by a suffix (S_k positions, one of K: the class). Why the packed way is exact: the transformer is causal
+and its feature is read at EOT, so (1) nothing after EOT matters, (2) the prefix states are the same for all
+classes, and (3) a suffix token needs no more than the prefix's and its own suffix's keys and values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+from torch.nn.functional import scaled_dot_product_attention
+from torch.utils.checkpoint import checkpoint
+
+from cocoop.clip.text.attention import KeysValues, Layout, attend, attend_all, bias_of, heads
+from cocoop.clip.text.memory import give_back_freed_memory
+from cocoop.clip.text.packing import Packing, pack
+
+if TYPE_CHECKING:
+    from cocoop.clip.text.block import Block
+    from cocoop.clip.text.tower import TextTower
+
+
+@dataclass(frozen=True, eq=False)
+class Suffixes:
+    """The suffixes of some classes as the first layer gets them.
+
+    Attributes:
+        packing: where the tokens lie, R rows of C slots.
+        x: [R * C, D] states entering layer 0: embedding plus position. They do not depend on the image.
+        qkv: [R * C, 3 D] queries, keys and values of `x` in layer 0; None: to be computed in every pass.
+        bias: [R, 1, C, P + C] and ends_bias: [R, 1, Q, P + C] the packing's masks, in the dtype of `x`.
+    """
+
+    packing: Packing
+    x: Tensor
+    qkv: Tensor | None
+    bias: Tensor
+    ends_bias: Tensor
+
+
+def suffixes_of(tower: TextTower, packing: Packing, embeddings: Tensor, hoist: bool) -> Suffixes:
+    """Suffix token embeddings [T, D] made ready; `hoist` computes the queries, keys and values of layer 0, too."""
+    x = embeddings[packing.source.flatten()] + tower.positions[packing.position.flatten()]
+    qkv = tower.layers[0].queries_keys_values(x) if hoist else None
+    biases = (bias_of(mask[:, None], x.dtype) for mask in (packing.mask, packing.ends_mask))
+    return Suffixes(packing, x, qkv, *biases)
+
+
+def encode_plain(tower: TextTower, prefix: Tensor, suffix: Tensor, lengths: Sequence[int]) -> Tensor:
+    """The original's way, operation by operation: every one of the G x K prompts at full context length.
+
+    Args:
+        tower: the text tower.
+        prefix: [G, P, D] token embeddings without positions.
+        suffix: [T, D] token embeddings of all suffixes one after the other.
+        lengths: [K] the number of tokens of each suffix, sum T.
+
+    Returns:
+        [G, K, E], unit norm.
+    """
+    groups, prefix_length, width = prefix.shape
+    prompts = prefix.new_zeros(groups, len(lengths), tower.context_length, width)
+    prompts[:, :, :prefix_length] = prefix[:, None]
+    for k, tokens in enumerate(suffix.split(list(lengths))):
+        prompts[:, k, prefix_length : prefix_length + len(tokens)] = tokens
+    x = (prompts + tower.positions).flatten(0, 2)  # [G * K * 77, D]
+    for block in tower.layers:
+        qkv = block.queries_keys_values(x).unflatten(0, (-1, tower.context_length))
+        query, key, value = heads(qkv, block.heads, 3)
+        attended = scaled_dot_product_attention(query, key, value, is_causal=True)
+        x = block.finish_plainly(x, attended.transpose(1, 2).flatten(2).flatten(0, 1))
+    eot = torch.tensor(lengths, device=x.device) + (prefix_length - 1)
+    classes = torch.arange(len(lengths), device=x.device)
+    return tower.pool(x.view(prompts.shape)[:, classes, eot])
+
+
+def constant_keys_values(tower: TextTower, x: Tensor) -> list[KeysValues]:
+    """Of every layer the keys and values of a beginning [P, D], embeddings plus positions, that never changes."""
+    nothing = [x.new_empty(1, block.heads, 0, tower.width // block.heads) for block in tower.layers]
+    no_classes = suffixes_of(tower, pack([], len(x), x.device), x[:0], hoist=False)
+    return _pass(tower, [KeysValues(none, none) for none in nothing], x[None], lambda: no_classes)[1]
+
+
+def encode_packed(
+    tower: TextTower, known: list[KeysValues], prefix: Tensor, parts: Sequence[Callable[[], Suffixes]], kept: int
+) -> Tensor:
+    """The prefix once per group, the suffixes ragged and packed; the classes part after part.
+
+    Args:
+        tower: the text tower.
+        known: keys and values of the first positions, those that are the same for all groups; there may be none.
+        prefix: [G, M, D] states entering layer 0 (embedding plus position) of the other prefix positions.
+        parts: the suffixes of all classes, in parts; each is asked for when its turn comes.
+        kept: of how many parts the activations are kept for the backward pass; those of the others are computed again.
+
+    Returns:
+        [G, K, E], unit norm.
+    """
+    features = []
+    for number, part in enumerate(parts):
+        if number < kept or not torch.is_grad_enabled():
+            found, after = _pass(tower, known, prefix, part)
+        else:
+            found, after = checkpoint(
+                _frugal_pass, tower, known, prefix, part, use_reentrant=False, preserve_rng_state=False
+            )
+        features.append(found)
+        if number == 0:  # its pass took the prefix along; to the others all of the prefix is known
+            known, prefix = after, prefix[:, :0]
+    return torch.cat(features, dim=1) if len(features) > 1 else features[0]
+
+
+def _pass(
+    tower: TextTower, known: list[KeysValues], prefix: Tensor, part: Callable[[], Suffixes]
+) -> tuple[Tensor, list[KeysValues]]:
+    """All layers on those prefix positions that are not known yet, [G, M, D], and on the suffixes of some classes.
+
+    Their rows lie side by side, M + R * C per group, so that every product is one for all. Returns the features
+    [G, K, E], and of every layer the keys and values of the whole prefix.
+    """
+    suffixes = part()
+    rows = torch.cat([prefix, suffixes.x.expand(len(prefix), -1, -1)], dim=1)
+    x, seen = rows.flatten(0, 1), []
+    layout = _layout(tower, prefix.shape[1], suffixes)
+    *inner, last = tower.layers
+    for number, block in enumerate(inner):
+        if number == 0 and suffixes.qkv is not None:
+            qkv = torch.cat([block.queries_keys_values(prefix), suffixes.qkv.expand(len(prefix), -1, -1)], dim=1)
+        else:
+            qkv = block.queries_keys_values(x).unflatten(0, rows.shape[:2])
+        attended, keys_values = attend_all(qkv, known[number], layout)
+        seen.append(keys_values)
+        x = block.finish(x, attended.flatten(0, 1))
+    features, keys = _last_layer(tower, last, x.view(rows.shape), known[-1], suffixes)
+    return features, [*seen, keys]
+
+
+def _frugal_pass(
+    tower: TextTower, known: list[KeysValues], prefix: Tensor, part: Callable[[], Suffixes]
+) -> tuple[Tensor, list[KeysValues]]:
+    """`_pass`, once what passes before it have freed is given back."""
+    give_back_freed_memory(prefix.device)
+    return _pass(tower, known, prefix, part)
+
+
+def _layout(tower: TextTower, new: int, suffixes: Suffixes) -> Layout:
+    """Of the rows of one pass: `new` prefix positions that are not known yet, and the suffixes."""
+    packing = suffixes.packing
+    causal = suffixes.bias.new_ones(new, packing.prefix_length, dtype=torch.bool).tril(packing.prefix_length - new)
+    rows, slots = packing.source.shape
+    return Layout(tower.layers[0].heads, new, rows, slots, bias_of(causal, suffixes.bias.dtype), suffixes.bias)
+
+
+def _last_layer(
+    tower: TextTower, block: Block, x: Tensor, known: KeysValues, suffixes: Suffixes
+) -> tuple[Tensor, KeysValues]:
+    """The last layer needs the keys and values of all rows, and the rest of EOT rows only. x: [G, M + R * C, D]."""
+    packing, new = suffixes.packing, x.shape[1] - len(suffixes.x)
+    normed = block.ln_1(x)
+    of_prefix, of_suffixes = block.keys_values(normed).split([new, len(suffixes.x)], dim=1)
+    seen = known.then(KeysValues(*heads(of_prefix, block.heads, 2)))
+    own = KeysValues(*heads(of_suffixes.unflatten(1, packing.source.shape), block.heads, 2))
+    ends = normed.index_select(1, packing.ends.flatten() + new)
+    (query,) = heads(block.queries(ends).unflatten(1, packing.ends.shape), block.heads, 1)
+    attended, _ = attend(query, seen.per_row().then(own), suffixes.ends_bias)
+    attended = attended.transpose(-3, -2).flatten(-2).flatten(1, 2).index_select(1, packing.end)
+    x = block.finish(x.index_select(1, packing.eot + new).flatten(0, 1), attended.flatten(0, 1))
+    return tower.pool(x.unflatten(0, attended.shape[:2])), seen

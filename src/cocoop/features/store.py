@@ -1,0 +1,114 @@
+"""Image features on disk: computed once, found again by what decides them, never believed when damaged."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from os import PathLike
+from pathlib import Path
+
+import numpy as np
+import PIL
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from cocoop.clip import CLIP, Preprocess
+from cocoop.errors import InputError
+from cocoop.features.blocks import Block, blocks_of, contents_of, open_block, write_block
+from cocoop.features.pixels import View
+
+_VERSION = 2
+"""Counts up whenever a transform or the layout of a block changes, so that no older block is read."""
+
+
+class StoredFeatures:
+    """Image features [N, E], unit norm, that stay on disk until they are asked for.
+
+    `features[numbers]` or `features[start:stop]` is a tensor [n, E] on the CLIP's device, and a `RunError` where they
+    are gone; `len(features)` is N.
+
+    Args:
+        blocks: that hold them.
+        block, row: [N] in which block, and in which row of it, each feature is.
+        device: of what is asked for.
+    """
+
+    def __init__(
+        self, blocks: Sequence[Block], block: NDArray[np.int64], row: NDArray[np.int64], device: torch.device
+    ) -> None:
+        self.blocks, self.block, self.row, self.device = blocks, block, row, device
+
+    def __len__(self) -> int:
+        return len(self.row)
+
+    def __getitem__(self, which: slice | Sequence[int]) -> Tensor:
+        where = which if isinstance(which, slice) else np.asarray(which, dtype=np.int64)
+        block, row = self.block[where], self.row[where]
+        first = self.blocks[0]
+        found = np.empty((len(row), first.shape[1]), dtype=first.dtype)
+        for number in np.unique(block):
+            of_it = block == number
+            found[of_it] = self.blocks[number].rows(row[of_it])
+        return torch.from_numpy(found).to(self.device)
+
+
+class FeatureStore:
+    """A folder of image features of one CLIP, or of several beside each other.
+
+    A block's folder is named by all that decides a feature beside the image: what the CLIP computes, its precision and
+    kind of device, the transform with Pillow's version, and the view. A block that is torn, altered or moved is known
+    (see `blocks.py`), removed and computed again. Any number of processes may use a folder at once: each writes files
+    of its own, whole or not at all.
+
+    Args:
+        folder: made when the first block is written.
+        clip: whose features they are.
+
+    Raises:
+        InputError: `folder` is a file.
+    """
+
+    def __init__(self, folder: str | PathLike[str], clip: CLIP) -> None:
+        self.folder, self.clip = Path(folder).absolute(), clip
+        if self.folder.exists() and not self.folder.is_dir():
+            raise InputError(f"{folder}: expected a folder for image features; it is a file. Choose another.")
+
+    def find(self, contents: NDArray[np.bytes_], view: View | None) -> tuple[StoredFeatures, NDArray[np.bool_]]:
+        """Features of the images [N] in a view, and of which [N] there are any; those of the others mean nothing."""
+        distinct, back = np.unique(contents, return_inverse=True)
+        block, row = np.full((2, len(distinct)), -1)
+        blocks: list[Block] = []
+        for path in blocks_of(self._place(view)):
+            held = contents_of(path)
+            which = np.searchsorted(distinct, held).clip(max=len(distinct) - 1)
+            rows = np.flatnonzero((distinct[which] == held) & (block[which] < 0))
+            opened = open_block(path) if len(rows) else None
+            if opened is not None:
+                block[which[rows]], row[which[rows]] = len(blocks), rows
+                blocks.append(opened)
+        return StoredFeatures(blocks, block[back], row[back], self.clip.device), (block >= 0)[back]
+
+    def add(self, contents: NDArray[np.bytes_], view: View | None, features: Tensor) -> None:
+        """Keep the features [n, E] of images [n] in a view, as one block. `RunError` where the disk refuses."""
+        write_block(self._place(view), contents, features.cpu().numpy())
+
+    def _place(self, view: View | None) -> Path:
+        transform = self.clip.preprocess
+        key = {
+            "version": _VERSION,
+            "clip": self.clip.fingerprint,
+            "precision": self.clip.precision.name,
+            "device": self.clip.device.type,
+            "transform": [transform.size, [*transform.mean], [*transform.std], *_other_resizing(transform)],
+            "pillow": PIL.__version__,
+        }
+        name = hashlib.sha256(json.dumps(key).encode()).hexdigest()
+        return self.folder / name / ("test" if view is None else f"seed-{view.seed}-view-{view.number}")
+
+
+def _other_resizing(transform: Preprocess) -> list[str]:
+    """How a transform resizes; nothing for OpenAI's way, so that blocks from before there was another stay valid."""
+    found = [transform.resize_mode, transform.interpolation]
+    return [] if found == ["shortest", "bicubic"] else found

@@ -1,0 +1,86 @@
+"""From the object in a checkpoint to tensors by name. `T` is a tensor, or what describes one."""
+
+from typing import TypeVar
+
+from torch import Tensor
+
+from cocoop.weights.described import Record, TensorRef, kind_of
+from cocoop.weights.faults import Fault, damaged, shown, unsafe
+
+T = TypeVar("T", Tensor, TensorRef)
+
+MAX_TENSORS = 20_000
+_MAX_DEPTH, _MAX_ATTRIBUTES, _MAX_NAME = 32, 100_000, 1_000
+"""A CLIP of 48 blocks has modules 6 deep and about 10,000 attributes. The bounds also end circles."""
+
+
+def state_in(value: object, kind: type[T]) -> dict[str, T]:
+    """The state dict that a checkpoint is, or that a training checkpoint has as its "state_dict".
+
+    Raises a `Fault` that says what was there unless it is a mapping of texts to at least one tensor.
+    """
+    if isinstance(value, dict) and isinstance(value.get("state_dict"), dict):
+        value = value["state_dict"]
+    expected = "a state dict, or a training checkpoint with one under 'state_dict'"
+    if not isinstance(value, dict):
+        raise _no_state(expected, f"an object of kind {kind_of(value)}")
+    if not value:
+        raise _no_state(expected, "one without tensors")
+    for name, tensor in value.items():
+        if not isinstance(name, str):
+            raise _no_state(expected, f"a dict of {len(value)} with a key of kind {kind_of(name)}")
+        if not isinstance(tensor, kind):
+            raise _no_state(expected, f"a dict of {len(value)} whose {shown(name)!r} is of kind {kind_of(tensor)}")
+    return value
+
+
+def module_state(root: Record) -> dict[str, TensorRef]:
+    """The tensors of a TorchScript module and of its submodules, by dotted name; other attributes are left out.
+
+    Raises a `Fault` for a tree that no model has: too deep, too large, or with names that are no names.
+    """
+    found: dict[str, TensorRef] = {}
+    modules = [("", root, 0)]
+    seen = 0
+    while modules:
+        prefix, module, depth = modules.pop()
+        if depth > _MAX_DEPTH:
+            raise unsafe(f"modules within modules at most {_MAX_DEPTH} deep", "a deeper tree")
+        seen += len(module.attributes)
+        if seen > _MAX_ATTRIBUTES:
+            raise unsafe(f"modules with at most {_MAX_ATTRIBUTES:,} attributes in all", "more")
+        for attribute, value in module.attributes.items():
+            name = _dotted(prefix, attribute)
+            if isinstance(value, Record):
+                modules.append((f"{name}.", value, depth + 1))
+            elif isinstance(value, TensorRef):
+                if name in found:
+                    raise unsafe("one tensor of each name", f"two named {shown(name)}")
+                found[name] = value
+    if not found:
+        raise _no_state("a TorchScript model with weights", f"{shown(root.name)} without tensors")
+    return found
+
+
+def expect_honest(tensors: dict[str, Tensor], file_size: int) -> None:
+    """Raise a `Fault` if tensors claim more than a file of `file_size` bytes can hold, by repeating what it has."""
+    if len(tensors) > MAX_TENSORS:
+        raise unsafe(f"at most {MAX_TENSORS:,} tensors", f"{len(tensors):,}")
+    for name, tensor in tensors.items():
+        if tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
+            raise unsafe("tensors whose values are all in the file", f"{shown(name)}, which repeats fewer values")
+    total = sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
+    if total > 2 * file_size:
+        raise unsafe(f"tensors of at most twice the file's {file_size:,} bytes", f"{total:,} bytes of them")
+
+
+def _dotted(prefix: str, attribute: object) -> str:
+    if not isinstance(attribute, str):
+        raise damaged("attributes with names", f"one of kind {kind_of(attribute)}")
+    if len(prefix) + len(attribute) > _MAX_NAME:
+        raise unsafe(f"names of at most {_MAX_NAME:,} letters", shown(attribute))
+    return prefix + attribute
+
+
+def _no_state(expected: str, got: str) -> Fault:
+    return Fault(f"expected {expected}; got {got}. Give the model's weights file.")

@@ -1,0 +1,141 @@
+"""One door for every file of weights, told apart by content and not by extension."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import Tensor
+
+from cocoop.errors import InputError
+from cocoop.weights.archive import read_archive
+from cocoop.weights.contents import state_in
+from cocoop.weights.faults import Fault, broken, damaged, shown, unsafe
+from cocoop.weights.kinds import HEAD, foreign
+from cocoop.weights.legacy import is_legacy, read_legacy
+
+MAX_INDEX = 16 * 2**20
+MAX_SAFETENSORS_HEADER = 100_000_000
+"""Both in bytes; the second is the format's own limit."""
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Tensors of a checkpoint by the names in it, on the CPU and in the file's dtypes, mapped where possible.
+
+    `scripted` says whether they come from a TorchScript archive. Writing to a tensor never changes the file.
+    """
+
+    tensors: dict[str, Tensor]
+    scripted: bool
+
+
+def read_weights(path: Path) -> Weights:
+    """The tensors in a weights file, or in all files of an index of shards (`*.index.json`). Nothing in it is run.
+
+    Knows safetensors, archives of torch.save and torch.jit.save (zip), and torch.save's format before torch 1.6. All
+    are mapped: bytes are read when first used. A training checkpoint gives its "state_dict".
+
+    Raises `InputError` for a file that is absent, damaged, of another kind, or that asks for more than tensors.
+    """
+    with _naming(path):
+        head = _head(path)
+        if not _is_safetensors(head) and head.lstrip().startswith(b"{"):
+            return _read_shards(path)
+        return _read_file(path)
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Put the path in front of a fault; what the system says of a file becomes an `InputError` too."""
+    if not _is_utf8(path):
+        raise InputError(
+            f"{str(path)!a}: expected a path in UTF-8, as torch and safetensors need; got one with other bytes. Rename "
+            "the file or its folder."
+        )
+    try:
+        yield
+    except Fault as fault:
+        raise InputError(f"{path}: {fault}") from fault
+    except OSError as error:
+        raise InputError(
+            f"{path}: expected a weights file that can be read; got: {error.strerror or error}."
+        ) from error
+
+
+def _is_utf8(path: Path) -> bool:
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _head(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(HEAD)
+
+
+def _read_file(path: Path) -> Weights:
+    head = _head(path)
+    if _is_safetensors(head):
+        return Weights(_read_safetensors(path), scripted=False)
+    if head.startswith((b"PK\3\4", b"PK\5\6")):
+        return Weights(*read_archive(path))
+    if is_legacy(head):
+        return Weights(read_legacy(path), scripted=False)
+    raise foreign(head)
+
+
+def _is_safetensors(head: bytes) -> bool:
+    """Asked first: the header's length may look like the beginning of any other kind, while its zeros are in none."""
+    return head[8:9] == b"{" and int.from_bytes(head[:8], "little") <= MAX_SAFETENSORS_HEADER
+
+
+def _read_safetensors(path: Path) -> dict[str, Tensor]:
+    from safetensors.torch import load_file
+
+    try:
+        tensors: dict[str, Tensor] = load_file(path)
+    except OSError:
+        raise
+    except Exception as error:  # SafetensorError mostly
+        raise broken("a whole safetensors file", error) from error
+    return state_in(tensors, Tensor)
+
+
+def _read_shards(path: Path) -> Weights:
+    """Each file that the index names is read once, and gives the tensors that the index wants of it."""
+    files: dict[str, list[str]] = {}
+    for tensor, file in _weight_map(path).items():
+        files.setdefault(file, []).append(tensor)
+    tensors: dict[str, Tensor] = {}
+    for file, names in files.items():
+        shard = path.with_name(file)
+        if not shard.is_file():
+            raise damaged(f"the file {shown(file)} beside the index", "a folder without it")
+        with _naming(shard):
+            held = _read_file(shard).tensors
+        absent = [name for name in names if name not in held]
+        if absent:
+            raise damaged(f"{len(names)} tensors in {shown(file)}", f"it without {shown(absent[0])}")
+        tensors.update((name, held[name]) for name in names)
+    return Weights(tensors, scripted=False)
+
+
+def _weight_map(path: Path) -> dict[str, str]:
+    """Name of a tensor -> name of its file, of an index whose files all lie beside it."""
+    if path.stat().st_size > MAX_INDEX:
+        raise damaged(f"an index of at most {MAX_INDEX:,} bytes", "a larger JSON file")
+    try:
+        index = json.loads(path.read_bytes())
+    except (ValueError, RecursionError) as error:
+        raise broken("an index of shards in JSON", error) from error
+    files = index.get("weight_map") if isinstance(index, dict) else None
+    if not isinstance(files, dict) or not files:
+        raise foreign(_head(path))
+    for file in files.values():
+        if not isinstance(file, str) or file in ("", ".", "..") or not set(file).isdisjoint("/\\\0"):
+            raise unsafe("plain names of files beside the index", shown(str(file)))
+    return files
