@@ -16,7 +16,7 @@ from torch import nn
 from torch_archives import load_scripted, save_scripted, write_openai_archive
 
 from cocoop.errors import InputError
-from cocoop.weights import read_weights, weights
+from cocoop.weights import read, read_weights
 from cocoop.weights.archive import read_archive
 
 
@@ -124,12 +124,12 @@ def write_shards(folder, weight_map=None, **index):
 
 def test_shards(tmp_path, monkeypatch):
     path, state = write_shards(tmp_path)
-    read = []
-    monkeypatch.setattr(weights, "read_archive", lambda path: read.append(path.name) or read_archive(path))
+    asked = []
+    monkeypatch.setattr(read, "read_archive", lambda path: asked.append(path.name) or read_archive(path))
     got = read_weights(path)
     expect_same(got.tensors, state)
     assert not got.scripted
-    assert read == ["model-2.bin"]  # once, for its three tensors
+    assert asked == ["model-2.bin"]  # once, for its three tensors
 
 
 @pytest.mark.parametrize(
