@@ -31,6 +31,7 @@ MAY_IMPORT = {
     "evaluation": MODELS | {"data", "features"},
     "arguments": MODELS | {"features", "training"},
     "classifier": MODELS | TORCH_FREE | {"features", "training", "evaluation", "arguments"},
+    "estimator": {"classifier"},
     "reports": TORCH_FREE,
     "protocols": MODELS | TORCH_FREE | {"features", "training", "evaluation", "classifier"},
     "bench": MODELS | {"results", "features", "training"},

@@ -7,10 +7,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from cocoop.classifier import PromptClassifier
     from cocoop.clip import CLIP
     from cocoop.data import Dataset, Example, base_to_new, read_dataset, sample_few_shot
     from cocoop.errors import CocoopError, InputError, RunError
+    from cocoop.estimator import PromptClassifier
     from cocoop.methods import METHODS, CoCoOp, CoOp, ZeroShot
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ _HOME = {
     "Example": "cocoop.data",
     "InputError": "cocoop.errors",
     "METHODS": "cocoop.methods",
-    "PromptClassifier": "cocoop.classifier",
+    "PromptClassifier": "cocoop.estimator",
     "RunError": "cocoop.errors",
     "ZeroShot": "cocoop.methods",
     "base_to_new": "cocoop.data",

@@ -1,4 +1,4 @@
-"""`PromptClassifier`: the whole thing as one object with scikit-learn manners."""
+"""`Classifier`: fit and predict. `PromptClassifier` of estimator.py is the same as a scikit-learn estimator."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
-from sklearn.base import BaseEstimator, ClassifierMixin
 from torch import Tensor
 
 from cocoop.arguments import (
@@ -53,7 +52,7 @@ from cocoop.results.card import model_card
 from cocoop.training import Epoch, train
 
 
-class PromptClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
+class Classifier:
     """Learn prompts from a few labelled images; classify images, into other classes too.
 
     Args:
@@ -131,6 +130,10 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.dtype = dtype
         self.memory_budget = memory_budget
         self.compile = compile
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """The constructor's arguments by name, as scikit-learn asks for them; none has parameters of its own."""
+        return {name: getattr(self, name) for name in sorted(signature(type(self)).parameters)}
 
     def fit(self, images: Sequence[Picture], labels: Sequence[Any], class_names: Sequence[str] | None = None) -> Self:
         """Pick `shots` images per class and learn from them. A method without parameters (zero-shot) picks none.

@@ -74,3 +74,21 @@ def test_no_line_of_the_overview_is_cut_short(cocoop, group):
     lines = out.splitlines()
     assert lines[0] == " ".join(["Usage: cocoop", *group.split(), "[OPTIONS] COMMAND [ARGS]..."])
     assert not [line for line in lines[1:] if line.endswith("...")]
+
+
+SLOW = ("sklearn", "pandas", "matplotlib")
+
+
+@pytest.mark.parametrize("options", ["", "--shortlist 2", "--classes cat,dog --top 2 --json"])
+def test_a_prediction_imports_nothing_slow_but_torch(trained, options):
+    """Each of these takes from a tenth of torch's own time to all of it, and a prediction of one image a fraction."""
+    code = (
+        "import sys, atexit\n"
+        f"atexit.register(lambda: print(*sorted({{'torch', *{SLOW}}} & set(sys.modules)), file=sys.stderr))\n"
+        "from cocoop.cli import main\n"
+        f"sys.argv = ['cocoop', 'predict', 'run', 'photos/one/0.png', *{options.split()}]\n"
+        "main()"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=trained.parent)
+    assert ran.returncode == 0 and "photos/one/0.png" in ran.stdout
+    assert ran.stderr.splitlines()[-1] == "torch"

@@ -26,7 +26,7 @@ from cocoop.cli.common import (
 )
 
 if TYPE_CHECKING:
-    from cocoop.classifier import PromptClassifier
+    from cocoop.classifier import Classifier
     from cocoop.data import Example
     from cocoop.evaluation import Agreement, Metrics
 
@@ -65,7 +65,7 @@ def evaluate(
       cocoop evaluate my-run imagenetv2 --data-root data/ --folder-classes
       cocoop evaluate my-run imagenetv2 --data-root data/ --folder-classes --shortlist 20 --verify
     """
-    from cocoop.classifier import PromptClassifier
+    from cocoop.classifier import Classifier
     from cocoop.data import read_dataset
     from cocoop.errors import InputError
 
@@ -75,7 +75,7 @@ def evaluate(
         raise InputError("--verify: expected --shortlist N beside it, whose agreement it reports; got none. Add it.")
     dataset = read_dataset(source, data_root)
     examples = dataset.test or dataset.train
-    classifier = PromptClassifier.load(
+    classifier = Classifier.load(
         run, clip, tokenizer, device=device, dtype=dtype, memory_budget=memory_budget, features=features
     )
     if folder_classes:
@@ -98,7 +98,7 @@ def evaluate(
     _print_figures(metrics, agreement, inference)
 
 
-def _new_to(classifier: PromptClassifier, examples: Sequence[Example], expected: str) -> list[Example]:
+def _new_to(classifier: Classifier, examples: Sequence[Example], expected: str) -> list[Example]:
     from cocoop.errors import InputError
     from cocoop.protocols import not_trained_on
 

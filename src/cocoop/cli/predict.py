@@ -42,9 +42,9 @@ def predict(
       cocoop predict my-run *.jpg
       cocoop predict my-run photo.jpg --classes "cat,dog,red panda" --top 3
     """
-    from cocoop.classifier import PromptClassifier
+    from cocoop.classifier import Classifier
 
-    classifier = PromptClassifier.load(
+    classifier = Classifier.load(
         run, clip, tokenizer, device=device, dtype=dtype, memory_budget=memory_budget, features=features
     )
     if classes is not None:

@@ -24,7 +24,7 @@ from cocoop.cli.common import (
 )
 
 if TYPE_CHECKING:
-    from cocoop.classifier import PromptClassifier
+    from cocoop.classifier import Classifier
     from cocoop.data import Dataset
     from cocoop.training import DivergedError
 
@@ -76,7 +76,7 @@ def train(
       cocoop train photos/ --out my-run --method coop --random-context 16
       cocoop train oxford_pets --data-root data/ --out my-run
     """
-    from cocoop.classifier import PromptClassifier
+    from cocoop.classifier import Classifier
     from cocoop.data import OWN_TEMPLATE, read_dataset
     from cocoop.errors import InputError, RunError
     from cocoop.protocols import fit_and_score
@@ -88,7 +88,7 @@ def train(
         raise InputError("--context: expected nothing beside --random-context, which starts from no words. Give one.")
     check_new(out)
     dataset = read_dataset(source, data_root)
-    classifier = PromptClassifier(
+    classifier = Classifier(
         method=method,
         clip=clip,
         shots=shots,
@@ -145,7 +145,7 @@ def _kept(error: DivergedError, out: Path) -> str:
     return f"the learned tensors of the last finite loss are in {path}."
 
 
-def _cautions(classifier: PromptClassifier, dataset: Dataset) -> Iterator[str]:
+def _cautions(classifier: Classifier, dataset: Dataset) -> Iterator[str]:
     """What the figures of a run do not say: classes with few images or none, and test images it learned from."""
     from cocoop.protocols import not_trained_on
 

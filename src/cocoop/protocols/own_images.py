@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from cocoop.classifier import PromptClassifier
+from cocoop.classifier import Classifier
 from cocoop.data import Dataset, Example, check_images, fingerprint, split_hash
 from cocoop.errors import InputError
 from cocoop.evaluation import score
@@ -13,14 +13,14 @@ from cocoop.progress import progress
 from cocoop.results import Run
 
 
-def fit_and_score(classifier: PromptClassifier, dataset: Dataset) -> Run:
+def fit_and_score(classifier: Classifier, dataset: Dataset) -> Run:
     """Fit on the classifier's shots of the training split; score on the test split, beside zero-shot.
 
     Without a test split, the training images that were not learned from are scored. The classes are those of the
     data set, in its order.
 
     Returns:
-        The run as `PromptClassifier.as_run` has it, with predictions. Its record's "results" and "zero_shot" are
+        The run as `Classifier.as_run` has it, with predictions. Its record's "results" and "zero_shot" are
         {"test": {"dataset": name, and what `Scores.results` holds}} of the method, and of the data set's own template
         on the same images; both are empty where no image is left to score.
 
@@ -52,7 +52,7 @@ def fit_and_score(classifier: PromptClassifier, dataset: Dataset) -> Run:
     return run
 
 
-def not_trained_on(classifier: PromptClassifier, examples: Sequence[Example]) -> list[Example]:
+def not_trained_on(classifier: Classifier, examples: Sequence[Example]) -> list[Example]:
     """Those examples whose image was not among the classifier's training images, wherever its file lies."""
     trained_on = classifier.trained_on
     return (

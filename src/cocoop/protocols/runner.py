@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from cocoop.classifier import PromptClassifier
+from cocoop.classifier import Classifier
 from cocoop.clip import CLIP
 from cocoop.data import Classes, Dataset, fingerprint
 from cocoop.errors import InputError
@@ -58,7 +58,7 @@ class Runner:
         for test in trial.tests:  # a test image that is damaged is found here
             self._test_features(test.dataset, test.classes)
         earlier = self.learned_before(trial, learned_from)
-        classifier = PromptClassifier.load(earlier, self.clip) if earlier else self._fit(trial, learned_from)
+        classifier = Classifier.load(earlier, self.clip) if earlier else self._fit(trial, learned_from)
         run = classifier.as_run()
         for test in trial.tests:
             scored = self.data.part(test.dataset, test.classes)
@@ -106,12 +106,10 @@ class Runner:
                 return folder
         return None
 
-    def classifier(self, trial: Trial, dataset: Dataset) -> PromptClassifier:
+    def classifier(self, trial: Trial, dataset: Dataset) -> Classifier:
         """What learns in a trial on `dataset`, not fitted yet. Zero-shot takes the data set's own prompt."""
         settings = dict(trial.settings) if trial.shots else {"templates": (dataset.template,)}
-        return PromptClassifier(
-            trial.method, self.clip, shots=None, seed=trial.seed, features=self.store.folder, **settings
-        )
+        return Classifier(trial.method, self.clip, shots=None, seed=trial.seed, features=self.store.folder, **settings)
 
     def fitted_to(self, model: PromptMethod, dataset: Dataset) -> PromptMethod:
         """The model on the classes of `dataset`; zero-shot takes the data set's own prompt, too."""
@@ -137,7 +135,7 @@ class Runner:
             peaks["peak_gpu_memory_mb"] = torch.cuda.max_memory_allocated(self.clip.device) / 1e6
         return peaks
 
-    def _fit(self, trial: Trial, learned_from: Dataset) -> PromptClassifier:
+    def _fit(self, trial: Trial, learned_from: Dataset) -> Classifier:
         images, labels = [e.path for e in learned_from.train], [e.label for e in learned_from.train]
         return self.classifier(trial, learned_from).fit(images, labels, learned_from.class_names)
 
