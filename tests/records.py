@@ -79,7 +79,7 @@ def record(
     }
     return {
         "method": method,
-        "settings": SETTINGS[method],
+        "settings": SETTINGS.get(method, {}),
         "clip": clip,
         "clip_fingerprint": sha256(clip.encode()).hexdigest(),
         "tokenizer": None,
@@ -87,7 +87,7 @@ def record(
         "shots": 0 if method == "zero-shot" else shots,
         "classes": 2,
         "training_images": 0 if method == "zero-shot" else 2 * shots,
-        "trainable_parameters": {"zero-shot": 0, "coop": 2048, "cocoop": 35360}[method],
+        "trainable_parameters": {"zero-shot": 0, "coop": 2048, "cocoop": 35360}.get(method, 512),
         "seconds": 1.5,
         "peak_memory_mb": 512.0,
         "picked": [],

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
@@ -62,3 +64,37 @@ def _write(
         arrays |= {f"{test}/label": label, f"{test}/predicted": predicted, f"{test}/confidence": confidence}
     beside = {"zero_shot": {"test": results["test"] | {"accuracy": 50.0}}} if protocol == "own-images" else {}
     records.write(root, records.record(protocol, dataset, method, results, seed=seed, **beside), arrays)
+
+
+VOID = {"meta", "link", "img", "br", "line", "circle", "rect", "polyline", "polygon", "image"}
+
+
+class Page(HTMLParser):
+    """Elements with their attributes; fails where they do not nest."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.elements, self.open, self.words = [], [], []
+        # A mark holds its hint, so it has an end.
+        self.feed(re.sub(r"(<(?:circle|rect|polygon)[^>]*>)(<title>.*?</title>)</\w+>", r"\1\2", text))
+        assert not self.open
+
+    def handle_starttag(self, tag, attributes):
+        self.elements.append((tag, dict(attributes)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attributes):
+        self.elements.append((tag, dict(attributes)))
+
+    def handle_endtag(self, tag):
+        if tag not in VOID:
+            assert self.open.pop() == tag
+        elif self.open and self.open[-1] == tag:
+            self.open.pop()
+
+    def handle_data(self, data):
+        self.words.append(data)
+
+    def named(self, tag):
+        return [attributes for name, attributes in self.elements if name == tag]

@@ -58,10 +58,10 @@ def test_any_odd_value_makes_a_report_or_one_line(tmp_path_factory, way, value, 
     arrays = {f"{test}/{name}": values for test in ("test", "base", "new") for name, values in of_one.items()}
     save_file(arrays, folder / "predictions.safetensors")
     try:
-        found = read_records([folder])
-        tables = protocol_tables(found)
+        runs = read_records([folder])
+        tables = protocol_tables(runs)
         assert all(format_tables(tables, form) for form in FORMATS)
-        html_report(found)
+        html_report(runs)
     except InputError as error:
         assert "\n" not in str(error)
         assert "record.json" in str(error) or "predictions.safetensors" in str(error)

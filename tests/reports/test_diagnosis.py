@@ -55,18 +55,18 @@ def test_bins_are_open_below_and_closed_above():
 
 def test_confusions_are_scikit_learns_with_names_by_number():
     record, predictions = scored()
-    found = confusions(record, "test", predictions)
+    matrix = confusions(record, "test", predictions)
     numbers = np.union1d(predictions["test/label"], predictions["test/predicted"])
     expected = confusion_matrix(
         predictions["test/label"], predictions["test/predicted"], labels=numbers, normalize="true"
     )
-    np.testing.assert_allclose(found.shares, expected)
+    np.testing.assert_allclose(matrix.shares, expected)
     # Class 2 has no image, so the record has no name for it; it was predicted all the same.
-    assert found.names == ["class_0", "class_1", "class 2", "class_3", "class_4", "class_5"]
-    assert found.counts.sum() == 400 and found.counts[2] == 0
+    assert matrix.names == ["class_0", "class_1", "class 2", "class_3", "class_4", "class_5"]
+    assert matrix.counts.sum() == 400 and matrix.counts[2] == 0
     # Shares of right answers are the record's accuracies per class.
     per_class = record.results["test"]["per_class_accuracy"]
-    assert {n: 100 * found.shares[i, i] for i, n in enumerate(found.names) if n in per_class} == pytest.approx(
+    assert {n: 100 * matrix.shares[i, i] for i, n in enumerate(matrix.names) if n in per_class} == pytest.approx(
         per_class
     )
 
@@ -115,8 +115,8 @@ def test_the_run_that_stands_for_a_data_set():
         run("few-shot", "cocoop", {"test": 54}, seed=1),
     ]
     # The best mean (55, not 54) at the most shots; its first seed; beside zero-shot CLIP.
-    (found,) = diagnoses(group_records(few))
-    assert (str(found.run.folder), found.baseline.method) == ("coop-16-1", "zero-shot")
+    (diagnosis,) = diagnoses(group_records(few))
+    assert (str(diagnosis.run.folder), diagnosis.baseline.method) == ("coop-16-1", "zero-shot")
     # Base to new: by the harmonic mean (48 against 50), not by the mean (50 against 51).
     new = [
         run("base-to-new", "coop", {"base": 80, "new": 34.3}),

@@ -95,7 +95,7 @@ def test_json_round_trip():
 
 
 def test_the_interval_replaces_the_spread_for_people_and_joins_it_for_machines():
-    table = Table("t", "few-shot", ("data set", "a"), (("dtd", Rate(50, 2.0, 4)),), (), "ci95")
+    table = Table(("data set", "a"), (("dtd", Rate(50, 2.0, 4)),), "t", "few-shot", spread="ci95")
     assert "50.00 +- 1.96" in format_table(table, "table")  # 1.96 2 / sqrt(4)
     (row,) = csv.DictReader(io.StringIO(format_table(table, "csv")))
     assert (float(row["a std"]), float(row["a ci95"])) == (2.0, 1.96)
@@ -128,7 +128,7 @@ def test_latex_is_well_formed(table):
 
 def test_latex_rows_do_not_start_with_what_belongs_to_the_row_before():
     r"""`\\[...]` is a space between rows, and `\\*` no page break."""
-    table = Table("t", "few-shot", ("data set", "a"), (("[old]", Rate(1.0)), ("*new", Rate(2.0))))
+    table = Table(("data set", "a"), (("[old]", Rate(1.0)), ("*new", Rate(2.0))), "t", "few-shot")
     rows = format_table(table, "latex").splitlines()
     assert [row for row in rows if "old" in row or "new" in row] == [
         r"{[}old] & $1.00$ \\",
@@ -144,7 +144,7 @@ def test_latex_sets_averages_apart():
 
 
 def test_latex_sets_all_numbers_in_one_type():
-    table = Table("t", "few-shot", ("a", "b"), (("x 1", 12345), ("y", Published(1.5)), ("z", Difference(-2.0))))
+    table = Table(("a", "b"), (("x 1", 12345), ("y", Published(1.5)), ("z", Difference(-2.0))), "t", "few-shot")
     rows = format_table(table, "latex").splitlines()
     assert [row for row in rows if "$" in row] == [
         r"x 1 & $12{,}345$ \\",
@@ -155,20 +155,20 @@ def test_latex_sets_all_numbers_in_one_type():
 
 def test_latex_leaves_room_between_data_sets_and_rules_off_averages():
     names = ("dtd", "dtd", "eurosat", "eurosat", "average of 2", "average of 1 of 2")
-    table = Table("t", "few-shot", ("data set", "a"), tuple((name, Rate(1.0)) for name in names))
+    table = Table(("data set", "a"), tuple((name, Rate(1.0)) for name in names), "t", "few-shot")
     lines = format_table(table, "latex").splitlines()
     body = lines[lines.index(r"\midrule") + 1 : lines.index(r"\bottomrule")]
     assert [line.partition(" &")[0] for line in body] == [
         *("dtd", "dtd", r"\addlinespace", "eurosat", "eurosat", r"\midrule", "average of 2", "average of 1 of 2")
     ]
     # Nothing to set apart: one row for each.
-    table = Table("t", "own-images", ("run", "a"), (("x", Rate(1.0)), ("y", Rate(2.0))))
+    table = Table(("run", "a"), (("x", Rate(1.0)), ("y", Rate(2.0))), "t", "own-images")
     assert r"\addlinespace" not in format_table(table, "latex")
 
 
 def test_latex_has_its_notes_below_the_table():
     notes = ("mean +- std, 95 % of x_1.", "-: no run has this figure.")
-    table = Table("t", "few-shot", ("data set", "a"), (("dtd", None),), notes)
+    table = Table(("data set", "a"), (("dtd", None),), "t", "few-shot", notes)
     lines = format_table(table, "latex").splitlines()
     assert lines[lines.index(r"\end{tabular}") + 1 :] == [
         r"\par\smallskip",
@@ -198,16 +198,16 @@ class Elements(HTMLParser):
 
 
 def test_html_nests_and_escapes():
-    found = Elements(format_tables([TABLE, HOSTILE], "html"))
-    assert found.names.count("table") == 2
-    assert set(found.names) <= {"table", "caption", "thead", "tbody", "tr", "th", "td", "small", "ul", "li"}
-    assert HOSTILE.rows[0][0] in found.words and HOSTILE.title in found.words
-    assert found.names.count("td") == 18 + 2
+    page = Elements(format_tables([TABLE, HOSTILE], "html"))
+    assert page.names.count("table") == 2
+    assert set(page.names) <= {"table", "caption", "thead", "tbody", "tr", "th", "td", "small", "ul", "li"}
+    assert HOSTILE.rows[0][0] in page.words and HOSTILE.title in page.words
+    assert page.names.count("td") == 18 + 2
 
 
 @pytest.mark.parametrize("form", [form for form in FORMATS if form != "csv"])
 def test_a_table_without_rows(form):
-    assert format_table(Table("t", "few-shot", ("data set",), ()), form)
+    assert format_table(Table(("data set",), (), "t", "few-shot"), form)
 
 
 def test_an_unknown_format():

@@ -9,6 +9,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 import records
+from markupsafe import escape
 from PIL import Image
 
 from cocoop.reports import Record, protocol_tables
@@ -16,12 +17,12 @@ from cocoop.reports.groups import group_records
 from cocoop.reports.page.comparison_figures import base_versus_new_figure, few_shot_figure, transfer_figure
 from cocoop.reports.page.diagnosis import Confusions, Reliability
 from cocoop.reports.page.diagnosis_figures import confusion_figure, gain_figure, reliability_figure
-from cocoop.reports.page.style import METHOD_COLORS, OTHER_COLORS, looks
+from cocoop.reports.page.style import OTHER_COLORS, looks
 from cocoop.reports.page.svg import Look, Panel, Picture, round_ticks
 
 
 def parsed(picture):
-    return ElementTree.fromstring(str(picture))
+    return ElementTree.fromstring(escape(picture))
 
 
 def hints(root, words):
@@ -31,6 +32,11 @@ def hints(root, words):
 
 def made(*contents):
     return [Record(Path(f"run-{i}"), content) for i, content in enumerate(contents)]
+
+
+def drawn(figure, runs):
+    groups = group_records(runs)
+    return figure(groups, looks(group.label for group in groups))
 
 
 def test_a_panel_puts_data_where_they_belong():
@@ -61,9 +67,9 @@ def test_gains_that_are_all_zero_and_gains_of_many_classes():
 def test_reliability_leaves_empty_bins_out():
     counts = np.array([0] * 13 + [30, 10])
     means = np.array([np.nan] * 13 + [0.9, 1.0])
-    root = parsed(reliability_figure({"coop": Reliability(counts, means, means)}))
-    assert len(hints(root, "coop: ")) == 2
-    assert "nan" not in str(reliability_figure({"coop": Reliability(counts, means, means)}))
+    picture = reliability_figure({"coop": (Reliability(counts, means, means), looks(["coop"])["coop"])})
+    assert len(hints(parsed(picture), "coop: ")) == 2
+    assert "nan" not in escape(picture)
 
 
 def test_the_confusion_image_has_a_pixel_per_field():
@@ -72,10 +78,14 @@ def test_the_confusion_image_has_a_pixel_per_field():
     (image,) = parsed(picture).iter("image")
     pixels = np.asarray(Image.open(io.BytesIO(b64decode(image.get("href").partition(",")[2]))))
     np.testing.assert_allclose((pixels[..., 3] / 255) ** 2, shares, atol=0.005)  # 8 bits of the root
-    assert len(re.findall(">a<", str(picture))) == 2  # a name at either axis
-    assert ">true class<" in str(picture) and ">predicted<" in str(picture)
+    assert len(re.findall(">a<", escape(picture))) == 2  # a name at either axis
+    assert ">true class<" in escape(picture) and ">predicted<" in escape(picture)
     many = confusion_figure(Confusions(np.eye(40), [f"class {k}" for k in range(40)], np.ones(40, int)))
-    assert "class 3" not in str(many) and ">predicted, of 40 classes<" in str(many) and ">true class<" in str(many)
+    assert (
+        "class 3" not in escape(many)
+        and ">predicted, of 40 classes<" in escape(many)
+        and ">true class<" in escape(many)
+    )
 
 
 def test_few_shot_curves_have_a_panel_per_data_set_and_one_for_the_average():
@@ -86,7 +96,7 @@ def test_few_shot_curves_have_a_panel_per_data_set_and_one_for_the_average():
         for shots in ((1, 16) if method == "coop" else (0,))
         for seed in ((1, 2) if method == "coop" else (1,))
     ]
-    root = parsed(few_shot_figure(group_records(made(*runs))))
+    root = parsed(drawn(few_shot_figure, made(*runs)))
     titles = [text.text for text in root.iter("text") if text.get("class") == "title"]
     assert titles == ["average of 2", "dtd", "eurosat"]
     assert [len(hints(root, f"coop: {value:.2f}")) for value in (41, 56, 61, 76, 51, 66)] == [1] * 6
@@ -102,7 +112,7 @@ def test_an_average_curve_has_only_what_all_data_sets_have():
         records.record("few-shot", "eurosat", "coop", {"test": 61}, shots=1),
         records.record("few-shot", "eurosat", "cocoop", {"test": 61}, shots=1),
     ]
-    root = parsed(few_shot_figure(group_records(made(*runs))))
+    root = parsed(drawn(few_shot_figure, made(*runs)))
     assert len(hints(root, "coop: 51.00")) == 1
     assert len(hints(root, "coop: ")) == 4 and len(hints(root, "cocoop: ")) == 1
 
@@ -113,14 +123,14 @@ def test_base_versus_new_marks_data_sets_and_their_average():
         for name, base in (("dtd", 40), ("eurosat", 80))
         for method in ("coop", "cocoop")
     ]
-    root = parsed(base_versus_new_figure(group_records(made(*runs))))
+    root = parsed(drawn(base_versus_new_figure, made(*runs)))
     assert len(hints(root, "coop, dtd: base 40.00, new 60.00")) == 1
     assert len(hints(root, "cocoop, average of 2: base 60.00, new 60.00")) == 1
 
 
 @pytest.mark.parametrize("values", [{"base": 0, "new": 0}, {"base": 100, "new": 100}, {"base": 0.5, "new": 99}])
 def test_base_versus_new_at_the_ends(values):
-    root = parsed(base_versus_new_figure(group_records(made(records.record("base-to-new", "dtd", "coop", values)))))
+    root = parsed(drawn(base_versus_new_figure, made(records.record("base-to-new", "dtd", "coop", values))))
     assert len(hints(root, "coop, dtd")) == 1
 
 
@@ -128,7 +138,7 @@ def test_transfer_has_a_line_per_test():
     (table,) = protocol_tables(
         made(records.record("cross-dataset", "shapes", "coop", {"shapes": 90, "digits": 50, "dtd": 70}))
     )
-    root = parsed(transfer_figure(table))
+    root = parsed(transfer_figure(table, looks(["coop"])))
     at = {name: hints(root, f"coop, {name}")[0] for name in ("shapes (source)", "dtd", "digits", "average")}
     left, top = zip(*(map(float, mark.get("points").split()[0].split(",")) for mark in at.values()), strict=True)
     assert left[0] > left[1] > left[3] > left[2]  # 90, 70, 60, 50
@@ -137,12 +147,30 @@ def test_transfer_has_a_line_per_test():
 
 def test_every_label_has_a_look_of_its_own():
     labels = ["zero-shot", "coop", "coop, epochs 10", "cocoop", "mine", "other"]
-    found = looks(labels)
-    assert len(set(found.values())) == len(labels)
-    assert found["coop"].color == found["coop, epochs 10"].color
-    assert len({found[label].color for label in labels}) == 5
-    # More methods than colours: no crash.
-    assert len(looks(f"method {k}" for k in range(len(METHOD_COLORS) + 2 * len(OTHER_COLORS)))) == 11
+    styles = looks(labels)
+    assert len(set(styles.values())) == len(labels)
+    assert styles["coop"].color == styles["coop, epochs 10"].color
+    assert len({styles[label].color for label in labels}) == 5
+    # More methods than colours differ in marks and lines.
+    many = looks([*labels, *(f"method {k}" for k in range(3 * len(OTHER_COLORS)))])
+    assert len(set(many.values())) == len(many) == 18
+
+
+def test_a_look_does_not_depend_on_the_order_of_labels():
+    labels = ["cocoop", "b", "zero-shot", "a", "coop"]
+    assert list(looks(labels).items()) == list(looks(labels[::-1]).items())
+    assert list(looks(labels)) == ["zero-shot", "coop", "cocoop", "a", "b"]
+    # The colours of the page, by number: three of the papers', then the others'.
+    assert [look.color for look in looks(labels).values()] == [f"var(--c{k})" for k in range(5)]
+
+
+def test_a_picture_grows_with_its_legend():
+    picture = Picture(100, 10, "")
+    picture.legend(10, 5, looks(["a"]))
+    assert picture.width == 100
+    picture.legend(10, 5, looks(["a method with a name of forty letters...", "b"]))
+    last = [text for text in parsed(picture).iter("text")][-1]
+    assert last.text == "b" and 100 < float(last.get("x")) < picture.width
 
 
 def test_hostile_names_are_escaped():

@@ -51,7 +51,7 @@ def test_the_papers_table_1_from_its_own_figures():
             name,
             method,
             {
-                half: records.test_figures(published("base-to-new", name, half, name, method), name)
+                half: records.test_figures(published("base-to-new", name, half, method), name)
                 for half in ("base", "new")
             },
         )
@@ -76,16 +76,16 @@ def test_the_papers_table_2_from_its_own_figures():
             "cross-dataset",
             "imagenet",
             method,
-            {name: published("cross-dataset", "imagenet", name, name, method) for name in TRAINABLE},
+            {name: published("cross-dataset", "imagenet", name, method) for name in TRAINABLE},
         )
         for method in ("coop", "cocoop")
     ]
     (table,) = protocol_tables(made(*runs))
-    found = rows_of(table)
+    rows = rows_of(table)
     assert table.rows[0][0] == "imagenet (source)"
     assert [row[0] for row in table.rows[2:-2:2]] == list(TRANSFER_TARGETS)
     for method, printed in (("coop", 63.88), ("cocoop", 65.74)):
-        average = found["average of 10", method]
+        average = rows["average of 10", method]
         assert round(average["accuracy"].mean, 2) == round(average["accuracy paper"].value, 2) == printed
 
 
@@ -158,14 +158,14 @@ def test_a_missing_run_is_a_gap_and_averages_say_over_how_many():
             records.record("base-to-new", "digits", "cocoop", {"base": 70, "new": 70}),
         )
     )
-    found = rows_of(table)
-    assert found["shapes", "cocoop"] == {"base": None, "new": None, "H": None}
+    rows = rows_of(table)
+    assert rows["shapes", "cocoop"] == {"base": None, "new": None, "H": None}
     assert table.missing == 3
-    average = found["average of 2", "coop"]
+    average = rows["average of 2", "coop"]
     assert (average["base"].mean, average["new"].mean) == (70, 30)
     # Of the average base and new, 2 70 30 / 100, not the average of 48 and 32.
     assert average["H"].mean == pytest.approx(42)
-    assert found["average of 1 of 2", "cocoop"]["base"].mean == 70
+    assert rows["average of 1 of 2", "cocoop"]["base"].mean == 70
     assert "-: no run has this figure." in table.notes
     assert "Averages over different data sets do not compare with each other." in table.notes
 
@@ -253,13 +253,13 @@ def test_two_settings_are_never_averaged():
             records.record("few-shot", "shapes", "zero-shot", {"test": 5}),
         )
     )
-    found = rows_of(table)
+    rows = rows_of(table)
     long, short = "coop, context None, context length 16", "coop, context a photo of a, context length 4"
-    assert found["digits", long]["16 shots"].mean == 90
-    assert found["digits", short]["16 shots"].mean == 10
-    assert found["shapes", short]["16 shots"] is None
-    assert found["average of 2", long]["16 shots"].mean == 70
-    assert found["average of 2", short]["16 shots"] is None
+    assert rows["digits", long]["16 shots"].mean == 90
+    assert rows["digits", short]["16 shots"].mean == 10
+    assert rows["shapes", short]["16 shots"] is None
+    assert rows["average of 2", long]["16 shots"].mean == 70
+    assert rows["average of 2", short]["16 shots"] is None
 
 
 def test_settings_that_differ_only_between_data_sets_need_no_words():

@@ -35,7 +35,7 @@ def list_datasets(as_json: AsJson = False) -> None:
         print_json(rows)
         return
     columns = ("name", "title", "classes", "train", "val", "test", "template")
-    print(text_table(columns, [[_cell(row[column]) for column in columns] for row in rows]))
+    print(text_table(columns, [[row[column] for column in columns] for row in rows]))
     note(f"no download needed: {', '.join(OFFLINE)}, and what is called after them")
 
 
@@ -69,7 +69,7 @@ def show(
     print(f"Prompt: {facts['template']}\n")
     keys = ("classes", "base_classes", "new_classes", "train", "val", "test")
     labels = ("classes", "base classes", "new classes", "train images", "val images", "test images")
-    print(text_table(["", "number"], [[label, _cell(facts[key])] for label, key in zip(labels, keys, strict=True)]))
+    print(text_table(["", "number"], [[label, facts[key]] for label, key in zip(labels, keys, strict=True)]))
 
 
 def check(name: OneOrAll, root: Root, as_json: AsJson = False) -> None:
@@ -164,10 +164,6 @@ def _facts(name: str) -> dict[str, Any]:
         **{part: size or None for part, size in sizes.items()},
         "template": template,
     }
-
-
-def _cell(value: str | int | None) -> str:
-    return "-" if value is None else f"{value:,}" if isinstance(value, int) else value
 
 
 def _finding(finding: Finding, root: Path) -> dict[str, Any]:

@@ -26,7 +26,7 @@ def demo(
     from cocoop.data import HALVES, read_dataset
     from cocoop.errors import RunError
     from cocoop.protocols import Benchmark, narrowed, preset
-    from cocoop.reports import base_to_new_figure, base_to_new_rows, text_table
+    from cocoop.reports import base_to_new_figure, base_to_new_table, text_table
     from cocoop.results import check_new, read_json, write_text
 
     check_new(out)
@@ -38,24 +38,10 @@ def demo(
     records: dict[str, list[dict[str, object]]] = {}
     for trial in trials:
         records.setdefault(trial.method, []).append(read_json(out / trial.folder / "record.json"))
-    rows = base_to_new_rows(records)
-    header = ["method", "base", "new", "H", "seconds per run", "trainable parameters"]
-    table = text_table(
-        header,
-        [
-            [
-                row["method"],
-                f"{row['base'][0]:.2f} +- {row['base'][1]:.2f}",
-                f"{row['new'][0]:.2f} +- {row['new'][1]:.2f}",
-                f"{row['harmonic_mean']:.2f}",
-                f"{row['seconds']:.1f}",
-                f"{row['trainable_parameters']:,}",
-            ]
-            for row in rows
-        ],
-    )
+    summary = base_to_new_table(records)
+    table = text_table(summary.header, summary.rows)
     write_text(out / "table.md", table + "\n")
-    base_to_new_figure(out / "base-to-new.png", rows, {half: digits.select(half).test for half in HALVES})
+    base_to_new_figure(out / "base-to-new.png", summary, {half: digits.select(half).test for half in HALVES})
     print(table)
     note(f"accuracy in percent on {len(digits.test):,} test images, mean +- std over seeds {SEEDS[0]}-{SEEDS[-1]}")
     note(f"runs, table and picture: {out}")

@@ -1,12 +1,11 @@
 """Tables and pictures from results. Imports no torch."""
 
+from cocoop.reports.base_to_new import base_to_new_figure, base_to_new_table
 from cocoop.reports.cells import Cell, Difference, Published, Rate, Table
-from cocoop.reports.figures import base_to_new_figure
-from cocoop.reports.formats import FORMATS, format_table, format_tables
+from cocoop.reports.formats import FORMATS, format_table, format_tables, text_table
 from cocoop.reports.groups import Group, group_records
 from cocoop.reports.page.html_report import html_report
 from cocoop.reports.protocol_tables import protocol_tables
-from cocoop.reports.tables import base_to_new_rows, text_table
 from cocoop.results import Record, read_records
 
 __all__ = [
@@ -19,7 +18,7 @@ __all__ = [
     "Record",
     "Table",
     "base_to_new_figure",
-    "base_to_new_rows",
+    "base_to_new_table",
     "format_table",
     "format_tables",
     "group_records",

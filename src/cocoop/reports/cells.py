@@ -1,4 +1,4 @@
-"""A table as data: a title, a header, rows of typed cells, and notes. `format_table` writes it out."""
+"""A table as data: a header, rows of typed cells, a title and notes. `cocoop.reports.formats` writes it."""
 
 from __future__ import annotations
 
@@ -64,16 +64,16 @@ Cell = str | int | Rate | Published | Difference | None
 class Table:
     """One table.
 
-    title: what it shows. protocol: where it belongs. header: the names of the columns, all different.
-    rows: as many cells each. notes: what a reader must know beside it. spread: what stands behind the means.
-    clip: the CLIP of all its runs.
+    header: the names of the columns; CSV and JSON need them all different. rows: as many cells each. title: what the
+    table shows. protocol: the one of its runs. notes: what a reader must know beside it. spread: what stands behind the
+    means. clip: the CLIP of all its runs.
     """
 
-    title: str
-    protocol: str
-    header: tuple[str, ...]
-    rows: tuple[tuple[Cell, ...], ...]
-    notes: tuple[str, ...] = ()
+    header: Sequence[str]
+    rows: Sequence[Sequence[Cell]]
+    title: str = ""
+    protocol: str = ""
+    notes: Sequence[str] = ()
     spread: Literal["std", "ci95"] = "std"
     clip: str = ""
 

@@ -11,9 +11,9 @@ from typing import Any
 
 from cocoop.errors import expect_choice
 from cocoop.reports.cells import Cell, Difference, Published, Rate, Table
-from cocoop.reports.markup import html_tables, latex_tables
-from cocoop.reports.rounding import signed, texts, word_columns
-from cocoop.reports.tables import text_table
+from cocoop.reports.latex import latex_tables
+from cocoop.reports.page.tables import html_tables
+from cocoop.reports.rounding import aligned, signed, texts, word_columns
 
 
 def format_table(table: Table, form: str) -> str:
@@ -31,6 +31,12 @@ def format_tables(tables: Sequence[Table], form: str) -> str:
     return FORMATS[form](tables)
 
 
+def text_table(header: Sequence[str], rows: Sequence[Sequence[Cell]]) -> str:
+    """A table without title and notes for a terminal: aligned Markdown, in which only bars are escaped."""
+    table = Table(header, rows)
+    return _pipes(table, texts(table))
+
+
 def _text(tables: Sequence[Table]) -> str:
     return "\n\n\n".join(map(_one_text, tables))
 
@@ -38,20 +44,14 @@ def _text(tables: Sequence[Table]) -> str:
 def _one_text(table: Table) -> str:
     rows, left = _lined_up(texts(table)), word_columns(table)
     widths = [max(map(len, column)) for column in zip(table.header, *rows, strict=True)]
-
-    def line(cells: Sequence[str]) -> str:
-        aligned = zip(cells, widths, left, strict=True)
-        return "  ".join(
-            cell.ljust(width) if to_left else cell.rjust(width) for cell, width, to_left in aligned
-        ).rstrip()
-
-    lines = [table.title, "", line(table.header), "  ".join("-" * width for width in widths)]
+    lines = [table.header, ["-" * width for width in widths]]
     # The rows of one data set are named once.
     before = None
     for row in rows:
-        lines.append(line(["" if row[0] == before and len(row) > 1 and left[0] else row[0], *row[1:]]))
+        lines.append(["" if row[0] == before and len(row) > 1 else row[0], *row[1:]])
         before = row[0]
-    return "\n".join([*lines, *(["", *table.notes] if table.notes else [])])
+    body = ["  ".join(aligned(cells, widths, left)).rstrip() for cells in lines]
+    return "\n".join([table.title, "", *body, *(["", *table.notes] if table.notes else [])])
 
 
 def _lined_up(rows: Sequence[Sequence[str]]) -> list[list[str]]:
@@ -77,10 +77,19 @@ def _one_markdown(table: Table) -> str:
         return html.escape(text, quote=False).replace("\n", " ")
 
     rows = [[safe(cell) for cell in row] for row in texts(table, plus_minus="±", minus="−")]
-    parts = [f"**{safe(table.title)}**", text_table(table.header, rows)]
-    return "\n\n".join(
-        [*parts, *(["\n".join(f"* {safe(signed(note))}" for note in table.notes)] if table.notes else [])]
-    )
+    notes = "\n".join(f"* {safe(signed(note))}" for note in table.notes)
+    return "\n\n".join(filter(None, [f"**{safe(table.title)}**", _pipes(table, rows), notes]))
+
+
+def _pipes(table: Table, rows: Sequence[Sequence[str]]) -> str:
+    """The lines of a Markdown table with these cells, aligned. A bar in a cell is escaped."""
+    header, *rows = [[cell.replace("|", r"\|") for cell in row] for row in (table.header, *rows)]
+    widths, left = [max(map(len, column)) for column in zip(header, *rows, strict=True)], word_columns(table)
+    rules = [
+        "-" * (width + 2) if to_left else "-" * (width + 1) + ":" for width, to_left in zip(widths, left, strict=True)
+    ]
+    lines = [f"| {' | '.join(aligned(row, widths, left))} |" for row in (header, *rows)]
+    return "\n".join([lines[0], f"|{'|'.join(rules)}|", *lines[1:]])
 
 
 def _csv(tables: Sequence[Table]) -> str:

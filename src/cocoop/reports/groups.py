@@ -11,9 +11,7 @@ from typing import Any
 from cocoop.data import OFFLINE, OFFLINE_VARIANTS, PAPER_DATASETS
 from cocoop.reports.cells import Rate, rate_over
 from cocoop.results import PROTOCOL_NAMES, Record
-
-METHOD_ORDER = ("zero-shot", "coop", "cocoop")
-"""How methods follow each other in tables and pictures; others come after, by name."""
+from cocoop.results.published import PAPER_METHODS
 
 
 @dataclass(frozen=True)
@@ -86,9 +84,20 @@ def dataset_order(name: str) -> tuple[int, str]:
 
 
 def method_order(name: str) -> tuple[int, str]:
-    """A key that sorts methods, or labels of theirs, as reports do."""
-    method = name.partition(",")[0]
-    return (METHOD_ORDER.index(method) if method in METHOD_ORDER else len(METHOD_ORDER), name)
+    """A key that sorts methods, or labels of theirs: the papers' as their tables do, others after them by name."""
+    method = method_of(name)
+    return (PAPER_METHODS.index(method) if method in PAPER_METHODS else len(PAPER_METHODS), name)
+
+
+def method_of(label: str) -> str:
+    """The method of a `Group.label`."""
+    return label.partition(",")[0]
+
+
+def is_zero_shot(record: Record) -> bool:
+    """Whether a run learned from no image, whatever its method is called."""
+    images = record.content.get("training_images")  # not in every record
+    return (record.shots if images is None else images) == 0
 
 
 def _order(group: Group) -> tuple[Any, ...]:
@@ -114,10 +123,10 @@ def _varying_settings(records: Sequence[Record]) -> dict[tuple[str, str], list[s
     for runs in cells.values():
         if len({_spelled(run.settings) for run in runs}) == 1:
             continue
-        found = varying[runs[0].protocol, runs[0].method]
+        names = varying[runs[0].protocol, runs[0].method]
         for name in sorted({name for run in runs for name in run.settings}):
-            if name not in found and len({_spelled(run.settings.get(name)) for run in runs}) > 1:
-                found.append(name)
+            if name not in names and len({_spelled(run.settings.get(name)) for run in runs}) > 1:
+                names.append(name)
     return varying
 
 

@@ -14,16 +14,25 @@ from cocoop.results import departures, is_published_clip, published
 from cocoop.results.published import CLIP, SHOTS
 
 _NAMED = 8  # rows named in one note
+_AVERAGE = "average of "
 
 Pair = tuple[Rate | None, float | None]
 """Ours, and what was published."""
 
 
-def published_for(group: Group | None, test: str, dataset: str) -> float | None:
+def published_for(group: Group, test: str) -> float | None:
     """The published figure to compare a group with, in a table of the papers' shots: of the same method and test."""
-    if group is None:
-        return None
-    return published(group.protocol, group.dataset, test, dataset, group.method)
+    return published(group.protocol, group.dataset, test, group.method)
+
+
+def average_of(count: int, whole: int) -> str:
+    """The first cell of a row with averages over `count` of `whole` data sets."""
+    return f"{_AVERAGE}{count}" if count == whole else f"{_AVERAGE}{count} of {whole}"
+
+
+def is_average(name: Cell) -> bool:
+    """Whether the first cell of a row is of `average_of`."""
+    return isinstance(name, str) and name.startswith(_AVERAGE)
 
 
 def average(pairs: Sequence[Pair], whole: bool) -> Pair:
@@ -111,11 +120,8 @@ def _on_tests(groups: Sequence[Group]) -> Iterable[str]:
 def _on_gaps(table: Table) -> Iterable[str]:
     if table.missing:
         yield "-: no run has this figure."
-    if any(
-        isinstance(cell, str) and cell.startswith("average of") and " of " in cell[10:]
-        for row in table.rows
-        for cell in row
-    ):
+    averages = [str(row[0]).removeprefix(_AVERAGE) for row in table.rows if is_average(row[0])]
+    if any(" of " in over for over in averages):
         yield "Averages over different data sets do not compare with each other."
 
 
@@ -129,7 +135,7 @@ def _on_published(groups: Sequence[Group]) -> Iterable[str]:
             yield f"The CLIP here is {clip}, by its name not the paper's: the difference may say nothing of the method."
     seen: dict[str, list[str]] = {}
     for group in groups:
-        if published_for(group, "base", group.dataset) or published_for(group, group.dataset, group.dataset):
+        if any(published_for(group, test) for test in results_of(group.records[0])):
             for change in departures(group.method, group.dataset, group.records[0].settings):
                 seen.setdefault(f"{group.label}: {change}", []).append(group.dataset)
     for change, datasets in seen.items():

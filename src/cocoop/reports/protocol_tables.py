@@ -8,8 +8,8 @@ from typing import Literal
 
 from cocoop.data import IMAGENET_VARIANTS, TRAINABLE, TRANSFER_TARGETS
 from cocoop.reports.cells import Cell, Rate, Table
-from cocoop.reports.groups import Group, dataset_order, group_records, method_order, results_of
-from cocoop.reports.layout import Pair, average, columns, notes, published_for, seeds_column
+from cocoop.reports.groups import Group, dataset_order, group_records, is_zero_shot, method_order, results_of
+from cocoop.reports.layout import Pair, average, average_of, columns, notes, published_for, seeds_column
 from cocoop.reports.rounding import counted
 from cocoop.results import Record, harmonic_mean
 from cocoop.results.published import SHOTS
@@ -27,10 +27,10 @@ def protocol_tables(records: Iterable[Record], ci95: bool = False) -> list[Table
         records: as `read_records` gives them.
         ci95: print half the 95 % interval (1.96 std / sqrt(n), the original's) instead of the standard deviation.
     """
-    found: dict[tuple[str, str], list[Group]] = {}
+    kinds: dict[tuple[str, str], list[Group]] = {}
     for group in group_records(records):
-        found.setdefault((group.protocol, group.clip), []).append(group)
-    return [table for (protocol, _), groups in found.items() for table in _TABLES[protocol](groups, ci95)]
+        kinds.setdefault((group.protocol, group.clip), []).append(group)
+    return [table for (protocol, _), groups in kinds.items() for table in _TABLES[protocol](groups, ci95)]
 
 
 def base_to_new_tables(groups: Sequence[Group], ci95: bool = False) -> list[Table]:
@@ -43,7 +43,7 @@ def base_to_new_tables(groups: Sequence[Group], ci95: bool = False) -> list[Tabl
         for dataset in datasets:
             for label in labels:
                 group = place.get((dataset, label))
-                pairs = [_pair(group, half, dataset, shots) for half in ("base", "new")]
+                pairs = [_pair(group, half, shots) for half in ("base", "new")]
                 rows.append((dataset, label, group, [*pairs, _harmonic(pairs)]))
         whole = set(datasets) == set(TRAINABLE)
         rows += _averages(rows, labels, datasets, whole, harmonic=True)
@@ -54,33 +54,28 @@ def base_to_new_tables(groups: Sequence[Group], ci95: bool = False) -> list[Tabl
 
 def transfer_tables(groups: Sequence[Group], ci95: bool = False) -> list[Table]:
     """CoCoOp's tables 2 and 3: the source and what the prompt was carried over to; one table per source and shots."""
-    what, targets_of_paper = {
-        "cross-dataset": ("Cross-dataset", TRANSFER_TARGETS),
-        "domain-generalization": ("Domain generalization", IMAGENET_VARIANTS),
-    }[groups[0].protocol]
-    tables = []
-    for source in dict.fromkeys(group.dataset for group in groups):
-        for shots, chosen in _per_shots([group for group in groups if group.dataset == source]):
-            tests = {test for group in chosen for record in group.records for test in results_of(record)}
-            targets = sorted(tests - {source}, key=dataset_order)
-            _, labels = _axes(chosen)
-            place = {group.label: group for group in chosen}
-            rows: list[Row] = [
-                (
-                    f"{test} (source)" if test == source else test,
-                    label,
-                    place[label],
-                    [_pair(place[label], test, test, shots)],
-                )
-                for test in ([source] if source in tests else []) + targets
-                for label in labels
-            ]
-            whole = set(targets) == set(targets_of_paper)
-            over = [row for row in rows if row[0] in targets]
-            rows += _averages(over, labels, targets, whole)
-            title = f"{what} from {source}{_shots(shots)}, {chosen[0].clip}"
-            tables.append(_table(title, ("accuracy",), rows, chosen, ci95))
-    return tables
+    return [
+        _transfer_table(source, shots, chosen, ci95)
+        for source in dict.fromkeys(group.dataset for group in groups)
+        for shots, chosen in _per_shots([group for group in groups if group.dataset == source])
+    ]
+
+
+def _transfer_table(source: str, shots: int, groups: Sequence[Group], ci95: bool) -> Table:
+    what, targets_of_paper = _TRANSFERS[groups[0].protocol]
+    tests = {test for group in groups for record in group.records for test in results_of(record)}
+    targets = sorted(tests - {source}, key=dataset_order)
+    _, labels = _axes(groups)
+    place = {group.label: group for group in groups}
+    names = {f"{source} (source)": source} if source in tests else {}
+    rows: list[Row] = [
+        (name, label, place[label], [_pair(place[label], test, shots)])
+        for name, test in (names | {target: target for target in targets}).items()
+        for label in labels
+    ]
+    over = [row for row in rows if row[0] in targets]
+    rows += _averages(over, labels, targets, set(targets) == set(targets_of_paper))
+    return _table(f"{what} from {source}{_shots(shots)}, {groups[0].clip}", ("accuracy",), rows, groups, ci95)
 
 
 def few_shot_tables(groups: Sequence[Group], ci95: bool = False) -> list[Table]:
@@ -100,7 +95,7 @@ def few_shot_tables(groups: Sequence[Group], ci95: bool = False) -> list[Table]:
         lines += [_few_shot_average(label, lines, datasets, shots, label in learners) for label in labels]
     header = ("data set", "method", *(counted(count, "shot") for count in shots))
     clip, rows = groups[0].clip, tuple(map(tuple, lines))
-    table = Table(f"Few-shot, {clip}", "few-shot", header, rows, (), _spread(ci95), clip)
+    table = Table(header, rows, f"Few-shot, {clip}", "few-shot", spread=_spread(ci95), clip=clip)
     return [replace(table, notes=notes(groups, table, compared=False))]
 
 
@@ -117,14 +112,21 @@ def own_images_tables(groups: Sequence[Group], ci95: bool = False) -> list[Table
         for record in group.records:
             test, beside = record.results.get("test"), record.zero_shot.get("test")
             rates = [Rate(test[name]) if test else None for name in figures.values()]
-            own = Rate(beside["accuracy"]) if beside else rates[0] if record.method == "zero-shot" else None
+            own = Rate(beside["accuracy"]) if beside else rates[0] if is_zero_shot(record) else None
             images = test.get("n") if test else None
             rows.append((str(record.folder), group.label, record.shots, record.seed, images, *rates, own))
     header = ("run", "method", "shots", "seed", "images", *figures, "zero-shot accuracy")
-    table = Table(f"Own images, {groups[0].clip}", "own-images", header, tuple(rows), clip=groups[0].clip)
+    clip = groups[0].clip
+    table = Table(header, tuple(rows), f"Own images, {clip}", "own-images", clip=clip)
     legend = ("-: no run has this figure.",) if table.missing else ()
     return [replace(table, notes=("Percent, on the images that were not learned from.", *legend))]
 
+
+_TRANSFERS = {
+    "cross-dataset": ("Cross-dataset", TRANSFER_TARGETS),
+    "domain-generalization": ("Domain generalization", IMAGENET_VARIANTS),
+}
+"""Protocol -> what it is called, and the data sets that the paper tests on."""
 
 _TABLES: Mapping[str, Callable[[Sequence[Group], bool], list[Table]]] = {
     "base-to-new": base_to_new_tables,
@@ -151,10 +153,11 @@ def _axes(groups: Sequence[Group]) -> tuple[list[str], list[str]]:
     return datasets, sorted({group.label for group in groups}, key=method_order)
 
 
-def _pair(group: Group | None, test: str, dataset: str, shots: int) -> Pair:
+def _pair(group: Group | None, test: str, shots: int) -> Pair:
     """Ours and, in a table of the papers' shots, theirs: zero-shot CLIP, too, is compared only there."""
-    comparable = shots in (0, SHOTS)
-    return group.rate(test) if group else None, published_for(group, test, dataset) if comparable else None
+    if group is None:
+        return None, None
+    return group.rate(test), published_for(group, test) if shots in (0, SHOTS) else None
 
 
 def _harmonic(pairs: Sequence[Pair]) -> Pair:
@@ -180,13 +183,9 @@ def _averages(
             average([figures[i] for figures in there], whole and len(there) == len(datasets)) for i in range(count)
         ]
         made.append(
-            (_average_of(len(there), len(datasets)), label, None, [*pairs, _harmonic(pairs)] if harmonic else pairs)
+            (average_of(len(there), len(datasets)), label, None, [*pairs, _harmonic(pairs)] if harmonic else pairs)
         )
     return made
-
-
-def _average_of(count: int, all_of_them: int) -> str:
-    return f"average of {count}" if count == all_of_them else f"average of {count} of {all_of_them}"
 
 
 def _table(title: str, names: Sequence[str], rows: Sequence[Row], groups: Sequence[Group], ci95: bool) -> Table:
@@ -198,7 +197,7 @@ def _table(title: str, names: Sequence[str], rows: Sequence[Row], groups: Sequen
         seeds: tuple[Cell, ...] = (len(group.records) if group else "",) if with_seeds else ()
         lines.append((dataset, label, *seeds, *figures))
     header = ("data set", "method", *(("seeds",) if with_seeds else ()), *header)
-    table = Table(title, groups[0].protocol, header, tuple(lines), (), _spread(ci95), groups[0].clip)
+    table = Table(header, tuple(lines), title, groups[0].protocol, spread=_spread(ci95), clip=groups[0].clip)
     return replace(table, notes=notes(groups, table, compared))
 
 
@@ -217,7 +216,7 @@ def _few_shot_average(
         rates.append(
             average([(cell, None) for cell in cells if isinstance(cell, Rate)], False)[0] if None not in cells else None
         )
-    return [_average_of(len(datasets), len(datasets)), label, *_belonging(rates, shots, learns)]
+    return [average_of(len(datasets), len(datasets)), label, *_belonging(rates, shots, learns)]
 
 
 def _spread(ci95: bool) -> Literal["std", "ci95"]:

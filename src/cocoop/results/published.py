@@ -17,9 +17,10 @@ SHOTS = 16
 CLIP = "OpenAI's ViT-B/16"
 """The CLIP of every published figure."""
 
-_METHODS = ("zero-shot", "coop", "cocoop")
+PAPER_METHODS = ("zero-shot", "coop", "cocoop")
+"""The methods of the papers, in the order of their tables."""
 
-# Data set: base and new accuracy of each method, in the order of `_METHODS`.
+# Data set: base and new accuracy of each of `PAPER_METHODS`.
 _BASE_TO_NEW = {
     "imagenet": ((72.43, 68.14), (76.47, 67.88), (75.98, 70.43)),
     "caltech101": ((96.84, 94.00), (98.00, 89.81), (97.96, 93.81)),
@@ -59,26 +60,36 @@ _DOMAIN_GENERALIZATION = {
 }
 
 
-def published(protocol: str, source: str, test: str, dataset: str, method: str) -> float | None:
+# (protocol, data set that was learned from, test, method) -> accuracy.
+_FIGURES = {
+    **{
+        ("base-to-new", dataset, half, method): value
+        for dataset, pairs in _BASE_TO_NEW.items()
+        for method, pair in zip(PAPER_METHODS, pairs, strict=True)
+        for half, value in zip(("base", "new"), pair, strict=True)
+    },
+    **{
+        (protocol, "imagenet", dataset, method): value
+        for protocol, methods, rows in (
+            ("cross-dataset", ("coop", "cocoop"), _CROSS_DATASET),
+            ("domain-generalization", PAPER_METHODS, _DOMAIN_GENERALIZATION),
+        )
+        for dataset, values in rows.items()
+        for method, value in zip(methods, values, strict=True)
+    },
+}
+
+
+def published(protocol: str, source: str, test: str, method: str) -> float | None:
     """The published accuracy in percent, None where the papers have none.
 
     Args:
         protocol: one of `PROTOCOL_NAMES`.
         source: the data set that was learned from.
         test: the test's name in a record: "base", "new", "test", or a data set.
-        dataset: what it was tested on.
-        method: "zero-shot", "coop" or "cocoop".
+        method: the method's name in a record; the papers have those of `PAPER_METHODS`.
     """
-    if method not in _METHODS:
-        return None
-    place = _METHODS.index(method)
-    if protocol == "base-to-new" and dataset in _BASE_TO_NEW and test in ("base", "new"):
-        return _BASE_TO_NEW[dataset][place][test == "new"]
-    if protocol == "cross-dataset" and source == "imagenet" and dataset in _CROSS_DATASET and place:
-        return _CROSS_DATASET[dataset][place - 1]
-    if protocol == "domain-generalization" and source == "imagenet" and dataset in _DOMAIN_GENERALIZATION:
-        return _DOMAIN_GENERALIZATION[dataset][place]
-    return None
+    return _FIGURES.get((protocol, source, test, method))
 
 
 _LEARNING = {"lr": 0.002, "augment": True, "context": "a photo of a", "context_length": 4}
@@ -87,6 +98,8 @@ _SETTINGS: dict[str, dict[str, Any]] = {
     "coop": {"epochs": 200, "batch_size": 32, **_LEARNING, "class_specific": False, "class_position": "end"},
     "cocoop": {"epochs": 10, "batch_size": 1, **_LEARNING},
 }
+_SETTINGS_ON: dict[tuple[str, str], dict[str, Any]] = {("coop", "imagenet"): {"epochs": 50}}
+"""(method, data set that was learned from) -> what differs there from `_SETTINGS`."""
 
 
 def is_published_clip(name: str) -> bool:
@@ -99,11 +112,9 @@ def is_published_clip(name: str) -> bool:
 def departures(method: str, source: str, settings: Mapping[str, Any]) -> list[str]:
     """In which settings a run is not the published one, such as "epochs 1 instead of 10".
 
-    Settings that are not known of a run count as the published ones. `source` is the data set that was learned from:
-    on ImageNet CoOp learned for 50 epochs. Source: CoOp:configs/trainers and scripts @ ff61507c.
+    Settings that are not known of a run count as the published ones, and a method that the papers do not have departs
+    in none. `source` is the data set that was learned from. Source: CoOp:configs/trainers and scripts @ ff61507c.
     """
-    expected = dict(_SETTINGS[method])
-    if method == "coop" and source == "imagenet":
-        expected["epochs"] = 50
-    found = {name: settings.get(name, value) for name, value in expected.items()}
-    return [f"{name} {found[name]} instead of {value}" for name, value in expected.items() if found[name] != value]
+    expected = _SETTINGS.get(method, {}) | _SETTINGS_ON.get((method, source), {})
+    ours = {name: settings.get(name, value) for name, value in expected.items()}
+    return [f"{name} {ours[name]} instead of {value}" for name, value in expected.items() if ours[name] != value]

@@ -7,8 +7,9 @@ import statistics
 from collections.abc import Iterable, Mapping, Sequence
 
 from cocoop.reports.cells import Rate, Table
-from cocoop.reports.groups import Group, dataset_order, method_order
-from cocoop.reports.page.style import Look, looks
+from cocoop.reports.groups import Group, dataset_order
+from cocoop.reports.layout import is_average
+from cocoop.reports.page.style import Looks, looks_of
 from cocoop.reports.page.svg import Panel, Picture, round_ticks
 
 Curves = Mapping[str, Mapping[int, Rate]]
@@ -17,12 +18,13 @@ Curves = Mapping[str, Mapping[int, Rate]]
 _COLUMNS, _PANEL = 4, (262, 216)  # panels side by side, and the size of one with its axes
 
 
-def few_shot_figure(groups: Sequence[Group]) -> Picture:
+def few_shot_figure(groups: Sequence[Group], styles: Looks) -> Picture:
     """Accuracy over shots, one panel per data set and, first, their average; zero-shot CLIP is the point at 0.
 
     Args:
         groups: of the protocol "few-shot" on one CLIP. Bars are one population standard deviation over seeds. The
             average shows those shots of a method that all data sets have.
+        styles: of all labels of the groups, at least.
     """
     curves: dict[str, dict[str, dict[int, Rate]]] = {}
     for group in groups:
@@ -30,7 +32,7 @@ def few_shot_figure(groups: Sequence[Group]) -> Picture:
         if rate is not None:
             curves.setdefault(group.dataset, {}).setdefault(group.label, {})[group.shots] = rate
     names = sorted(curves, key=dataset_order)
-    styles = looks(sorted({group.label for group in groups}, key=method_order))
+    styles = looks_of((group.label for group in groups), styles)
     shots = sorted({group.shots for group in groups})
     panels: dict[str, Curves] = {f"average of {len(names)}": _average_curves(curves, styles)} if len(names) > 1 else {}
     panels |= {name: curves[name] for name in names}
@@ -43,7 +45,7 @@ def few_shot_figure(groups: Sequence[Group]) -> Picture:
 
 
 def _curves(
-    picture: Picture, x: float, y: float, name: str, lines: Curves, shots: Sequence[int], styles: Mapping[str, Look]
+    picture: Picture, x: float, y: float, name: str, lines: Curves, shots: Sequence[int], styles: Looks
 ) -> None:
     rates = [rate for line in lines.values() for rate in line.values()]
     ends = [rate.mean + sign * (rate.std or 0) for rate in rates for sign in (1, -1)] or [0.0, 100.0]
@@ -72,15 +74,16 @@ def _average_curves(curves: Mapping[str, Curves], labels: Iterable[str]) -> dict
     return averages
 
 
-def base_versus_new_figure(groups: Sequence[Group]) -> Picture:
+def base_versus_new_figure(groups: Sequence[Group], styles: Looks) -> Picture:
     """Accuracy on new classes over that on base classes: small marks are data sets, large ones their average.
 
     Args:
         groups: of the protocol "base-to-new", one CLIP and one number of shots. Grey lines join points of one harmonic
             mean. The average is over those data sets that all methods have.
+        styles: of all labels of the groups, at least.
     """
     points = _base_and_new(groups)
-    styles = looks(sorted(points, key=method_order))
+    styles = looks_of(points, styles)
     common = common_datasets(groups)
     lowest = min((value for of in points.values() for point in of.values() for value in point), default=0.0)
     low = max(0.0, 10 * math.floor(lowest / 10 - 0.3))
@@ -132,19 +135,19 @@ def _harmonic_lines(panel: Panel, low: float, step: int) -> None:
             panel.picture.text(x + 10, y + 4, f"H {h}", kind="tick")
 
 
-def transfer_figure(table: Table) -> Picture:
+def transfer_figure(table: Table, styles: Looks) -> Picture:
     """One line per tested data set, one mark per method.
 
     Args:
         table: of the protocol "cross-dataset" or "domain-generalization".
+        styles: of all labels of the table, at least.
     """
     column = table.header.index("accuracy")
-    found = [(str(row[0]), str(row[1]), row[column]) for row in table.rows]
     # Averages have different names where they are over different data sets.
-    named = [("average" if name.startswith("average of") else name, label, cell) for name, label, cell in found]
-    lines = list(dict.fromkeys(name for name, *_ in named))
-    styles = looks(sorted({label for _, label, _ in named}, key=method_order))
-    values = [cell.mean for *_, cell in named if isinstance(cell, Rate)] or [0.0, 100.0]
+    cells = [("average" if is_average(row[0]) else str(row[0]), str(row[1]), row[column]) for row in table.rows]
+    lines = list(dict.fromkeys(name for name, *_ in cells))
+    styles = looks_of((label for _, label, _ in cells), styles)
+    values = [cell.mean for *_, cell in cells if isinstance(cell, Rate)] or [0.0, 100.0]
     ticks = round_ticks(min(values), max(values))
     picture = Picture(760, 90 + 26 * len(lines), f"Accuracy on each test: {table.title}")
     picture.legend(180, 16, styles)
@@ -153,7 +156,7 @@ def transfer_figure(table: Table) -> Picture:
     for label, look in styles.items():
         marks = [
             (cell.mean, lines.index(name), f"{label}, {name}: {cell.mean:.2f}")
-            for name, of, cell in named
+            for name, of, cell in cells
             if of == label and isinstance(cell, Rate)
         ]
         panel.marks(marks, look, 5.5, 0.85)

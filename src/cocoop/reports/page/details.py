@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-import html
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from markupsafe import Markup
+
 from cocoop.class_names import prompt_name
-from cocoop.reports.groups import Group, dataset_name, results_of
+from cocoop.reports.groups import Group, dataset_name, is_zero_shot, results_of
 from cocoop.reports.page.diagnosis import Confusions, confusions, gains, reliability
-from cocoop.reports.page.diagnosis_figures import confusion_figure, gain_figure, reliability_figure
+from cocoop.reports.page.diagnosis_figures import Curves, confusion_figure, gain_figure, reliability_figure
 from cocoop.reports.page.gallery import gallery
+from cocoop.reports.page.style import Looks
+from cocoop.reports.page.template import render
 from cocoop.reports.rounding import counted
 from cocoop.results import Record, harmonic_mean
 
@@ -23,13 +26,15 @@ _LISTED = 5
 class Diagnosis:
     """One test of one run, and zero-shot CLIP on the same test.
 
-    label: of the run's method. run: the run. baseline: zero-shot CLIP's run, None where there is none.
+    label: of the run's group. run: the run. baseline: zero-shot CLIP's run, None where there is none. baseline_label:
+    of that run's group.
     """
 
     label: str
     test: str
     run: Record
-    baseline: Record | None
+    baseline: Record | None = None
+    baseline_label: str = ""
 
     @property
     def figures(self) -> dict[str, Any]:
@@ -54,18 +59,20 @@ def diagnoses(groups: Sequence[Group]) -> list[Diagnosis]:
     """
     if groups and groups[0].protocol == "own-images":
         runs = [(group.label, record) for group in groups for record in group.records]
-        return [Diagnosis(label, test, run, None) for label, run in runs for test in run.results]
-    found: list[Diagnosis] = []
-    for dataset in dict.fromkeys(group.dataset for group in groups):
-        here = [group for group in groups if group.dataset == dataset]
-        learned = [group for group in here if group.shots] or here
-        most = max(group.shots for group in learned)
-        best = max((group for group in learned if group.shots == most), key=_score)
-        zero_shot = next((group.records[0] for group in here if group.method == "zero-shot"), None)
-        run = best.records[0]
-        baseline = zero_shot if zero_shot is not run else None
-        found += [Diagnosis(best.label, test, run, baseline) for test in run.results]
-    return found
+        return [Diagnosis(label, test, run) for label, run in runs for test in run.results]
+    datasets = dict.fromkeys(group.dataset for group in groups)
+    return [one for dataset in datasets for one in _of_dataset([of for of in groups if of.dataset == dataset])]
+
+
+def _of_dataset(groups: Sequence[Group]) -> list[Diagnosis]:
+    learned = [group for group in groups if group.shots] or groups
+    most = max(group.shots for group in learned)
+    best = max((group for group in learned if group.shots == most), key=_score)
+    run, tests = best.records[0], best.records[0].results
+    zero_shot = next((group for group in groups if is_zero_shot(group.records[0])), best)
+    if zero_shot is best:
+        return [Diagnosis(best.label, test, run) for test in tests]
+    return [Diagnosis(best.label, test, run, zero_shot.records[0], zero_shot.label) for test in tests]
 
 
 def _score(group: Group) -> float:
@@ -75,51 +82,60 @@ def _score(group: Group) -> float:
     return harmonic_mean(*rates) if group.protocol == "base-to-new" and len(rates) == 2 else statistics.fmean(rates)
 
 
-def diagnosis_html(found: Diagnosis, opened: bool = False) -> str:
-    """A part that opens and closes: pictures, best and worst classes, frequent confusions, confident mistakes."""
-    figures, beside = found.figures, found.baseline_figures
+def diagnosis_html(diagnosis: Diagnosis, styles: Looks, opened: bool = False) -> Markup:
+    """A part that opens and closes: pictures, best and worst classes, frequent confusions, confident mistakes.
+
+    Args:
+        diagnosis: what it shows.
+        styles: of all labels of the report.
+        opened: whether it is open at first.
+    """
+    figures, beside = diagnosis.figures, diagnosis.baseline_figures
     gained = gains(figures, beside) if beside else []
-    predictions = found.run.predictions()
-    matrix, curves = None, {}
-    if predictions:
-        matrix = confusions(found.run, found.test, predictions)
-        if found.baseline is not None and (zero_shot := found.baseline.predictions()) and beside:
-            curves["zero-shot"] = reliability(found.baseline, found.test, zero_shot)
-        curves[found.run.method] = reliability(found.run, found.test, predictions)
-    title = html.escape(_title(found))
-    parts = [f"<details{' open' * opened}><summary>{title} <span>{html.escape(_accuracies(found))}</span></summary>"]
-    pictures = [
-        *([gain_figure(gained)] if gained else []),
-        *([reliability_figure(curves)] if curves else []),
-        *([confusion_figure(matrix)] if matrix is not None else []),
-    ]
-    if pictures:
-        row = "".join(map(str, pictures))
-        caption = html.escape(" ".join(_captions(gained, curves, matrix)))
-        parts.append(f'<figure><div class="row">{row}</div><figcaption>{caption}</figcaption></figure>')
-    facts = {**_extremes(gained), **_confused(matrix)}
-    if facts:
-        lines = (f"<dt>{name}</dt><dd>{html.escape(text)}</dd>" for name, text in facts.items())
-        parts.append(f"<dl>{''.join(lines)}</dl>")
-    if figures.get("mistakes"):
-        parts.append(f"<h3>Most confident mistakes</h3>{gallery(figures['mistakes'])}")
-    return "".join([*parts, "</details>"])
+    predictions = diagnosis.run.predictions()
+    matrix = confusions(diagnosis.run, diagnosis.test, predictions) if predictions else None
+    curves = _curves(diagnosis, styles) if predictions else {}
+    mistakes = figures.get("mistakes")
+    return render(
+        "diagnosis.html",
+        opened=opened,
+        title=_title(diagnosis),
+        accuracies=_accuracies(diagnosis),
+        pictures=[
+            *([gain_figure(gained)] if gained else []),
+            *([reliability_figure(curves)] if curves else []),
+            *([confusion_figure(matrix)] if matrix is not None else []),
+        ],
+        caption=" ".join(_captions(gained, curves, matrix)),
+        facts={**_extremes(gained), **_confused(matrix)},
+        mistakes=gallery(mistakes) if mistakes else "",
+    )
 
 
-def _title(found: Diagnosis) -> str:
+def _curves(diagnosis: Diagnosis, styles: Looks) -> Curves:
+    """Of zero-shot CLIP, if it is a run with predictions, and of the run; without settings, for which is no room."""
+    run, baseline, test = diagnosis.run, diagnosis.baseline, diagnosis.test
+    curves: Curves = {}
+    if baseline is not None and test in baseline.results and (predictions := baseline.predictions()):
+        curves["zero-shot"] = reliability(baseline, test, predictions), styles[diagnosis.baseline_label]
+    curves[run.method] = reliability(run, test, run.predictions()), styles[diagnosis.label]
+    return curves
+
+
+def _title(diagnosis: Diagnosis) -> str:
     about = {
         "base": "base classes",
         "new": "new classes",
         "test": "",
-    }.get(found.test, f"tested on {dataset_name(found.test)}")
-    of = str(found.run.folder) if found.run.protocol == "own-images" else dataset_name(found.run.dataset)
+    }.get(diagnosis.test, f"tested on {dataset_name(diagnosis.test)}")
+    of = str(diagnosis.run.folder) if diagnosis.run.protocol == "own-images" else dataset_name(diagnosis.run.dataset)
     return ", ".join(filter(None, [of, about]))
 
 
-def _accuracies(found: Diagnosis) -> str:
-    run, beside = found.run, found.baseline_figures
+def _accuracies(diagnosis: Diagnosis) -> str:
+    run, beside = diagnosis.run, diagnosis.baseline_figures
     shots = f"{counted(run.shots, 'shot')}, " if run.shots else ""
-    text = f"{found.label}, {shots}seed {run.seed}: {found.figures['accuracy']:.2f} %"
+    text = f"{diagnosis.label}, {shots}seed {run.seed}: {diagnosis.figures['accuracy']:.2f} %"
     return f"{text}; zero-shot {beside['accuracy']:.2f} %" if beside else text
 
 

@@ -56,8 +56,8 @@ class Reliability:
 def gains(learned: Mapping[str, Any], baseline: Mapping[str, Any]) -> list[tuple[str, float]]:
     """Per class (name, points of accuracy gained over the baseline), best first. Both are figures of one test."""
     before = baseline["per_class_accuracy"]
-    found = [(name, value - before[name]) for name, value in learned["per_class_accuracy"].items() if name in before]
-    return sorted(found, key=lambda gain: (-gain[1], gain[0]))
+    gained = [(name, value - before[name]) for name, value in learned["per_class_accuracy"].items() if name in before]
+    return sorted(gained, key=lambda gain: (-gain[1], gain[0]))
 
 
 def confusions(record: Record, test: str, predictions: Mapping[str, NDArray[Any]]) -> Confusions:
@@ -108,8 +108,8 @@ def _arrays(record: Record, test: str, predictions: Mapping[str, NDArray[Any]]) 
     return label, predicted, confidence.astype(np.float64)
 
 
-def _misfit(record: Record, test: str, found: str) -> InputError:
+def _misfit(record: Record, test: str, fault: str) -> InputError:
     return InputError(
         f"{record.folder / 'predictions.safetensors'}: expected one label, prediction and confidence per image of "
-        f"{test!r}; got {found}. Remove that run, or make it again."
+        f"{test!r}; got {fault}. Remove that run, or make it again."
     )

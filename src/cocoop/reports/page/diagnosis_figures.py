@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from PIL import Image
 
 from cocoop.class_names import prompt_name
 from cocoop.reports.page.diagnosis import Confusions, Reliability
-from cocoop.reports.page.style import data_uri, looks
+from cocoop.reports.page.style import Look, data_uri
 from cocoop.reports.page.svg import Panel, Picture
 from cocoop.reports.rounding import counted
 
 Gains = Sequence[tuple[str, float]]
 """Class and the points of accuracy that it gained, best first."""
+
+Curves = dict[str, tuple[Reliability, Look]]
+"""What a curve is called -> its points and how it is drawn."""
 
 GOOD, BAD = "var(--c2)", "var(--c1)"
 """Better and worse than the baseline."""
@@ -46,15 +49,13 @@ def gain_figure(gains: Gains) -> Picture:
     return picture
 
 
-def reliability_figure(curves: Mapping[str, Reliability]) -> Picture:
-    """Accuracy over confidence, a line per method; on the diagonal the confidence is right."""
+def reliability_figure(curves: Curves) -> Picture:
+    """Accuracy over confidence, a line per curve, each with its look; on the diagonal the confidence is right."""
     picture = Picture(310, _FLAT, "Reliability")
     panel = Panel(picture, 60, 34, 230, 230, (0, 1), (0, 1))
     panel.frame("Reliability", "confidence", "share correct", _HALF, _HALF)
     panel.line([(0, 0), (1, 1)], "var(--quiet)", "4 4", 1)
-    styles = looks(curves)
-    for label, look in styles.items():
-        curve = curves[label]
+    for label, (curve, look) in curves.items():
         filled = np.flatnonzero(curve.counts)
         points = [(float(curve.confidence[i]), float(curve.accuracy[i]), int(curve.counts[i])) for i in filled]
         panel.line([(x, y) for x, y, _ in points], look.color, look.dash)
@@ -62,7 +63,7 @@ def reliability_figure(curves: Mapping[str, Reliability]) -> Picture:
             words = f"{label}: confidence {x:.2f}, correct {y:.2f}, {counted(count, 'image')}"
             # The area of a mark is the share of the images.
             panel.marks([(x, y, words)], look, 2 + 9 * (count / int(curve.counts.sum())) ** 0.5, 0.7)
-    picture.legend(150, 25, styles)
+    picture.legend(150, 25, {label: look for label, (_, look) in curves.items()})
     return picture
 
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import html
 import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+from markupsafe import Markup
 from PIL import Image, ImageOps
 
 from cocoop.class_names import prompt_name
 from cocoop.reports.page.style import data_uri
+from cocoop.reports.page.template import render
 
 SHOWN = 8
 """How many mistakes a gallery shows."""
@@ -19,31 +20,36 @@ SHOWN = 8
 _PIXELS = 160  # the longer side of a thumbnail
 
 
-def gallery(mistakes: Sequence[Mapping[str, Any]]) -> str:
+class _Mistake(NamedTuple):
+    """A mistake as the template has it. address: of the thumbnail; where there is none, gone says why."""
+
+    name: str
+    label: str
+    predicted: str
+    percent: str
+    address: str = ""
+    gone: str = ""
+
+
+def gallery(mistakes: Sequence[Mapping[str, Any]]) -> Markup:
     """HTML of the first mistakes of a record's "mistakes"; a file that is gone or broken gets a grey field."""
-    return f'<div class="gallery">{"".join(map(_one, mistakes[:SHOWN]))}</div>'
+    return render("gallery.html", mistakes=[_mistake(mistake) for mistake in mistakes[:SHOWN]])
 
 
-def _one(mistake: Mapping[str, Any]) -> str:
+def _mistake(mistake: Mapping[str, Any]) -> _Mistake:
     path = Path(mistake["image"])
-    name, label, predicted = (html.escape(text) for text in ("/".join(path.parts[-2:]), *_names(mistake)))
-    return (
-        f"<figure>{_picture(path, name)}<figcaption>called <b>{predicted}</b> ({100 * mistake['confidence']:.0f} %), "
-        f'is <b>{label}</b> <span class="path">{name}</span></figcaption></figure>'
+    about = _Mistake(
+        "/".join(path.parts[-2:]),
+        prompt_name(mistake["label"]),
+        prompt_name(mistake["predicted"]),
+        f"{100 * mistake['confidence']:.0f}",
     )
-
-
-def _names(mistake: Mapping[str, Any]) -> tuple[str, str]:
-    return prompt_name(str(mistake["label"])), prompt_name(str(mistake["predicted"]))
-
-
-def _picture(path: Path, name: str) -> str:
     try:
-        return f'<img src="{data_uri(thumbnail(path), "image/jpeg")}" alt="{name}">'
+        return about._replace(address=data_uri(thumbnail(path), "image/jpeg"))
     except FileNotFoundError:
-        return '<div class="gone">the file is no longer there</div>'
+        return about._replace(gone="the file is no longer there")
     except Exception:  # Pillow's decoders raise nearly anything on damaged bytes
-        return '<div class="gone">the file cannot be read as an image</div>'
+        return about._replace(gone="the file cannot be read as an image")
 
 
 def thumbnail(path: Path) -> bytes:

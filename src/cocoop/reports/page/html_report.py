@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Iterable, Mapping, Sequence
-from importlib.resources import files
 from itertools import chain
-from string import Template
+
+from markupsafe import Markup
 
 from cocoop.reports.cells import Table
 from cocoop.reports.groups import Group, dataset_order, group_records
-from cocoop.reports.markup import html_table
 from cocoop.reports.page import comparison_figures as draw
 from cocoop.reports.page.details import Diagnosis, diagnoses, diagnosis_html
-from cocoop.reports.page.run_sections import environment_section, facts_list, runs_section
-from cocoop.reports.page.style import css_colors
+from cocoop.reports.page.run_sections import environment_section, runs_section
+from cocoop.reports.page.style import Looks, css_colors, looks
 from cocoop.reports.page.svg import Picture
+from cocoop.reports.page.tables import html_table
+from cocoop.reports.page.template import render
 from cocoop.reports.protocol_tables import protocol_tables
 from cocoop.reports.rounding import counted
 from cocoop.results import Record, check_predictions
@@ -63,42 +63,37 @@ def html_report(records: Iterable[Record], command: str = "", ci95: bool = False
     """
     records = list(records)
     groups, tables = group_records(records), protocol_tables(records, ci95)
-    found = _diagnoses(groups)
-    check_predictions(run for one in chain(*found.values()) for run in (one.run, one.baseline) if run)
+    styles = looks(group.label for group in groups)
+    of_tests = _diagnoses(groups)
+    check_predictions(run for one in chain(*of_tests.values()) for run in (one.run, one.baseline) if run)
     protocols = list(dict.fromkeys(group.protocol for group in groups))
-    links = [(protocol, _ABOUT[protocol][0]) for protocol in protocols] + [
-        ("runs", "Runs"),
-        ("environment", "Environment"),
-    ]
-    index = "".join(f'<li><a href="#{anchor}">{title}</a></li>' for anchor, title in links)
-    body = [
-        _header(records, groups, command),
-        f'<nav aria-label="Contents"><ul>{index}</ul></nav>',
-        *(_protocol(protocol, groups, tables, found) for protocol in protocols),
-        runs_section(groups),
-        environment_section(records),
-    ]
-    page = Template(files("cocoop.reports.page").joinpath("report.html").read_text(encoding="utf-8"))
-    return page.substitute(
+    return render(
+        "report.html",
         title=f"cocoop: {counted(len(records), 'run')}",
         light=css_colors(dark=False),
         dark=css_colors(dark=True),
-        body="\n".join(body),
+        lead=f"{counted(len(records), 'run')}, {counted(len({group.dataset for group in groups}), 'data set')}.",
+        facts=_facts(groups, command),
+        contents={protocol: _ABOUT[protocol][0] for protocol in protocols}
+        | {"runs": "Runs", "environment": "Environment"},
+        sections=[
+            *(_protocol(protocol, groups, tables, of_tests, styles) for protocol in protocols),
+            runs_section(groups),
+            environment_section(records),
+        ],
     )
 
 
-def _header(records: Sequence[Record], groups: Sequence[Group], command: str) -> str:
+def _facts(groups: Sequence[Group], command: str) -> dict[str, str]:
     datasets, methods, clips = (
         list(dict.fromkeys(getattr(group, name) for group in groups)) for name in ("dataset", "method", "clip")
     )
-    facts = {
+    return {
         "methods": ", ".join(methods),
         "CLIP": ", ".join(clips),
         "learned from": ", ".join(sorted(datasets, key=dataset_order)[:15]) + (", ..." if len(datasets) > 15 else ""),
         **({"made by": command} if command else {}),
     }
-    lead = f"{counted(len(records), 'run')}, {counted(len(datasets), 'data set')}."
-    return f'<header><h1>Results of prompt learning</h1><p class="lead">{lead}</p>{facts_list(facts)}</header>'
 
 
 def _diagnoses(groups: Sequence[Group]) -> Diagnoses:
@@ -106,39 +101,43 @@ def _diagnoses(groups: Sequence[Group]) -> Diagnoses:
     return {kind: diagnoses([group for group in groups if (group.protocol, group.clip) == kind]) for kind in kinds}
 
 
-def _protocol(protocol: str, groups: Sequence[Group], tables: Sequence[Table], found: Diagnoses) -> str:
+def _protocol(
+    protocol: str, groups: Sequence[Group], tables: Sequence[Table], of_tests: Diagnoses, styles: Looks
+) -> Markup:
+    """A protocol's tables and, of each CLIP, its pictures and its tests."""
     title, about = _ABOUT[protocol]
-    parts = [f'<section id="{protocol}"><h2>{title}</h2><p class="about">{html.escape(about)}</p>']
-    for table in (table for table in tables if table.protocol == protocol):
-        parts.append(f'<div class="wide">{html_table(table)}</div>')
-    mine = [group for group in groups if group.protocol == protocol]
-    for clip in dict.fromkeys(group.clip for group in mine):
-        parts += _pictures(protocol, [group for group in mine if group.clip == clip], tables)
-        parts += _class_by_class(protocol, clip, found)
-    return "".join([*parts, "</section>"])
+    tables = [table for table in tables if table.protocol == protocol]
+    opened = sum(map(len, of_tests.values())) <= _OPENED
+    clips: dict[str, list[Group]] = {}
+    for group in groups:
+        if group.protocol == protocol:
+            clips.setdefault(group.clip, []).append(group)
+    return render(
+        "protocol.html",
+        protocol=protocol,
+        title=title,
+        about=about,
+        tables=[html_table(table) for table in tables],
+        clips=[
+            {
+                "name": clip,
+                "pictures": [
+                    (picture, f"{caption} CLIP: {clip}.")
+                    for picture, caption in _overview(mine, [table for table in tables if table.clip == clip], styles)
+                ],
+                "diagnoses": [diagnosis_html(one, styles, opened) for one in of_tests[protocol, clip]],
+            }
+            for clip, mine in clips.items()
+        ],
+    )
 
 
-def _pictures(protocol: str, groups: Sequence[Group], tables: Sequence[Table]) -> Iterable[str]:
-    for figure, caption in _overview(protocol, groups, tables):
-        yield _figure(figure, f"{caption} CLIP: {groups[0].clip}.")
-
-
-def _class_by_class(protocol: str, clip: str, found: Diagnoses) -> Iterable[str]:
-    if found[protocol, clip]:
-        about = (
-            "Each run, against zero-shot CLIP on the same images."
-            if protocol == "own-images"
-            else "For each test one run, of the method with the best mean at the most shots, against zero-shot CLIP."
-        )
-        yield f"<h3>Class by class, {html.escape(clip)}</h3><p class=about>{about}</p>"
-    opened = sum(map(len, found.values())) <= _OPENED
-    yield from (diagnosis_html(one, opened) for one in found[protocol, clip])
-
-
-def _overview(protocol: str, groups: Sequence[Group], tables: Sequence[Table]) -> Iterable[tuple[Picture, str]]:
+def _overview(groups: Sequence[Group], tables: Sequence[Table], styles: Looks) -> Iterable[tuple[Picture, str]]:
+    """The pictures of one protocol and CLIP that compare methods, and their captions."""
+    protocol = groups[0].protocol
     if protocol == "few-shot":
         yield (
-            draw.few_shot_figure(groups),
+            draw.few_shot_figure(groups, styles),
             "Accuracy over the number of training images of each class. Bars: one standard deviation over seeds; the "
             "dotted line is zero-shot CLIP.",
         )
@@ -148,15 +147,10 @@ def _overview(protocol: str, groups: Sequence[Group], tables: Sequence[Table]) -
             of = f", {counted(shots, 'shot')}" if shots else ""
             sizes = "small marks are data sets, large marks their average; "
             yield (
-                draw.base_versus_new_figure(chosen),
+                draw.base_versus_new_figure(chosen, styles),
                 f"Base against new classes{of}: {sizes if len(draw.common_datasets(chosen)) > 1 else ''}grey lines "
                 "join points of one harmonic mean. Up and to the right is better.",
             )
     if protocol in ("cross-dataset", "domain-generalization"):
         for table in tables:
-            if table.protocol == protocol and table.clip == groups[0].clip:
-                yield draw.transfer_figure(table), f"{table.title.partition(',')[0]}: accuracy on each test."
-
-
-def _figure(figure: Picture, caption: str) -> str:
-    return f"<figure>{figure}<figcaption>{html.escape(caption)}</figcaption></figure>"
+            yield draw.transfer_figure(table, styles), f"{table.title.partition(',')[0]}: accuracy on each test."

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-import html
 import statistics
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
+
+from markupsafe import Markup
 
 from cocoop.reports.cells import Cell, Table
 from cocoop.reports.commands import benchmark_command
 from cocoop.reports.groups import Group
-from cocoop.reports.markup import html_table
+from cocoop.reports.page.tables import html_table
+from cocoop.reports.page.template import render
 from cocoop.reports.rounding import counted
 from cocoop.results import Record
 
@@ -19,40 +22,28 @@ _NOTES = ("images and parameters: learned from, and learned. seconds: of one run
 _SHOWN = 12  # data sets named beside settings
 
 
-def runs_section(groups: Sequence[Group]) -> str:
+def runs_section(groups: Sequence[Group]) -> Markup:
     """Commands, a table of all runs, and their settings, as HTML."""
     count = sum(len(group.records) for group in groups)
-    table = html_table(Table(counted(count, "run"), "", _HEADER, tuple(map(_row, groups)), _NOTES))
-    return (
-        f'<section id="runs"><h2>Runs</h2>{_commands(groups)}'
-        f'<details><summary>Every run</summary><div class="wide">{table}</div></details>'
-        f"<details><summary>Settings</summary>{_settings(groups)}</details></section>"
+    table = Table(_HEADER, [_row(group) for group in groups], counted(count, "run"), notes=_NOTES)
+    return render("runs.html", commands=_commands(groups), table=html_table(table), settings=_settings(groups))
+
+
+def environment_section(records: Sequence[Record]) -> Markup:
+    """Machines and versions, each with the number of runs made there, as HTML."""
+    environments = [record.content.get("environment") or {} for record in records]
+    counts = Counter(tuple(_environment_facts(environment).items()) for environment in environments)
+    return render(
+        "environment.html", machines=[(counted(count, "run"), dict(facts)) for facts, count in counts.items()]
     )
 
 
-def environment_section(records: Sequence[Record]) -> str:
-    """Machines and versions, each with the number of runs made there, as HTML."""
-    counts: dict[str, int] = {}
-    for record in records:
-        spelled = facts_list(_environment_facts(record.content.get("environment") or {}))
-        counts[spelled] = counts.get(spelled, 0) + 1
-    parts = [f"<h3>{counted(count, 'run')}</h3>{spelled}" for spelled, count in counts.items()]
-    return f'<section id="environment"><h2>Environment</h2>{"".join(parts)}</section>'
-
-
-def facts_list(facts: Mapping[str, str]) -> str:
-    """Names and texts as an HTML list; both are escaped."""
-    lines = (f"<dt>{html.escape(name)}</dt><dd>{html.escape(text)}</dd>" for name, text in facts.items())
-    return f"<dl>{''.join(lines)}</dl>"
-
-
-def _commands(groups: Sequence[Group]) -> str:
-    kinds = dict.fromkeys((group.protocol, group.clip) for group in groups if group.protocol != "own-images")
-    if not kinds:
-        return ""
-    found = [[group for group in groups if (group.protocol, group.clip) == kind] for kind in kinds]
-    lines = (f"<pre>{html.escape(benchmark_command(of))}</pre>" for of in found)
-    return f"<p class=about>To make such runs with the papers' settings; others are listed below.</p>{''.join(lines)}"
+def _commands(groups: Sequence[Group]) -> list[str]:
+    kinds: dict[tuple[str, str], list[Group]] = {}
+    for group in groups:
+        if group.protocol != "own-images":
+            kinds.setdefault((group.protocol, group.clip), []).append(group)
+    return [benchmark_command(of_kind) for of_kind in kinds.values()]
 
 
 def _row(group: Group) -> tuple[Cell, ...]:
@@ -72,17 +63,18 @@ def _row(group: Group) -> tuple[Cell, ...]:
     )
 
 
-def _settings(groups: Sequence[Group]) -> str:
+def _settings(groups: Sequence[Group]) -> dict[str, str]:
+    """A method and its settings -> the protocols and data sets that it ran on with them."""
     where: dict[str, dict[str, None]] = {}
     for group in groups:
         spelled = ", ".join(f"{name} {value}" for name, value in group.records[0].settings.items())
         where.setdefault(f"{group.method}: {spelled}", {})[f"{group.protocol} {group.dataset}"] = None
-    lines = []
-    for spelled, places in where.items():
-        more = f" and {len(places) - _SHOWN} more" if len(places) > _SHOWN else ""
-        places_text = html.escape(", ".join(list(places)[:_SHOWN]) + more)
-        lines.append(f"<dt><code>{html.escape(spelled)}</code></dt><dd>{places_text}</dd>")
-    return f'<dl class="stacked">{"".join(lines)}</dl>'
+    return {settings: _listed(list(places)) for settings, places in where.items()}
+
+
+def _listed(places: Sequence[str]) -> str:
+    more = f" and {len(places) - _SHOWN} more" if len(places) > _SHOWN else ""
+    return ", ".join(places[:_SHOWN]) + more
 
 
 def _environment_facts(environment: Mapping[str, Any]) -> dict[str, str]:

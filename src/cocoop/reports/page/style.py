@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-METHOD_COLORS = {
-    "zero-shot": ("#6E6E6E", "#A9AFB7"),
-    "coop": ("#D55E00", "#F08C3A"),
-    "cocoop": ("#0072B2", "#4FB0EE"),
-}
-"""Method -> colour on a light and on a dark ground. Okabe and Ito's, which colour-blind readers can tell apart."""
+from cocoop.reports.groups import method_of, method_order
+from cocoop.results.published import PAPER_METHODS
+
+PAPER_COLORS = (("#6E6E6E", "#A9AFB7"), ("#D55E00", "#F08C3A"), ("#0072B2", "#4FB0EE"))
+"""Of each of `PAPER_METHODS`, on a light and on a dark ground. Okabe and Ito's, which colour-blind readers can tell
+apart."""
 
 OTHER_COLORS = (("#009E73", "#2BC79B"), ("#B0568A", "#E39DC5"), ("#B58900", "#E6C34A"), ("#5B4FB5", "#A59BF0"))
-"""For methods of one's own, in the order of their names."""
+"""For all other methods, in the order of their names; where there are more, they share colours."""
 
 MARKS = ("circle", "square", "diamond", "triangle")
 """Shapes of marks, one per method or variant, so that no picture needs its colours."""
@@ -30,28 +30,40 @@ class Look(NamedTuple):
     dash: str
 
 
+Looks = Mapping[str, Look]
+"""Label of a method -> how it is drawn."""
+
+
 def looks(labels: Iterable[str]) -> dict[str, Look]:
-    """Label of a method -> how it is drawn. Labels of one method share its colour, and differ in mark and line."""
-    found: dict[str, Look] = {}
-    methods = list(METHOD_COLORS)
-    seen: dict[str, int] = {}
-    for label in labels:
-        method = label.partition(",")[0]
-        if method not in methods:
-            methods.append(method)
-        variant = seen[method] = seen.get(method, -1) + 1
-        number = methods.index(method)
-        if number >= len(METHOD_COLORS):
-            number = len(METHOD_COLORS) + (number - len(METHOD_COLORS)) % len(OTHER_COLORS)
+    """How each label of a report is drawn in all of its pictures, in the order of reports.
+
+    Labels of one method share its colour and differ in mark and line; so do methods that share a colour.
+    """
+    styles: dict[str, Look] = {}
+    others: list[str] = []
+    same_color: dict[int, int] = {}
+    for label in sorted(set(labels), key=method_order):
+        method = method_of(label)
+        if method in PAPER_METHODS:
+            number = PAPER_METHODS.index(method)
+        else:
+            others += [method] * (method not in others)
+            number = len(PAPER_METHODS) + others.index(method) % len(OTHER_COLORS)
+        variant = same_color[number] = same_color.get(number, -1) + 1
         mark = MARKS[(number + variant) % len(MARKS)]
-        found[label] = Look(f"var(--c{number})", mark, _DASHES[variant % len(_DASHES)])
-    return found
+        styles[label] = Look(f"var(--c{number})", mark, _DASHES[variant % len(_DASHES)])
+    return styles
+
+
+def looks_of(labels: Iterable[str], styles: Looks) -> dict[str, Look]:
+    """Those of `styles` that belong to `labels`, in the order of `styles`."""
+    chosen = set(labels)
+    return {label: look for label, look in styles.items() if label in chosen}
 
 
 def css_colors(dark: bool) -> str:
     """The definitions of the CSS colours in `looks`, for a light or a dark ground."""
-    colors = (*METHOD_COLORS.values(), *OTHER_COLORS)
-    return " ".join(f"--c{number}: {pair[dark]};" for number, pair in enumerate(colors))
+    return " ".join(f"--c{number}: {pair[dark]};" for number, pair in enumerate((*PAPER_COLORS, *OTHER_COLORS)))
 
 
 def data_uri(content: bytes, kind: str) -> str:

@@ -1,21 +1,24 @@
 """Small plots as SVG inside a page: panels with ticks, lines and marks, in the page's own colours.
 
 matplotlib takes about 0.1 s per panel, most of it for ticks, and a report has dozens of panels; text takes no time.
-The classes ("ink", "grid", ...) and colours are those of the page, report.html, so pictures follow its light or dark
-ground.
+The classes ("ink", "grid", ...) and colours are those of the page, style.css, so pictures follow its light or dark
+ground. Every element is made by `Markup.format`, which escapes what is put into it.
 """
 
 from __future__ import annotations
 
-import html
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+
+from markupsafe import Markup
 
 from cocoop.reports.page.style import Look
 
 Point = tuple[float, float]
 Ticks = Sequence[tuple[float, str]]
+
+_LETTER = 6.4  # pixels of a letter of a legend, on average
 
 
 @dataclass
@@ -25,28 +28,29 @@ class Picture:
     width: float
     height: float
     alt: str
-    parts: list[str] = field(default_factory=list)
+    parts: list[Markup] = field(default_factory=list)
 
-    def __str__(self) -> str:
-        """The `<svg>` element."""
-        return (
-            f'<svg class="plot" viewBox="0 0 {self.width:g} {self.height:g}" width="{self.width:g}" role="img" '
-            f'aria-label="{html.escape(self.alt)}">{"".join(self.parts)}</svg>'
-        )
+    def __html__(self) -> Markup:
+        """The `<svg>` element; templates put it in as it is."""
+        return Markup(
+            '<svg class="plot" viewBox="0 0 {width:g} {height:g}" width="{width:g}" role="img" '
+            'aria-label="{alt}">{parts}</svg>'
+        ).format(width=self.width, height=self.height, alt=self.alt, parts=Markup().join(self.parts))
 
     def text(self, x: float, y: float, words: str, anchor: str = "start", kind: str = "ink", turn: int = 0) -> None:
         """Words at a place: anchor is "start", "middle" or "end"; kind a class of the page; turn in degrees."""
-        turned = f' transform="rotate({turn} {x:.1f} {y:.1f})"' if turn else ""
-        self.parts.append(
-            f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" class="{kind}"{turned}>{html.escape(words)}</text>'
-        )
+        turned = Markup(' transform="rotate({} {:.1f} {:.1f})"').format(turn, x, y) if turn else ""
+        element = Markup('<text x="{:.1f}" y="{:.1f}" text-anchor="{}" class="{}"{}>{}</text>')
+        self.parts.append(element.format(x, y, anchor, kind, turned, words))
 
-    def legend(self, x: float, y: float, styles: dict[str, Look]) -> None:
-        """The labels in a row from `x` on, each behind its mark."""
+    def legend(self, x: float, y: float, styles: Mapping[str, Look]) -> None:
+        """The labels in a row from `x` on, each behind its mark; the picture grows where they need more room."""
         for label, look in styles.items():
             self.parts.append(mark(x + 5, y - 4, look, 5))
             self.text(x + 15, y, label)
-            x += 34 + 6.4 * len(label)
+            end = x + 15 + _LETTER * len(label)
+            self.width = max(self.width, math.ceil(end))
+            x = end + 19
 
 
 @dataclass
@@ -80,12 +84,12 @@ class Panel:
         self.picture.text(self.x, self.y - 9, title, kind="title")
         for value, words in y_ticks:
             _, y = self.place(self.x_range[0], value)
-            self._add(f'<line x1="{self.x:.1f}" x2="{right:.1f}" y1="{y:.1f}" y2="{y:.1f}" class="grid"/>')
+            self._level(y, right, "grid")
             self.picture.text(self.x - 6, y + 4, words, "end", "tick")
         for value, words in x_ticks:
             x, _ = self.place(value, self.y_range[0])
             self.picture.text(x, bottom + 15, words, "middle", "tick")
-        self._add(f'<line x1="{self.x:.1f}" x2="{right:.1f}" y1="{bottom:.1f}" y2="{bottom:.1f}" class="axis"/>')
+        self._level(bottom, right, "axis")
         if x_label:
             self.picture.text(self.x + self.width / 2, bottom + (33 if x_ticks else 18), x_label, "middle", "label")
         if y_label:
@@ -95,7 +99,7 @@ class Panel:
         """A line through points."""
         path = " ".join(f"{x:.1f},{y:.1f}" for x, y in (self.place(*point) for point in points))
         style = f"stroke:{color};stroke-dasharray:{dash};stroke-width:{width:g}"
-        self._add(f'<polyline points="{path}" class="line" style="{style}"/>')
+        self._add(Markup('<polyline points="{}" class="line" style="{}"/>').format(path, style))
 
     def marks(
         self, points: Iterable[tuple[float, float, str]], look: Look, size: float = 4, opacity: float = 1
@@ -106,37 +110,47 @@ class Panel:
 
     def bars(self, values: Sequence[tuple[int, float]], color: str, words: Sequence[str]) -> None:
         """A bar from 0 to each value, over the unit of the horizontal axis that starts at its number."""
+        element = Markup(
+            '<rect x="{:.2f}" y="{:.1f}" width="{:.2f}" height="{:.1f}" style="fill:{}"><title>{}</title></rect>'
+        )
         for (i, value), of in zip(values, words, strict=True):
             (x0, y0), (x1, y1) = self.place(i, max(value, 0)), self.place(i + 1, min(value, 0))
             gap, height = 0.12 * (x1 - x0), max(y1 - y0, 0.3)
-            place = f'x="{x0 + gap / 2:.2f}" y="{y0:.1f}" width="{x1 - x0 - gap:.2f}" height="{height:.1f}"'
-            self._add(f'<rect {place} style="fill:{color}"><title>{html.escape(of)}</title></rect>')
+            self._add(element.format(x0 + gap / 2, y0, x1 - x0 - gap, height, color, of))
 
     def image(self, uri: str) -> None:
         """An image over the whole panel."""
-        self._add(
-            f'<image x="{self.x:g}" y="{self.y:g}" width="{self.width:g}" height="{self.height:g}" '
-            f'preserveAspectRatio="none" class="pixels" href="{uri}"/>'
+        element = Markup(
+            '<image x="{:g}" y="{:g}" width="{:g}" height="{:g}" preserveAspectRatio="none" class="pixels" href="{}"/>'
         )
+        self._add(element.format(self.x, self.y, self.width, self.height, uri))
 
-    def _add(self, part: str) -> None:
+    def _level(self, y: float, right: float, kind: str) -> None:
+        """A level line across the panel, up to `right`; kind is a class of the page."""
+        element = Markup('<line x1="{:.1f}" x2="{:.1f}" y1="{:.1f}" y2="{:.1f}" class="{}"/>')
+        self._add(element.format(self.x, right, y, y, kind))
+
+    def _add(self, part: Markup) -> None:
         self.picture.parts.append(part)
 
 
-def mark(x: float, y: float, look: Look, size: float, words: str = "", opacity: float = 1) -> str:
+_CORNERS = {
+    "square": [(-0.88, -0.88), (0.88, -0.88), (0.88, 0.88), (-0.88, 0.88)],
+    "diamond": [(0, -1.25), (1.25, 0), (0, 1.25), (-1.25, 0)],
+    "triangle": [(0, -1.2), (1.1, 0.85), (-1.1, 0.85)],
+}
+"""Mark -> its corners, at a radius of 1."""
+
+
+def mark(x: float, y: float, look: Look, size: float, words: str = "", opacity: float = 1) -> Markup:
     """One mark in pixels; `size` is its radius."""
-    faded = f";fill-opacity:{opacity:g}" if opacity < 1 else ""
-    attributes = f'class="mark" style="fill:{look.color}{faded}"'
-    hint = f"<title>{html.escape(words)}</title>" if words else ""
+    style = f"fill:{look.color}" + (f";fill-opacity:{opacity:g}" if opacity < 1 else "")
+    hint = Markup("<title>{}</title>").format(words) if words else ""
     if look.mark == "circle":
-        return f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{size:g}" {attributes}>{hint}</circle>'
-    corners = {
-        "square": [(-0.88, -0.88), (0.88, -0.88), (0.88, 0.88), (-0.88, 0.88)],
-        "diamond": [(0, -1.25), (1.25, 0), (0, 1.25), (-1.25, 0)],
-        "triangle": [(0, -1.2), (1.1, 0.85), (-1.1, 0.85)],
-    }[look.mark]
-    path = " ".join(f"{x + size * dx:.1f},{y + size * dy:.1f}" for dx, dy in corners)
-    return f'<polygon points="{path}" {attributes}>{hint}</polygon>'
+        circle = Markup('<circle cx="{:.1f}" cy="{:.1f}" r="{:g}" class="mark" style="{}">{}</circle>')
+        return circle.format(x, y, size, style, hint)
+    path = " ".join(f"{x + size * dx:.1f},{y + size * dy:.1f}" for dx, dy in _CORNERS[look.mark])
+    return Markup('<polygon points="{}" class="mark" style="{}">{}</polygon>').format(path, style, hint)
 
 
 def round_ticks(low: float, high: float) -> list[tuple[float, str]]:

@@ -1,13 +1,12 @@
-"""Tables as LaTeX and HTML; whatever a name holds, it is spelled out."""
+"""Tables as LaTeX; whatever a name holds, it is spelled out."""
 
 from __future__ import annotations
 
-import html
-import re
 from collections.abc import Iterable, Sequence
 
 from cocoop.reports.cells import Cell, Table
-from cocoop.reports.rounding import shown, signed, texts, word_columns
+from cocoop.reports.layout import is_average
+from cocoop.reports.rounding import shown, word_columns
 
 _LATEX = {
     "\\": r"\textbackslash{}",
@@ -70,7 +69,7 @@ def _latex_gaps(table: Table) -> Iterable[tuple[str, ...]]:
     """What stands before each row: a rule before the averages, as in the papers, and room between data sets."""
     names = [str(row[0]) for row in table.rows]
     several = len(set(names)) < len(names)  # rows of one data set
-    averages = next((i for i, name in enumerate(names) if name.startswith("average of")), len(names))
+    averages = next((i for i, name in enumerate(names) if is_average(name)), len(names))
     for i, name in enumerate(names):
         if i and i == averages:
             yield (r"\midrule",)
@@ -85,36 +84,3 @@ def _latex_notes(table: Table) -> list[str]:
     # A gap is an en dash here.
     text = " ".join(f"-{note}" if note.startswith("-:") else note for note in spelled)
     return [r"\par\smallskip", rf"{{\footnotesize\raggedright {text}\par}}"]
-
-
-def html_table(table: Table) -> str:
-    """One `<table>` with its notes; everything in it is escaped."""
-    left = word_columns(table)
-
-    def line(tag: str, cells: Sequence[str]) -> str:
-        aligned = zip(cells, left, strict=True)
-        return "<tr>" + "".join(f"<{tag}{' class=l' * to_left}>{cell}</{tag}>" for cell, to_left in aligned) + "</tr>"
-
-    body: list[str] = []
-    for row, cells in zip(table.rows, texts(table, plus_minus="±", minus="−"), strict=True):
-        new = not body or row[0] != table.rows[len(body) - 1][0]
-        text = line("td", [_small_spread(html.escape(cell)) for cell in cells])
-        if not new and left[0]:
-            text = text.replace("<td class=l>", '<td class="l again">', 1)
-        kind = "average" if str(row[0]).startswith("average of") else ""
-        kinds = " ".join(filter(None, [kind, "first" if new else ""]))
-        body.append(text.replace("<tr>", f'<tr class="{kinds}">', 1) if kinds else text)
-    notes = "".join(f"<li>{html.escape(signed(note))}</li>" for note in table.notes)
-    return (
-        f"<table><caption>{html.escape(table.title)}</caption><thead>{line('th', [*map(html.escape, table.header)])}"
-        f"</thead><tbody>{''.join(body)}</tbody></table>" + (f"<ul class=notes>{notes}</ul>" if notes else "")
-    )
-
-
-def html_tables(tables: Sequence[Table]) -> str:
-    """Tables one after the other, without a page around them."""
-    return "\n".join(map(html_table, tables))
-
-
-def _small_spread(cell: str) -> str:
-    return re.sub(r"(?<=\d) (± [\d.]+)$", r" <small>\1</small>", cell)

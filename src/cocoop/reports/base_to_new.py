@@ -1,28 +1,54 @@
-"""Pictures from results."""
+"""The table and the picture of one data set's base-to-new runs, as the demo has them."""
 
+import statistics
 from collections.abc import Mapping, Sequence
 from os import PathLike
 from typing import Any, Literal
 
 from cocoop.class_names import prompt_name
 from cocoop.data import Example, open_image
+from cocoop.reports.cells import Rate, Table
+from cocoop.results import harmonic_mean, mean_std
 
 Halves = Mapping[Literal["base", "new"], Sequence[Example]]
 
+_HEADER = ("method", "base", "new", "H", "seconds per run", "trainable parameters")
 _BARS = {
     "base": ("base classes", "#4C72B0"),
     "new": ("new classes, never trained on", "#DD8452"),
-    "harmonic_mean": ("harmonic mean", "#8C8C8C"),
+    "H": ("harmonic mean", "#8C8C8C"),
 }
 _SHOWN = 5  # classes of each half with a picture
 
 
-def base_to_new_figure(path: str | PathLike[str], rows: Sequence[Mapping[str, Any]], halves: Halves) -> None:
+def base_to_new_table(records: Mapping[str, Sequence[Mapping[str, Any]]]) -> Table:
+    """Summarise the seeds of each method.
+
+    Args:
+        records: method -> one `record.json` of the base-to-new protocol per seed.
+
+    Returns:
+        A row per method: its name, "base" and "new" as `Rate`s over the seeds, "H" of the two mean accuracies (as the
+        paper computes it), the seconds of one run on average, and how many parameters it learns.
+    """
+    return Table(_HEADER, [_row(method, runs) for method, runs in records.items()])
+
+
+def _row(method: str, runs: Sequence[Mapping[str, Any]]) -> tuple[str, Rate, Rate, Rate, str, int]:
+    base, new = (
+        Rate(*mean_std([run["results"][half]["accuracy"] for run in runs]), len(runs)) for half in ("base", "new")
+    )
+    h = Rate(harmonic_mean(base.mean, new.mean), None, len(runs))
+    seconds = statistics.fmean(run["seconds"] for run in runs)
+    return method, base, new, h, f"{seconds:.1f}", runs[0]["trainable_parameters"]
+
+
+def base_to_new_figure(path: str | PathLike[str], table: Table, halves: Halves) -> None:
     """Write a PNG: pictures of base and new classes, and each method's base, new and harmonic mean as bars.
 
     Args:
         path: the file to write.
-        rows: as `base_to_new_rows` gives them.
+        table: as `base_to_new_table` gives it.
         halves: the test images of "base" and "new".
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg  # no window system, no global state
@@ -32,25 +58,24 @@ def base_to_new_figure(path: str | PathLike[str], rows: Sequence[Mapping[str, An
     FigureCanvasAgg(figure)
     pictures, bars = figure.subfigures(2, 1, height_ratios=[1, 3.2], squeeze=False)[:, 0]
     _class_strip(pictures, halves)
-    _bars(bars, rows)
+    _bars(bars, table)
     figure.savefig(path, format="png")
 
 
-def _bars(figure: Any, rows: Sequence[Mapping[str, Any]]) -> None:
+def _bars(figure: Any, table: Table) -> None:
     axes = figure.subplots()
+    columns = dict(zip(table.header, zip(*table.rows, strict=True), strict=True))
     width = 0.8 / len(_BARS)
-    for i, (key, (label, color)) in enumerate(_BARS.items()):
-        # The harmonic mean is that of the means, so it has no spread.
-        means, spreads = zip(
-            *(row[key] if isinstance(row[key], tuple) else (row[key], 0.0) for row in rows), strict=True
-        )
-        places = [x + (i - 1) * width for x in range(len(rows))]
+    for i, (name, (label, color)) in enumerate(_BARS.items()):
+        rates = [rate for rate in columns[name] if isinstance(rate, Rate)]
+        places = [x + (i - 1) * width for x in range(len(rates))]
+        means = [rate.mean for rate in rates]
         bars = axes.bar(places, means, width * 0.94, label=label, color=color, zorder=2)
-        for place, mean, spread in zip(places, means, spreads, strict=True):
-            if spread:
-                axes.errorbar(place, mean, spread, color="black", capsize=3, linewidth=1.2)
+        for place, rate in zip(places, rates, strict=True):
+            if rate.std:
+                axes.errorbar(place, rate.mean, rate.std, color="black", capsize=3, linewidth=1.2)
         axes.bar_label(bars, fmt="%.1f", label_type="center", color="white", fontsize=10)
-    axes.set_xticks(range(len(rows)), [row["method"] for row in rows], fontsize=11)
+    axes.set_xticks(range(len(table.rows)), columns["method"], fontsize=11)
     axes.tick_params(axis="x", length=0)
     axes.set_ylabel("accuracy, % (mean, std over seeds)")
     axes.set_ylim(0, 105)
