@@ -12,6 +12,7 @@ from safetensors.numpy import load_file
 from small_data import NAMES, drop_tokenizer, make_trial, write_datasets
 
 from cocoop import CLIP, InputError, PromptClassifier, ZeroShot
+from cocoop.classifier import Classifier
 from cocoop.clip.sources.load import BUNDLED
 from cocoop.data import Example, open_image, split_hash
 from cocoop.features.pixels import pixel_batches
@@ -217,8 +218,8 @@ def test_the_same_seed_gives_the_same_run(runner, tmp_path):
 def test_a_prompt_that_another_protocol_learned_is_taken_from_there(runner, monkeypatch, tmp_path):
     trained = runner.run(make_trial("cross-dataset", "cocoop"))
     fits = []
-    original = PromptClassifier.fit
-    monkeypatch.setattr(PromptClassifier, "fit", lambda self, *args: fits.append(self) or original(self, *args))
+    original = Classifier.fit
+    monkeypatch.setattr(Classifier, "fit", lambda self, *args: fits.append(self) or original(self, *args))
     taken = runner.run(make_trial("few-shot", "cocoop"))
     assert not fits
     record, source = read_json(taken / "record.json"), read_json(trained / "record.json")
@@ -285,7 +286,7 @@ def test_a_folder_that_is_taken_is_refused_before_any_training(runner, monkeypat
     trial = make_trial("few-shot", "coop")
     (runner.out / trial.folder).mkdir(parents=True)
     (runner.out / trial.folder / "mine.txt").touch()
-    monkeypatch.setattr(PromptClassifier, "fit", lambda *_: pytest.fail("trained"))
+    monkeypatch.setattr(Classifier, "fit", lambda *_: pytest.fail("trained"))
     with pytest.raises(InputError, match="expected a new or empty folder"):
         runner.run(trial)
 
@@ -294,7 +295,7 @@ def test_a_damaged_test_image_is_found_before_any_training(tiny, tmp_path, monke
     datasets = write_datasets(tmp_path / "data")
     damaged = datasets["other"].test[-1].path
     damaged.write_bytes(b"no image")
-    monkeypatch.setattr(PromptClassifier, "fit", lambda *_: pytest.fail("trained"))
+    monkeypatch.setattr(Classifier, "fit", lambda *_: pytest.fail("trained"))
     with pytest.raises(InputError, match=str(damaged)):
         Runner(tiny, datasets, tmp_path / "out").run(make_trial("cross-dataset", "coop"))
 
@@ -302,7 +303,7 @@ def test_a_damaged_test_image_is_found_before_any_training(tiny, tmp_path, monke
 def test_a_half_without_test_images_is_named_before_any_training(tiny, datasets, tmp_path, monkeypatch):
     source = datasets["source"]
     base_only = replace(source, test=[example for example in source.test if example.label < 2])
-    monkeypatch.setattr(PromptClassifier, "fit", lambda *_: pytest.fail("trained"))
+    monkeypatch.setattr(Classifier, "fit", lambda *_: pytest.fail("trained"))
     with pytest.raises(InputError, match="source: expected test images of the new classes; got none"):
         Runner(tiny, {"source": base_only}, tmp_path).run(make_trial("base-to-new", "coop"))
 
