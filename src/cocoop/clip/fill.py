@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from cocoop.errors import InputError
 
@@ -23,6 +24,15 @@ def check_layers(what: str, width: int, heads: int, eps: float) -> None:
         raise InputError(f"{what}: expected an eps of the layer norms between 0 and 1, such as 1e-5; got {eps!r}.")
 
 
+class _NoStart(TorchFunctionMode):
+    """Leaves tensors as they are where `torch.nn.init` would draw them: on the meta device it imports a compiler."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if getattr(func, "__module__", None) == "torch.nn.init":
+            return kwargs["tensor"]
+        return func(*args, **(kwargs or {}))
+
+
 def fill(what: str, build: Callable[[], _Module], weights: Mapping[str, Tensor]) -> _Module:
     """The module that `build` makes, with these tensors as its own: no copy, no random start.
 
@@ -34,7 +44,7 @@ def fill(what: str, build: Callable[[], _Module], weights: Mapping[str, Tensor])
     Raises:
         InputError: the tensors are not those of the module, by name or shape.
     """
-    with torch.device("meta"):
+    with torch.device("meta"), _NoStart():
         module = build()
     try:
         module.load_state_dict(weights, assign=True)

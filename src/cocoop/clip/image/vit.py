@@ -1,33 +1,96 @@
-"""The image tower: transformers' vision transformer, filled from tensors."""
+"""The image tower: CLIP's vision transformer, filled from tensors."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from cocoop.clip.fill import check_layers, fill
+from cocoop.clip.text.block import ACTIVATIONS
 from cocoop.errors import InputError, expect_choice
 
-if TYPE_CHECKING:
-    from transformers import CLIPVisionModel
+
+class Layer(nn.Module):
+    """x + out(attention(q, k, v of layer_norm1 x)), then x + fc2(act(fc1(layer_norm2 x))): pre-norm, no mask."""
+
+    def __init__(self, width: int, hidden: int, heads: int, activation: str, eps: float) -> None:
+        super().__init__()
+        self.heads, self.activation = heads, activation
+        self.self_attn = nn.ModuleDict({f"{name}_proj": nn.Linear(width, width) for name in ("q", "k", "v", "out")})
+        self.layer_norm1 = nn.LayerNorm(width, eps)
+        self.mlp = nn.ModuleDict({"fc1": nn.Linear(width, hidden), "fc2": nn.Linear(hidden, width)})
+        self.layer_norm2 = nn.LayerNorm(width, eps)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, N, D] -> [B, N, D]."""
+        normed = self.layer_norm1(x)
+        q, k, v = (
+            self.self_attn[f"{name}_proj"](normed).unflatten(-1, (self.heads, -1)).transpose(1, 2) for name in "qkv"
+        )
+        x = x + self.self_attn["out_proj"](F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2))
+        hidden = ACTIVATIONS[self.activation].defined(self.mlp["fc1"](self.layer_norm2(x)))
+        y: Tensor = x + self.mlp["fc2"](hidden)
+        return y
+
+
+class Embeddings(nn.Module):
+    """One token for the class and one for every patch, each with its position."""
+
+    def __init__(self, width: int, channels: int, patch: int, positions: int) -> None:
+        super().__init__()
+        self.class_embedding = nn.Parameter(torch.empty(width))
+        self.patch_embedding = nn.Conv2d(channels, width, patch, patch, bias=False)
+        self.position_embedding = nn.Embedding(positions, width)
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """Pixels [B, 3, N, N] -> [B, 1 + patches, D]."""
+        patches = self.patch_embedding(pixels).flatten(2).transpose(1, 2)
+        tokens = torch.cat([self.class_embedding.expand(len(pixels), 1, -1), patches], dim=1)
+        x: Tensor = tokens + self.position_embedding.weight
+        return x
 
 
 class ImageTower(nn.Module):
-    """The vision transformer of transformers' CLIP and its projection: pixels [B, 3, N, N] -> [B, E].
+    """CLIP's vision transformer and its projection: pixels [B, 3, N, N] -> [B, E] (arXiv 2103.00020, section 2.4).
+
+    The modules have the names of transformers' `CLIPVisionModel`, and compute the same to the bit.
 
     Attributes:
         image_size: N, pixels.
+        formula: what is computed beyond what the tensors show.
     """
 
-    def __init__(self, vision_model: CLIPVisionModel, joint_width: int) -> None:
+    def __init__(
+        self,
+        width: int,
+        channels: int,
+        patch: int,
+        grid: int,
+        layers: int,
+        hidden: int,
+        joint_width: int,
+        heads: int,
+        activation: str,
+        eps: float,
+    ) -> None:
         super().__init__()
-        self.vision_model = vision_model
-        self.projection = nn.Linear(vision_model.config.hidden_size, joint_width, bias=False)
-        self.image_size: int = vision_model.config.image_size
+        self.patch, self.image_size = patch, grid * patch
+        self.formula: dict[str, Any] = {"num_attention_heads": heads, "hidden_act": activation, "layer_norm_eps": eps}
+        blocks = nn.ModuleList(Layer(width, hidden, heads, activation, eps) for _ in range(layers))
+        self.vision_model = nn.ModuleDict(
+            {
+                "embeddings": Embeddings(width, channels, patch, grid * grid + 1),
+                "pre_layrnorm": nn.LayerNorm(width, eps),
+                "encoder": nn.ModuleDict({"layers": blocks}),
+                "post_layernorm": nn.LayerNorm(width, eps),
+            }
+        )
+        self.projection = nn.Linear(width, joint_width, bias=False)
 
     @classmethod
     def from_weights(cls, weights: Mapping[str, Tensor], heads: int, activation: str, eps: float) -> ImageTower:
@@ -37,15 +100,12 @@ class ImageTower(nn.Module):
             weights: under the names of transformers' `CLIPVisionModel`, and `projection.weight` [E, D]; sizes are
                 theirs. Images are square, and patches fill them.
             heads: of every layer.
-            activation: a name of transformers' activations.
+            activation: a name of `ACTIVATIONS`.
             eps: of the layer norms.
 
         Raises:
             InputError: a tensor is missing or does not fit the others, or the activation is unknown.
         """
-        from transformers import CLIPVisionConfig, CLIPVisionModel
-        from transformers.activations import ACT2FN
-
         width, channels, patch = _patches(weights["embeddings.patch_embedding.weight"])
         positions = len(weights["embeddings.position_embedding.weight"])
         grid = math.isqrt(max(positions - 1, 0))
@@ -54,49 +114,32 @@ class ImageTower(nn.Module):
                 f"image tower: expected positions for a class token and a square grid of patches; got {positions}."
             )
         check_layers("image tower", width, heads, eps)
-        expect_choice("image activation", activation, list(ACT2FN))
-        config = CLIPVisionConfig(
-            hidden_size=width,
-            intermediate_size=len(weights["encoder.layers.0.mlp.fc1.weight"]),
-            num_hidden_layers=_layers(weights),
-            num_attention_heads=heads,
-            num_channels=channels,
-            image_size=grid * patch,
-            patch_size=patch,
-            hidden_act=activation,
-            layer_norm_eps=eps,
-        )
-        tower: ImageTower = fill(
-            "image tower", lambda: cls(CLIPVisionModel(config), len(weights["projection.weight"])), _placed(weights)
-        )
-        embeddings = tower.vision_model.embeddings
-        # The one buffer that is not in a state dict; it was made without memory, as everything in `fill`.
-        embeddings.position_ids = torch.arange(positions).expand((1, -1))
-        return tower
+        expect_choice("image activation", activation, list(ACTIVATIONS))
+        hidden, joint_width = len(weights["encoder.layers.0.mlp.fc1.weight"]), len(weights["projection.weight"])
+        sizes = (width, channels, patch, grid, _layers(weights), hidden, joint_width)
+        return fill("image tower", lambda: cls(*sizes, heads, activation, eps), _placed(weights))
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Image features before the unit norm."""
-        features: Tensor = self.projection(self.vision_model(pixel_values=pixels).pooler_output)
+        parts: Any = self.vision_model
+        x = parts["pre_layrnorm"](parts["embeddings"](pixels))
+        for layer in parts["encoder"]["layers"]:
+            x = layer(x)
+        features: Tensor = self.projection(parts["post_layernorm"](x[:, 0]))
         return features
-
-    @property
-    def formula(self) -> dict[str, Any]:
-        """What is computed beyond what the tensors show."""
-        config = self.vision_model.config
-        return {name: getattr(config, name) for name in ("num_attention_heads", "hidden_act", "layer_norm_eps")}
 
     def describe(self) -> dict[str, Any]:
         """Its kind and sizes, by name."""
-        config = self.vision_model.config
+        layers: Any = self.vision_model["encoder"]["layers"]  # type: ignore[index]
         return {
             "kind": "vision transformer",
-            "layers": config.num_hidden_layers,
-            "width": config.hidden_size,
-            "hidden": config.intermediate_size,
-            "heads": config.num_attention_heads,
-            "patch": config.patch_size,
+            "layers": len(layers),
+            "width": self.projection.in_features,
+            "hidden": layers[0].mlp["fc1"].out_features,
+            "heads": self.formula["num_attention_heads"],
+            "patch": self.patch,
             "image_size": self.image_size,
-            "activation": config.hidden_act,
+            "activation": self.formula["hidden_act"],
             "joint_width": self.projection.out_features,
         }
 
