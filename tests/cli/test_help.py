@@ -76,7 +76,7 @@ def test_no_line_of_the_overview_is_cut_short(cocoop, group):
     assert not [line for line in lines[1:] if line.endswith("...")]
 
 
-SLOW = ("sklearn", "pandas", "matplotlib")
+SLOW = ("torch._dynamo", "torch._inductor", "transformers", "sklearn", "scipy", "pandas", "matplotlib", "sympy")
 
 
 @pytest.mark.parametrize("options", ["", "--shortlist 2", "--classes cat,dog --top 2 --json"])

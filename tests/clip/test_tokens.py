@@ -10,10 +10,12 @@ from pathlib import Path
 import golden_clip
 import pytest
 from tokenizers import Tokenizer as Reference
+from transformers import CLIPTokenizer
 
 from cocoop import CLIP
 from cocoop.clip.sources.folder import VOCABULARIES, has_vocabulary
 from cocoop.clip.sources.load import BUNDLED
+from cocoop.clip.sources.openai_vocabulary import OpenAITokenizer
 from cocoop.clip.sources.tokens import check_tokenizer, load_tokenizer, token_ids
 from cocoop.errors import InputError
 
@@ -79,6 +81,46 @@ def test_openais_vocabulary():
     for text, ids in golden_clip.FACTS["tokens"].items():
         assert token_ids(tokenizer, text) == ids
     check_tokenizer(tokenizer, 49408, 49407)
+
+
+ODD = [
+    "",
+    "  ",
+    "it's",
+    "<|endoftext|> cat",
+    "CAT<|startoftext|>",
+    "na\u00efve \ud55c\uae00 3.14",
+    "\U0001f600",
+    "a\tb",
+]
+
+
+@pytest.mark.parametrize("place", [TINY, golden_clip.VOCABULARY], ids=["tiny", "OpenAI's"])
+def test_openais_kind_gives_the_ids_of_transformers(place):
+    if not place.is_dir():
+        pytest.skip("no copy of OpenAI's vocabulary beside the checkout")
+    ours, theirs = load_tokenizer(place), CLIPTokenizer.from_pretrained(place)
+    assert isinstance(ours, OpenAITokenizer)
+    texts = [*TEXTS, *ODD]
+    for special in (False, True):
+        assert [ours.encode(text, add_special_tokens=special) for text in texts] == [
+            theirs.encode(text, add_special_tokens=special) for text in texts
+        ]
+    assert (ours.bos_token_id, ours.eos_token_id, len(ours)) == (theirs.bos_token_id, theirs.eos_token_id, len(theirs))
+
+
+OTHER_KINDS = {
+    "case kept": {"normalizer": {"type": "NFC"}},
+    "split at blanks": {"pre_tokenizer": {"type": "WhitespaceSplit"}},
+    "other unknown": {"model": SPEC["model"] | {"unk_token": "<|startoftext|>"}},
+    "one more token": {"added_tokens": [*SPEC["added_tokens"], SPEC["added_tokens"][0] | {"id": 2125, "content": "x"}]},
+}
+
+
+@pytest.mark.parametrize("changes", OTHER_KINDS.values(), ids=OTHER_KINDS.keys())
+def test_what_only_looks_like_openais_kind_is_left_to_transformers(tmp_path, changes):
+    tokenizer = load_tokenizer(write(tmp_path, "tokenizer_config.json", tokenizer__json=json.dumps(SPEC | changes)))
+    assert isinstance(tokenizer, CLIPTokenizer)
 
 
 @pytest.mark.parametrize(

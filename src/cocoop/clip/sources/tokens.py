@@ -12,10 +12,10 @@ from cocoop.class_names import clean
 from cocoop.clip.sources.folder import CONFIG, VOCABULARIES, has_vocabulary, settings_in
 from cocoop.clip.sources.hub import download_tokenizer, full_id, is_hub_id
 from cocoop.clip.sources.hub_errors import reason
+from cocoop.clip.sources.openai_vocabulary import ENDS, OpenAITokenizer, read_openai
 from cocoop.errors import InputError
 
 _WANTED = ", or ".join(VOCABULARIES)
-_ENDS = ("<|startoftext|>", "<|endoftext|>")  # SOS and EOT of OpenAI's kind
 
 
 class Tokenizer(Protocol):
@@ -59,6 +59,30 @@ def load_tokenizer(place: str | os.PathLike[str]) -> Tokenizer:
 
 
 def _read(name: str, folder: Path) -> Tokenizer:
+    try:
+        tokenizer: Tokenizer = _of_openai(folder) or _of_transformers(folder)
+        if token_ids(tokenizer, "cat") == token_ids(tokenizer, "dog"):
+            raise ValueError("two words that give the same tokens")
+    except (KeyboardInterrupt, SystemExit, InputError):
+        raise
+    except BaseException as error:  # transformers and its parsers raise many kinds for a damaged file, panics too
+        # The library's message about code of its own tells the user to allow it, which cannot be done here.
+        got = "one that runs code of its own" if "trust_remote_code" in str(error) else reason(error)
+        raise InputError(f"{name}: expected a tokenizer that can be read ({_WANTED}); got {got}.") from error
+    return tokenizer
+
+
+def _of_openai(folder: Path) -> OpenAITokenizer | None:
+    """The vocabulary that nearly every CLIP has, without an import of transformers; None of any other."""
+    description = folder / "tokenizer_config.json"
+    stated = json.loads(description.read_text(encoding="utf-8")) if description.is_file() else {}
+    model_type = (settings_in(folder, CONFIG) or {}).get("model_type") or "clip"
+    if "auto_map" in stated or ("tokenizer_class" not in stated and model_type != "clip"):
+        return None
+    return read_openai(folder, stated)
+
+
+def _of_transformers(folder: Path) -> Tokenizer:
     from transformers import AutoTokenizer, CLIPTokenizer, PreTrainedConfig
 
     # A config.json without a "model_type" is another library's. AutoTokenizer must not look at it: a timm model's, for
@@ -69,18 +93,9 @@ def _read(name: str, folder: Path) -> Tokenizer:
     # that transformers has for the hub about some families.
     described = of_transformers or _is_described(folder / "tokenizer_config.json")
     read = partial(AutoTokenizer.from_pretrained, **known) if described else CLIPTokenizer.from_pretrained
-    try:
-        if not described:
-            _check_ends(folder)
-        tokenizer: Tokenizer = read(str(folder), local_files_only=True, trust_remote_code=False)
-        if token_ids(tokenizer, "cat") == token_ids(tokenizer, "dog"):
-            raise ValueError("two words that give the same tokens")
-    except (KeyboardInterrupt, SystemExit):
-        raise
-    except BaseException as error:  # transformers and its parsers raise many kinds for a damaged file, panics too
-        # The library's message about code of its own tells the user to allow it, which cannot be done here.
-        got = "one that runs code of its own" if "trust_remote_code" in str(error) else reason(error)
-        raise InputError(f"{name}: expected a tokenizer that can be read ({_WANTED}); got {got}.") from error
+    if not described:
+        _check_ends(folder)
+    tokenizer: Tokenizer = read(str(folder), local_files_only=True, trust_remote_code=False)
     return tokenizer
 
 
@@ -98,8 +113,8 @@ def _check_ends(folder: Path) -> None:
     """Raise `ValueError` unless a vocabulary that nothing describes has the ends of OpenAI's kind."""
     words = next(path for path in (folder / "tokenizer.json", folder / "vocab.json") if path.is_file())
     text = words.read_text(encoding="utf-8")
-    if not all(json.dumps(end) in text for end in _ENDS):
-        raise ValueError(f"{words.name} without {' and '.join(_ENDS)}, and no tokenizer_config.json that says its kind")
+    if not all(json.dumps(end) in text for end in ENDS):
+        raise ValueError(f"{words.name} without {' and '.join(ENDS)}, and no tokenizer_config.json that says its kind")
 
 
 def default_tokenizer(hub_id: str, model: str) -> Tokenizer:

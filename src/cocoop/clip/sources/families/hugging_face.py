@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -30,9 +31,22 @@ _OUTER = {
     for norm in ("pre_layrnorm", "post_layernorm")
     for kind in ("weight", "bias")
 }
-# A layer's modules: transformers' name -> of `Block`. The image tower is transformers' own.
+# A layer's modules: transformers' name -> of `Block`. The image tower has transformers' own names.
 _BLOCK = {"layer_norm1": "ln_1", "self_attn.out_proj": "out", "layer_norm2": "ln_2", "mlp.fc1": "fc", "mlp.fc2": "proj"}
 _BLOCK |= {f"self_attn.{letter}_proj": letter for letter in "qkv"}
+
+# What transformers takes where a config.json is silent, of both families (CLIPConfig, MetaClip2Config).
+_SIZES = {"num_hidden_layers": 12, "hidden_act": "quick_gelu", "layer_norm_eps": 1e-5}
+_DEFAULTS: dict[str, dict[str, Any]] = {
+    "text": _SIZES
+    | {"hidden_size": 512, "intermediate_size": 2048, "num_attention_heads": 8}
+    | {"vocab_size": 49408, "max_position_embeddings": 77, "eos_token_id": 49407},
+    "vision": _SIZES
+    | {"hidden_size": 768, "intermediate_size": 3072, "num_attention_heads": 12}
+    | {"image_size": 224, "patch_size": 32},
+}
+_ALSO: dict[str, tuple[type, ...]] = {"layer_norm_eps": (int,), "eos_token_id": (list, type(None))}
+"""Types that a setting may have beside its default's, here or where it is used, which says so better."""
 
 
 def read(checkpoint: Checkpoint) -> Towers:
@@ -49,24 +63,33 @@ def read(checkpoint: Checkpoint) -> Towers:
             image, image_config.num_attention_heads, image_config.hidden_act, image_config.layer_norm_eps
         ),
         logit_scale=inverse_temperature(checkpoint.name, tensors["logit_scale"]),
-        eos_token_id=_eos(text_config),
+        eos_token_id=_eos(text_config, (checkpoint.config or {}).get("model_type")),
     )
     _check_sizes(checkpoint.name, towers, config)
     return towers
 
 
-def _config(checkpoint: Checkpoint) -> Any:
+def _config(checkpoint: Checkpoint) -> SimpleNamespace:
     """What config.json states of both towers, with transformers' defaults for the rest."""
-    from transformers import AutoConfig
+    stated = checkpoint.config or {}
+    towers = {f"{tower}_config": _tower_config(checkpoint, tower) for tower in _DEFAULTS}
+    return SimpleNamespace(**towers, projection_dim=stated.get("projection_dim", 512))
 
-    stated = dict(checkpoint.config or {})
-    try:
-        return AutoConfig.for_model(stated.pop("model_type"), **stated)
-    except Exception as error:  # transformers raises many kinds for a config that makes no sense
-        reason = " ".join(f"{type(error).__name__}: {error}".split()[:40]).rstrip(".")
+
+def _tower_config(checkpoint: Checkpoint, tower: str) -> SimpleNamespace:
+    """The settings of the "text" or "vision" tower. Of the two forms that old configs have at once the whole counts."""
+    config, defaults = checkpoint.config or {}, _DEFAULTS[tower]
+    whole, usual = config.get(f"{tower}_config_dict"), config.get(f"{tower}_config")
+    stated = (usual or {}) if whole is None else whole
+    kept = {name: stated.get(name, default) for name, default in defaults.items()} if isinstance(stated, dict) else {}
+    wrong = [name for name, value in kept.items() if type(value) not in (type(defaults[name]), *_ALSO.get(name, ()))]
+    if wrong or not kept:
+        got = f"{wrong[0]} {kept[wrong[0]]!r}" if wrong else f"{stated!r}"
         raise InputError(
-            f"{checkpoint.name}: expected a config.json that describes two towers; got: {reason}. Download it again."
-        ) from error
+            f"{checkpoint.name}: expected a config.json that describes two towers; got: {tower}_config with {got}. "
+            "Download it again."
+        )
+    return SimpleNamespace(**kept)
 
 
 def _names(checkpoint: Checkpoint) -> dict[str, str]:
@@ -124,10 +147,10 @@ def _check_sizes(name: str, towers: Towers, config: Any) -> None:
             )
 
 
-def _eos(text_config: Any) -> int:
+def _eos(text_config: Any, family: object) -> int:
     """The token that the text is read at. Old configs of CLIP state 2, and mean the last of the vocabulary."""
     stated = text_config.eos_token_id
-    if stated == 2 and text_config.model_type == "clip_text_model":
+    if stated == 2 and family == "clip":
         stated = text_config.vocab_size - 1
     if not isinstance(stated, int):
         raise InputError(f"config.json: expected one eos_token_id of the text tower; got {stated!r}.")
