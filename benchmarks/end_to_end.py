@@ -35,7 +35,7 @@ PLACES = (
     ("<frozen importlib._bootstrap>", "", IMPORTS),
     ("/torch/_tensor.py", "backward", TRAINING_TEXT),
     ("/cocoop/clip/model.py", "encode_images", IMAGE_TOWER),
-    ("/cocoop/clip/prompts.py", "", SCORING_TEXT),  # in training if the loop stands further out
+    ("/cocoop/clip/text/prompts.py", "", SCORING_TEXT),  # in training if the loop stands further out
     ("/cocoop/clip/sources/load.py", "load_parts", LOADING),
     ("/cocoop/clip/model.py", "fingerprint", LOADING),
     ("/cocoop/features/pixels.py", "", PIXELS),

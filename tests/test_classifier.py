@@ -1,10 +1,12 @@
 """`PromptClassifier` from the outside: scikit-learn's manners, seeds, saving and loading, and what it refuses."""
 
 import json
+import math
 import random
 import stat
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from own_photos import CLASSES, digit_images, labelled, listing, write_photos
@@ -19,20 +21,20 @@ IMAGES, LABELS = labelled(6)
 OTHERS = digit_images("four", 3)
 
 VARIANTS = {
-    "zero-shot": {"method": "zero-shot", "templates": ["a photo of a {}.", "the digit {}."]},
+    "zero-shot": {"method": "zero-shot", "settings": {"templates": ["a photo of a {}.", "the digit {}."]}},
     "coop": {"method": "coop"},
-    "coop, other words": {"method": "coop", "context": "handwritten digit"},
-    "coop, class-specific": {"method": "coop", "class_specific": True},
+    "coop, other words": {"method": "coop", "settings": {"context": "handwritten digit"}},
+    "coop, class-specific": {"method": "coop", "settings": {"class_specific": True}},
     "coop, class-specific random": {
         "method": "coop",
-        "class_specific": True,
-        "context": None,
-        "context_length": 2,
+        "settings": {"class_specific": True, "context": None, "context_length": 2},
     },
-    "coop, middle": {"method": "coop", "class_position": "middle"},
-    "coop, front": {"method": "coop", "class_position": "front"},
+    "coop, middle": {"method": "coop", "settings": {"class_position": "middle"}},
+    "coop, front": {"method": "coop", "settings": {"class_position": "front"}},
     "cocoop": {"method": "cocoop"},
-    "cocoop, random": {"method": "cocoop", "context": None, "context_length": 3},
+    "cocoop, random": {"method": "cocoop", "settings": {"context": None, "context_length": 3}},
+    "cocoop, per token": {"method": "cocoop", "settings": {"meta_nets": "per-token", "similarity": "dot"}},
+    "cocoop, with crops": {"method": "cocoop", "augment": True},
 }
 
 
@@ -67,9 +69,9 @@ def assert_same_bits(one: PromptClassifier, other: PromptClassifier) -> None:
 
 
 def test_parameters_are_stored_untouched_and_cloned_on_the_same_clip(tiny):
-    templates = ["a {}."]
-    classifier = PromptClassifier("zero-shot", tiny, shots=2, templates=templates)
-    assert classifier.get_params()["templates"] is templates
+    settings = {"templates": ["a {}."]}
+    classifier = PromptClassifier("zero-shot", tiny, settings, shots=2)
+    assert classifier.get_params()["settings"] is settings
     assert classifier.set_params(shots=5, seed=0) is classifier
     copy = clone(classifier)
     assert copy is not classifier and copy.get_params() == classifier.get_params()
@@ -113,10 +115,10 @@ def test_columns_follow_sorted_labels_whatever_the_order_of_the_images(tiny):
 
 def test_a_grid_search_picks_the_better_template(tiny):
     zero_shot = PromptClassifier("zero-shot", tiny, shots=1)
-    templates = [("{}.",), ("a photo of the number {}.",), ("not {}.",)]
-    search = GridSearchCV(zero_shot, {"templates": templates}, cv=3, refit=False).fit(IMAGES, LABELS)
+    choices = [{"templates": [text]} for text in ("{}.", "a photo of the number {}.", "not {}.")]
+    search = GridSearchCV(zero_shot, {"settings": choices}, cv=3, refit=False).fit(IMAGES, LABELS)
     # Zero-shot learns nothing, so the mean over equal folds is the accuracy on all images.
-    by_hand = [zero_shot.set_params(templates=t).fit(IMAGES, LABELS).score(IMAGES, LABELS) for t in templates]
+    by_hand = [zero_shot.set_params(settings=s).fit(IMAGES, LABELS).score(IMAGES, LABELS) for s in choices]
     np.testing.assert_allclose(search.cv_results_["mean_test_score"], by_hand)
 
 
@@ -171,7 +173,9 @@ def test_same_seed_same_bits_whatever_the_global_random_state(tiny, augment):
         np.random.seed(state)
         random.seed(state)
         before = torch.get_rng_state(), np.random.get_state(), random.getstate()
-        classifiers.append(make(tiny, context=None, context_length=2, augment=augment).fit(IMAGES, LABELS))
+        classifiers.append(
+            make(tiny, settings={"context": None, "context_length": 2}, augment=augment).fit(IMAGES, LABELS)
+        )
         classifiers[-1].predict(IMAGES[:2])
         assert torch.equal(torch.get_rng_state(), before[0])
         assert np.array_equal(np.random.get_state()[1], before[1][1])
@@ -188,7 +192,7 @@ def test_every_seed_counts_zero_too(tiny):
 
 def test_the_random_start_comes_from_the_seed(tiny):
     # The same images for both, and one warm-up epoch at a rate of 1e-5: what differs is the start, N(0, 0.02).
-    parameters = {"context": None, "context_length": 3, "shots": None, "epochs": 1, "augment": False}
+    parameters = {"settings": {"context": None, "context_length": 3}, "shots": None, "epochs": 1, "augment": False}
     one, other = (learned(make(tiny, seed=seed, **parameters).fit(IMAGES, LABELS))["ctx"] for seed in (0, 1))
     assert (one - other).std().item() == pytest.approx(0.02 * 2**0.5, rel=0.2)
 
@@ -288,14 +292,16 @@ def test_what_a_run_folder_holds(tiny, photos, tmp_path):
     assert f"| test: accuracy | {metrics.accuracy:.2f} |" in card
     config = json.loads((folder / "config.json").read_text())
     assert config["parameters"]["clip"] == "tiny"
-    assert not {"device", "dtype", "compile"} & set(config["parameters"])  # a matter of the machine that loads it
+    assert not {"device", "dtype", "cuda_graph"} & set(config["parameters"])  # a matter of the machine that loads it
 
 
 def test_numbers_of_any_kind_are_saved_as_plain_ones(tiny, tmp_path):
     kinds = {"shots": np.int64(2), "epochs": np.int16(1), "batch_size": np.uint8(4), "lr": np.float32(0.5)}
-    kinds |= {"seed": np.int64(-3), "views": np.int64(1), "view_seed": np.int32(7), "class_specific": np.bool_(False)}
-    kinds |= {"method": "coop", "context": None, "context_length": np.int64(2)}
+    kinds |= {"seed": np.int64(-3), "views": np.int64(1), "view_seed": np.int32(7), "augment": True}
+    kinds |= {"method": "coop"}
     plain = {name: value.item() if isinstance(value, np.generic) else value for name, value in kinds.items()}
+    kinds["settings"] = {"context": None, "context_length": np.int64(2), "class_specific": np.bool_(False)}
+    plain["settings"] = {"context": None, "context_length": 2, "class_specific": False}
     fits = [make(tiny, **numbers).fit(IMAGES, LABELS) for numbers in (kinds, plain)]
     assert_same_bits(*fits)
     runs = [json.loads((fit.save(tmp_path / f"{n}") / "config.json").read_text()) for n, fit in enumerate(fits)]
@@ -402,9 +408,8 @@ def test_unfitted(use):
         ({"lr": -0.1}, "lr: expected a learning rate above 0"),
         ({"lr": float("nan")}, "lr: expected a learning rate above 0"),
         ({"lr": "0.1"}, "lr: expected a learning rate above 0.*got '0.1'"),
-        ({"compile": "of"}, "compile: expected one of auto, on, off; got 'of'"),
-        ({"compile": "on", "clip": "tiny", "device": "cpu"}, "compile: expected auto or off on the device cpu"),
-        ({"lr": None}, "lr: expected a learning rate above 0.*got None"),
+        ({"cuda_graph": "of"}, "cuda_graph: expected one of auto, on, off; got 'of'"),
+        ({"cuda_graph": "on", "clip": "tiny", "device": "cpu"}, "cuda_graph: expected auto or off on the device cpu"),
         ({"seed": "one"}, "seed: expected an integer"),
         ({"seed": 2**64}, "seed: expected an integer"),
         ({"views": 0}, "views: expected an integer of 1 or more; got 0"),
@@ -414,16 +419,24 @@ def test_unfitted(use):
         ({"memory_budget": "1GB"}, "memory_budget: expected auto beside a CLIP that is loaded .*got '1GB'"),
         ({"memory_budget": "nonsense"}, "memory_budget: expected auto beside a CLIP"),
         ({"view_seed": "one"}, "view_seed: expected an integer"),
-        ({"features": __file__}, "expected a folder for image features; it is a file"),
-        ({"method": "zero-shot", "context": "the"}, "context: .* zero-shot has no such .*choose coop and cocoop"),
-        ({"method": "cocoop", "class_specific": True}, "class_specific: .*choose coop"),
-        ({"method": "coop", "templates": ["{}"]}, r"templates: .*got \['{}'\].*choose zero-shot"),
-        ({"method": "zero-shot", "templates": ["a photo"]}, "texts with {}.*got 'a photo'"),
-        ({"method": "coop", "class_position": "top"}, "expected one of end, middle, front; got 'top'"),
-        ({"context": None}, "context_length: expected a number of random"),
-        ({"context": None, "context_length": 0}, "context_length: expected a number of random"),
-        ({"context": " "}, "context: expected at least one word"),
-        ({"context": "a photo of a", "context_length": 9}, "context_length: expected 4"),
+        ({"feature_cache": __file__}, "expected a folder for image features; it is a file"),
+        (
+            {"method": "zero-shot", "settings": {"context": "the"}},
+            "context: .* zero-shot has no such .*choose coop or cocoop",
+        ),
+        ({"method": "cocoop", "settings": {"class_specific": True}}, "class_specific: .*choose coop"),
+        ({"method": "coop", "settings": {"templates": ["{}"]}}, r"templates: .*got \['{}'\].*choose zero-shot"),
+        ({"method": "zero-shot", "settings": {"templates": ["a photo"]}}, "texts with {}.*got 'a photo'"),
+        ({"method": "coop", "settings": {"class_position": "top"}}, "expected one of end, middle, front; got 'top'"),
+        ({"settings": {"context": None}}, "context_length: expected a number of random"),
+        ({"settings": {"context": None, "context_length": 0}}, "context_length: expected a number of random"),
+        ({"settings": {"context": 5}}, "context: expected words, or None for random vectors; got 5"),
+        ({"settings": {"meta_nets": 4}}, "meta_nets: expected one of shared, per-token; got 4"),
+        ({"settings": {"similarity": "cos"}}, "similarity: expected one of cosine, dot, euclidean; got 'cos'"),
+        ({"settings": 7}, "settings: expected the method's settings by name, or None; got 7"),
+        ({"augment": "no"}, "augment: expected True, False or 'auto'; got 'no'"),
+        ({"settings": {"context": " "}}, "context: expected at least one word"),
+        ({"settings": {"context": "a photo of a", "context_length": 9}}, "context_length: expected 4"),
     ],
 )
 def test_parameters_that_cannot_work(tiny, parameters, message):
@@ -443,9 +456,26 @@ def test_parameters_that_cannot_work(tiny, parameters, message):
         ([np.zeros((8, 8, 3))] * 2, ["one", "two"], "got ndarray. Make arrays images with PIL.Image.fromarray"),
         (iter(IMAGES), LABELS, "a list of at least one image or image file; got <list_iterator"),
         (IMAGES, iter(LABELS), "labels: expected a list, one per image; got list_iterator"),
-        (IMAGES, [None, *LABELS[1:]], "labels: expected one name .* per image, all of one kind; got"),
-        (IMAGES, np.eye(len(IMAGES)), "labels: expected one name .* per image, all of one kind; got"),
-        (IMAGES[:2], [["one"], ["two", "three"]], "labels: expected one name .* per image, all of one kind; got"),
+        (IMAGES, [None, *LABELS[1:]], "labels: expected a name in every place; number 0, .*, is missing .None"),
+        (IMAGES, [*LABELS[:-1], math.nan], "labels: expected a name in every place; number 17, .*, is missing .nan"),
+        (IMAGES, [*LABELS[:-1], np.float64("nan")], "number 17, counted from 0, is missing"),
+        (IMAGES[:3], np.array(["one", None, "two"], dtype=object), "number 1, counted from 0, is missing"),
+        (IMAGES[:3], np.array([1.0, np.nan, 2.0]), "number 1, counted from 0, is missing"),
+        (IMAGES[:2], [pd.NA, "one"], "number 0, counted from 0, is missing"),
+        (IMAGES[:2], [pd.NaT, "one"], "number 0, counted from 0, is missing"),
+        (IMAGES[:2], pd.Series(["one", None]), "number 1, counted from 0, is missing"),
+        (IMAGES[:2], [b"one", b"two"], r"labels: expected texts; got the bytes b'one'. Decode them: label.decode\(\)"),
+        (IMAGES[:2], np.array([b"one", b"two"]), "labels: expected texts; got the bytes b'one'"),
+        (IMAGES[:2], [1, "one"], r"labels: expected all of one kind; got 1 \(int\) and, as number 1, 'one' \(str\)"),
+        (IMAGES[:2], [True, 2], "labels: expected all of one kind; got True"),
+        (IMAGES[:2], "ab", "labels: expected a list, one per image; got str"),
+        (IMAGES, np.eye(len(IMAGES)), r"labels: expected one name \(or number\) in every place; number 0, .*is \[1.0"),
+        (IMAGES[:2], [["one"], ["two", "three"]], "labels: expected one name .* in every place; number 0, .*'one'"),
+        (
+            pd.DataFrame({"path": ["a", "b"]}),
+            ["one", "two"],
+            r"one column of .*; got a table .*table\['path'\]",
+        ),
         (IMAGES[:2], ["one", "_"], "words in every name; got '_'"),
         (IMAGES[:2], ["red fox", "Red_fox"], "'Red_fox' and 'red fox'"),
         ([IMAGES[0], "no-such.png"], ["one", "two"], "no-such.png: expected an image.*no such file"),
@@ -529,7 +559,7 @@ def test_questions_that_a_fitted_one_cannot_answer(fitted):
         fitted.predict([])
     with pytest.raises(InputError, match="a list of at least one image"):
         fitted.predict("one.png")
-    with pytest.raises(InputError, match="expected a list of names; got the text 'cat,dog'"):
+    with pytest.raises(InputError, match="expected a list of names, in an order that stays; got 'cat,dog'"):
         fitted.set_classes("cat,dog")
     with pytest.raises(InputError, match="'cat' and 'Cat'"):
         fitted.set_classes(["cat", "Cat"])
@@ -537,7 +567,7 @@ def test_questions_that_a_fitted_one_cannot_answer(fitted):
 
 
 def test_class_specific_prompts_do_not_change_classes(tiny):
-    classifier = make(tiny, method="coop", class_specific=True).fit(IMAGES, LABELS)
+    classifier = make(tiny, method="coop", settings={"class_specific": True}).fit(IMAGES, LABELS)
     with pytest.raises(InputError, match="class_specific=False"):
         classifier.set_classes(["four", "five", "six"])
 

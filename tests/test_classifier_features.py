@@ -10,7 +10,9 @@ IMAGES, LABELS = labelled()
 
 
 def make(clip, **parameters) -> PromptClassifier:
-    return PromptClassifier(**{"clip": clip, "shots": 3, "epochs": 2, "batch_size": 4, "lr": 0.1} | parameters)
+    return PromptClassifier(
+        **{"clip": clip, "shots": 3, "epochs": 2, "batch_size": 4, "lr": 0.1, "augment": True} | parameters
+    )
 
 
 def assert_same_bits(one: PromptClassifier, other: PromptClassifier) -> None:
@@ -34,7 +36,7 @@ def test_views_come_from_the_seed_or_from_a_seed_of_their_own(tiny, monkeypatch)
 
 
 def test_features_are_this_machines_matter(tiny, tmp_path):
-    classifier = make(tiny, features=tmp_path / "kept").fit(IMAGES, LABELS)
+    classifier = make(tiny, feature_cache=tmp_path / "kept").fit(IMAGES, LABELS)
     loaded = PromptClassifier.load(classifier.save(tmp_path / "run"), tiny)
-    assert loaded.features is None and list((tmp_path / "kept").rglob("*.features"))
+    assert loaded.feature_cache is None and list((tmp_path / "kept").rglob("*.features"))
     assert_same_bits(classifier, make(tiny).fit(IMAGES, LABELS))

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from cocoop.clip import CLIP
     from cocoop.data import Dataset, Example, base_to_new, read_dataset, sample_few_shot
-    from cocoop.errors import CocoopError, InputError, RunError
+    from cocoop.errors import CocoopError, InputError, NotFittedError, RunError
     from cocoop.estimator import PromptClassifier
-    from cocoop.methods import METHODS, CoCoOp, CoOp, ZeroShot
+    from cocoop.methods import METHODS, CoCoOp, ConditionalPrompts, CoOp, Method, PromptMethod, Recipe, ZeroShot
 
 if TYPE_CHECKING:
     __version__: str
@@ -24,8 +24,13 @@ _HOME = {
     "Dataset": "cocoop.data",
     "Example": "cocoop.data",
     "InputError": "cocoop.errors",
+    "ConditionalPrompts": "cocoop.methods",
     "METHODS": "cocoop.methods",
+    "Method": "cocoop.methods",
+    "NotFittedError": "cocoop.errors",
     "PromptClassifier": "cocoop.estimator",
+    "PromptMethod": "cocoop.methods",
+    "Recipe": "cocoop.methods",
     "RunError": "cocoop.errors",
     "ZeroShot": "cocoop.methods",
     "base_to_new": "cocoop.data",
@@ -39,10 +44,15 @@ __all__ = [
     "CoCoOp",
     "CoOp",
     "CocoopError",
+    "ConditionalPrompts",
     "Dataset",
     "Example",
     "InputError",
+    "Method",
+    "NotFittedError",
     "PromptClassifier",
+    "PromptMethod",
+    "Recipe",
     "RunError",
     "ZeroShot",
     "base_to_new",

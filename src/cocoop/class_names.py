@@ -10,12 +10,12 @@ from cocoop.errors import InputError
 
 
 def prompt_name(name: str) -> str:
-    """Spell a class name as it stands in a prompt: `_` becomes a space, outer blanks go, case stays.
+    """Spell a class name as it stands in a prompt: `_` becomes a space; blanks and case stay.
 
-    Source: CoOp:trainers/cocoop.py and coop.py @ ff61507c, `name.replace("_", " ")`. The original does not
-    strip; CLIP's tokenizer ignores outer blanks, so the tokens are the same.
+    Source: CoOp:trainers/cocoop.py and coop.py @ ff61507c, `name.replace("_", " ")`. A blank at the end counts after
+    punctuation: "what? ." has other tokens than "what?.", in which "?." is one.
     """
-    return name.replace("_", " ").strip()
+    return name.replace("_", " ")
 
 
 def clean(text: str) -> str:
@@ -36,7 +36,7 @@ def check_spelling(names: Sequence[str]) -> None:
     if not names:
         raise InputError("class names: expected at least one; got an empty list. Give one name per class.")
     for name in names:
-        if not prompt_name(name):
+        if not prompt_name(name).strip():
             raise InputError(
                 f"class names: expected words in every name; got {name!r}, empty once '_' is read as a "
                 "space. Rename that class."

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import operator
 import time
-from collections.abc import Sequence
-from dataclasses import asdict
-from inspect import signature
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from inspect import Parameter, signature
 from os import PathLike
 from pathlib import Path
 from typing import Any, Self
@@ -17,25 +18,10 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from cocoop.arguments import (
-    OF_THE_MACHINE,
-    as_tuple,
-    check_numbers,
-    check_pictures,
-    check_same_clip,
-    class_tokens,
-    kept_parameters,
-    lies_elsewhere,
-    load_clip,
-    method_settings,
-    number_classes,
-    number_labels,
-    plain_numbers,
-)
-from cocoop.class_names import check_class_names, check_spelling
+from cocoop.arguments import check_parameters, check_pictures, load_clip
 from cocoop.clip import CLIP
 from cocoop.data import few_shot_indices, fingerprint, picked_hash
-from cocoop.errors import InputError, expect_choice
+from cocoop.errors import InputError, NotFittedError, expect_choice
 from cocoop.evaluation import Agreement, Metrics, evaluate, predict_probabilities, verify_shortlist
 from cocoop.features import (
     AugmentedFeatures,
@@ -46,150 +32,186 @@ from cocoop.features import (
     StoredFeatures,
     encode_pictures,
 )
-from cocoop.methods import METHODS, PromptMethod, Shortlist, load_tensors
-from cocoop.results import Run, environment, peak_memory_mb, read_run, write_run
+from cocoop.labels import new_classes, number_classes, number_labels
+from cocoop.methods import METHODS, Method, Shortlist
+from cocoop.results import Run, write_run
 from cocoop.results.card import model_card
-from cocoop.training import Epoch, train
+from cocoop.saved import OF_THE_MACHINE, Fit, Learning, frozen_parameters, lies_elsewhere, not_as_written, read_saved
+from cocoop.saved import to_run as fit_to_run
+from cocoop.training import Epoch, prepare, train
+
+_RENAMED = {"features": "feature_cache", "compile": "cuda_graph"}
+_NOW_SETTINGS = ("context", "context_length", "class_specific", "class_position", "templates")
 
 
 class Classifier:
     """Learn prompts from a few labelled images; classify images, into other classes too.
 
     Args:
-        method: "cocoop", "coop" or "zero-shot".
+        method: a name in `METHODS`: "cocoop", "coop", "zero-shot", or what was registered there.
         clip: what `CLIP.load` takes, or a loaded `CLIP`.
+        settings: the method's own, by the names of its constructor's keywords, such as {"context_length": 4, "context":
+            None} for random vectors; see `CoCoOp`, `CoOp` and `ZeroShot`. None is all of its defaults.
         shots: training images per class, the original's pick for this seed; None takes all.
         seed: decides the pick, the random start, the order and the views. Any integer, 0 too.
-        epochs: passes over the images; None takes the paper's: 10 for CoCoOp, 200 for CoOp.
-        batch_size: images per step; None takes the paper's: 1 for CoCoOp, 32 for CoOp.
-        lr: learning rate at the top of the schedule.
-        context: words the context starts from; None starts from `context_length` random vectors.
-        context_length: M, needed with `context=None`.
-        class_specific: CoOp only: a context for every class.
-        class_position: CoOp only: "end", "middle" or "front".
-        templates: zero-shot only: texts with "{}" for the class name.
-        augment: train on random crops and flips, a fresh view per epoch; False encodes every image once.
+        epochs: passes over the images; None takes the method's: 10 for CoCoOp, 200 for CoOp. The first is a warm-up.
+        batch_size: images per step; None takes the method's: 1 for CoCoOp, 32 for CoOp.
+        lr: learning rate at the top of the schedule; None takes the method's, 0.002 in the papers.
+        augment: train on random crops and flips, a fresh view per epoch; False encodes every image once; "auto" does
+            what the CLIP's files say (`CLIP.augment`), which is True where they say nothing.
         views: how many such views to take in turn; None takes one per epoch, as the papers do.
         view_seed: decides the views instead of `seed`, so that runs of several seeds can share them.
-        features: a folder to find image features in and to keep them in, whoever computes them; see `FeatureStore`.
+        feature_cache: a folder where image features are kept and looked for; see `FeatureStore`.
         tokenizer, device, dtype, memory_budget: as in `CLIP.load`; left out where `clip` is a loaded one, which has its
             own.
-        compile: as in `training.train`: whether a GPU records the training step; "auto", "on" or "off".
+        cuda_graph: as in `training.train`: whether a GPU records the training step; "auto", "on" or "off".
+        old_names: `features` and `compile`, which are called `feature_cache` and `cuda_graph` now, and context,
+            context_length, class_specific, class_position and templates, which belong to `settings`. They work until
+            the next release, with a warning.
 
     Attributes after `fit`:
         classes_: [K] the labels, in the order of the probabilities' columns.
-        model_: the fitted `PromptMethod`. clip_: its `CLIP`.
-        history_: one `Epoch` per epoch.
-        picked_: indices into `images` of the training images.
-        seconds_: wall-clock time of `fit`.
+        model_: the fitted `Method`. clip_: its `CLIP`.
+        fit_: the `Fit`: what was learned from what, and with which parameters, as they were then.
+        history_, picked_, seconds_: the same as in `fit_`.
     """
 
     def __init__(
         self,
         method: str = "cocoop",
         clip: Any = "tiny",
+        settings: Mapping[str, Any] | None = None,
         shots: int | None = 16,
         seed: int = 1,
         epochs: int | None = None,
         batch_size: int | None = None,
-        lr: float = 0.002,
-        context: str | None = "a photo of a",
-        context_length: int | None = None,
-        class_specific: bool = False,
-        class_position: str = "end",
-        templates: Sequence[str] = ("a photo of a {}.",),
-        augment: bool = True,
+        lr: float | None = None,
+        augment: bool | str = "auto",
         views: int | None = None,
         view_seed: int | None = None,
-        features: str | PathLike[str] | None = None,
+        feature_cache: str | PathLike[str] | None = None,
         tokenizer: Any = None,
         device: str = "auto",
         dtype: str = "auto",
         memory_budget: str | int = "auto",
-        compile: str = "auto",
+        cuda_graph: str = "auto",
+        **old_names: Any,
     ) -> None:
         # scikit-learn's rule: store the arguments under their names, untouched; `fit` checks them.
         self.method = method
         self.clip = clip
+        self.settings = settings
         self.shots = shots
         self.seed = seed
         self.epochs = epochs
         self.batch_size = batch_size
         self.lr = lr
-        self.context = context
-        self.context_length = context_length
-        self.class_specific = class_specific
-        self.class_position = class_position
-        self.templates = templates
         self.augment = augment
         self.views = views
         self.view_seed = view_seed
-        self.features = features
+        self.feature_cache = feature_cache
         self.tokenizer = tokenizer
         self.device = device
         self.dtype = dtype
         self.memory_budget = memory_budget
-        self.compile = compile
+        self.cuda_graph = cuda_graph
+        for name, value in old_names.items():
+            self._take_old(name, value)
+
+    def _take_old(self, name: str, value: Any) -> None:
+        if name in _RENAMED:
+            setattr(self, _RENAMED[name], value)
+            now = _RENAMED[name]
+        elif name in _NOW_SETTINGS:
+            self.settings = {**(self.settings or {}), name: value}
+            now = f"settings={{{name!r}: ...}}"
+        else:
+            names = [p.name for p in signature(Classifier).parameters.values() if p.kind != Parameter.VAR_KEYWORD]
+            raise TypeError(f"{type(self).__name__} takes no {name!r}; it takes {', '.join(names)}")
+        warnings.warn(f"{name} is called {now} now, and will be gone in the next release", FutureWarning, stacklevel=3)
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """The constructor's arguments by name, as scikit-learn asks for them; none has parameters of its own."""
-        return {name: getattr(self, name) for name in sorted(signature(type(self)).parameters)}
+        taken = signature(Classifier).parameters.values()
+        return {p.name: getattr(self, p.name) for p in taken if p.kind != Parameter.VAR_KEYWORD}
 
     def fit(self, images: Sequence[Picture], labels: Sequence[Any], class_names: Sequence[str] | None = None) -> Self:
-        """Pick `shots` images per class and learn from them. A method without parameters (zero-shot) picks none.
+        """Pick `shots` images per class and learn from them. A method that learns nothing (zero-shot) picks none.
 
         Args:
             images: [N] image files or Pillow images.
-            labels: [N] class names; anything whose `str` is the name will do.
+            labels: [N] class names; anything whose `str` is the name will do, all of one kind.
             class_names: [K] if given, `labels` are numbers into this list, and the classes keep its order; two of its
                 names may be equal, as in ImageNet's.
 
         Raises:
-            InputError: lengths that differ, fewer than two classes, an image that does not decode, or a
-                parameter that cannot work.
+            InputError: lengths that differ, fewer than two classes, a label that is missing, an image that does not
+                decode, or a parameter that cannot work.
             DivergedError: a loss or gradient is not finite; the error keeps the last good tensors.
         """
         started = time.perf_counter()
-        parameters = self.get_params(deep=False)
-        defaults = {name: parameter.default for name, parameter in signature(type(self)).parameters.items()}
-        settings = method_settings(parameters, defaults)
-        check_numbers(parameters)
+        parameters = self.get_params()
+        check_parameters(parameters)
         check_pictures(images, labels)
         images = list(images)  # by position: a column of pandas looks up row numbers
         classes, targets = number_classes(labels, class_names)
         names = [str(name) for name in classes.tolist()]
         seed = operator.index(self.seed)
-        clip = load_clip(self.clip, parameters)
-        # The random start comes from `seed`; the global random state is left as it was.
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            model = METHODS[self.method](clip, names, **settings)
-        picked = self._pick(targets, seed) if model.trainable_parameters else []
-        pictures, targets = [images[i] for i in picked], [targets[i] for i in picked]
-        history = self._learn(model, pictures, targets, seed) if picked else []
-        trained_on = [fingerprint(picture) for picture in pictures if not isinstance(picture, Image.Image)]
+        with torch.inference_mode(False), torch.enable_grad():  # learned tensors need gradients, whoever calls
+            clip = load_clip(self.clip, parameters)
+            # The random start comes from `seed`; the global random state is left as it was.
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(seed)
+                model = METHODS[self.method](clip, names, **(self.settings or {}))
+            picked = self._pick(targets, seed) if model.learns() else []
+            pictures, targets = [images[i] for i in picked], [targets[i] for i in picked]
+            learning = self._learning(model)
+            history = self._learn(model, learning, pictures, targets, seed) if picked else []
         # All at once and last, so that a fit that fails leaves an earlier one whole.
-        self.clip_, self.model_, self.history_ = clip, model, history
-        self.classes_, self.picked_, self._trained_on = classes, picked, trained_on
-        self._split_hash = picked_hash(images, picked, targets, names)
-        self.seconds_ = time.perf_counter() - started
+        self.clip_, self.model_, self.classes_ = clip, model, classes
+        self.fit_ = Fit(
+            parameters=frozen_parameters(parameters, clip),
+            learning=learning,
+            history=history,
+            picked=picked,
+            trained_on=[fingerprint(picture) for picture in pictures if not isinstance(picture, Image.Image)],
+            split_hash=picked_hash(images, picked, targets, names),
+            seconds=time.perf_counter() - started,
+        )
         return self
+
+    @property
+    def history_(self) -> list[Epoch]:
+        """One `Epoch` per epoch of the fit."""
+        return self._fitted().history
+
+    @property
+    def picked_(self) -> list[int]:
+        """Indices into the fit's `images` of those it learned from."""
+        return self._fitted().picked
+
+    @property
+    def seconds_(self) -> float:
+        """Wall-clock time of the fit."""
+        return self._fitted().seconds
 
     def predict_proba(self, images: Sequence[Picture], shortlist: int | None = None) -> NDArray[np.float64]:
         """Class probabilities [N, K] float64 of image files or Pillow images; columns as in `classes_`.
 
         `shortlist`: CoCoOp only: approximate, on each image's likeliest classes alone; see `Shortlist`. None is exact.
         """
-        self._check_fitted()
+        self._fitted()
         check_pictures(images)
         model = self._inference(shortlist)
-        return predict_probabilities(model, self.encode(images)).double().numpy()
+        rounded = predict_probabilities(model, self.encode(images)).double()
+        probabilities: NDArray[np.float64] = (rounded / rounded.sum(dim=1, keepdim=True)).numpy()
+        return probabilities
 
     def predict(self, images: Sequence[Picture], shortlist: int | None = None) -> NDArray[Any]:
         """[N] the most probable class of each image, as in `classes_`; `shortlist` as in `predict_proba`."""
         best = self.predict_proba(images, shortlist).argmax(axis=1)
-        found: NDArray[Any] = self.classes_[best]
-        return found
+        predicted: NDArray[Any] = self.classes_[best]
+        return predicted
 
     def evaluate(
         self,
@@ -209,7 +231,7 @@ class Classifier:
         Raises:
             InputError: a label that is not among `classes_`; `set_classes` first for other classes.
         """
-        self._check_fitted()
+        self._fitted()
         check_pictures(images, labels)
         numbers, model = number_labels(self.classes_, labels, class_names), self._inference(shortlist)
         return evaluate(model, self.encode(images), numbers)
@@ -222,34 +244,50 @@ class Classifier:
         shortlist: int = 20,
     ) -> Agreement:
         """`evaluate` both with the shortlist and in full, on images encoded once, and compare; the same errors."""
-        self._check_fitted()
+        self._fitted()
         check_pictures(images, labels)
         numbers = number_labels(self.classes_, labels, class_names)
         self._inference(shortlist)  # refuses before the images are encoded
         return verify_shortlist(self.model_, self.encode(images), numbers, shortlist)
 
-    def score(self, images: Sequence[Picture], labels: Sequence[Any], shortlist: int | None = None) -> float:
-        """The share of images that are classified as labelled, 0..1; arguments and errors as in `evaluate`."""
-        return self.evaluate(images, labels, shortlist=shortlist).accuracy / 100
+    def score(
+        self,
+        images: Sequence[Picture],
+        labels: Sequence[Any],
+        sample_weight: Sequence[float] | None = None,
+        shortlist: int | None = None,
+    ) -> float:
+        """The share of images that are classified as labelled, 0..1; arguments and errors as in `evaluate`.
+
+        `sample_weight`: [N] how much each image counts, 0 or more; None counts all the same.
+        """
+        if sample_weight is None:
+            return self.evaluate(images, labels, shortlist=shortlist).accuracy / 100
+        self._fitted()
+        check_pictures(images, labels)
+        numbers, weights = number_labels(self.classes_, labels), np.asarray(sample_weight, dtype=np.float64)
+        if weights.shape != (len(images),) or not (weights >= 0).all() or not 0 < weights.sum() < np.inf:
+            raise InputError(
+                f"sample_weight: expected one number of 0 or more for each of {len(images)} images, not all 0; got "
+                f"shape {list(weights.shape)}, from {weights.min(initial=0)} to {weights.max(initial=0)}."
+            )
+        hits = self.predict_proba(images, shortlist).argmax(axis=1) == np.asarray(numbers)
+        return float(np.average(hits, weights=weights))
 
     def encode(self, images: Sequence[Picture]) -> Tensor | StoredFeatures:
-        """Image features [N, E], unit norm, without augmentation: read from `features`, as far as they are there."""
-        self._check_fitted()
+        """Image features [N, E], unit norm, without augmentation; those that `feature_cache` holds are read from it."""
+        self._fitted()
         return encode_pictures(self.clip_, list(images), self._store(self.clip_))
 
-    def set_classes(self, class_names: Sequence[str], allow_equal: bool = False) -> Self:
+    def set_classes(self, class_names: Iterable[Any], allow_equal: bool = False) -> Self:
         """Classify into these classes from now on, with what was learned on the old ones.
 
         Args:
-            class_names: [K] names.
+            class_names: [K] names, in an order that stays: a list, or anything but a set that can be made one.
             allow_equal: whether two names may read the same in a prompt, as two of ImageNet's do.
         """
-        self._check_fitted()
-        if isinstance(class_names, str):
-            raise InputError(f"class names: expected a list of names; got the text {class_names!r}.")
-        classes = np.asarray(class_names)
-        names = [str(name) for name in classes.tolist()]
-        (check_spelling if allow_equal else check_class_names)(names)
+        self._fitted()
+        classes, names = new_classes(class_names, allow_equal)
         self.model_.set_classes(names)
         self.classes_ = classes
         return self
@@ -261,45 +299,11 @@ class Classifier:
     @property
     def trained_on(self) -> frozenset[str]:
         """The `fingerprint` of every training image that is a file."""
-        self._check_fitted()
-        return frozenset(self._trained_on)
+        return frozenset(self._fitted().trained_on)
 
     def as_run(self) -> Run:
-        """All that a run folder holds, in memory; its record has no "results" yet. `InputError` if not fitted."""
-        self._check_fitted()
-        config = {
-            "class_names": self.model_.class_names,
-            "classes": self.classes_.tolist(),
-            "settings": plain_numbers(self.model_.settings),
-            "parameters": kept_parameters(self.get_params(deep=False), self.clip_),
-        }
-        tensors = {name: tensor.detach().cpu().numpy() for name, tensor in self.model_.state_dict().items()}
-        views = {} if self.views is None else {"views": self.views}  # as few as these are not the papers'
-        learned = {**self._schedule(self.model_), "augment": self.augment, **views} if self.history_ else {}
-        record = {
-            "method": self.method,
-            "settings": plain_numbers({**self.model_.settings, **learned}),
-            "clip": self.clip_.name,
-            "clip_fingerprint": self.clip_.fingerprint,
-            "tokenizer": self.clip_.tokenizer_source,
-            "class_tokens": class_tokens(self.clip_, self.model_.class_names),
-            "device": str(self.clip_.device),
-            "dtype": self.clip_.precision.name,
-            "seed": self.seed,
-            "shots": self.shots if self.model_.trainable_parameters else 0,
-            "classes": len(self.classes_),
-            "training_images": len(self.picked_),
-            "trainable_parameters": self.model_.trainable_parameters,
-            "protocol": "own-images",
-            "results": {},
-            "seconds": self.seconds_,
-            "peak_memory_mb": peak_memory_mb(),
-            "picked": self.picked_,
-            "split_hash": self._split_hash,
-            "trained_on": self._trained_on,
-            "environment": environment(),
-        }
-        return Run(config, tensors, [asdict(epoch) for epoch in self.history_], plain_numbers(record), {})
+        """All that a run folder holds, in memory; its record has no "results" yet. `NotFittedError` if not fitted."""
+        return fit_to_run(self._fitted(), self.model_, self.classes_.tolist())
 
     def save(self, folder: str | PathLike[str], test: Metrics | None = None) -> Path:
         """Write a run folder, which must be new.
@@ -323,80 +327,98 @@ class Classifier:
             folder: what `save` or `cocoop train` wrote.
             clip: the CLIP to stand on, if the one it was trained on lies elsewhere now.
             tokenizer: the same for the tokenizer that it was trained with.
-            machine: device, dtype, memory_budget, features or compile, as the class takes them.
+            machine: device, dtype, memory_budget, feature_cache or cuda_graph, as the class takes them.
 
         Raises:
-            InputError: not a run folder, a damaged one, another CLIP or tokenizer than it was trained with, or another
-                name in `machine`.
+            InputError: not a run folder, a damaged one, another CLIP or tokenizer than it was trained with, a method
+                that is not registered, or another name in `machine`.
         """
+        machine = {_RENAMED.get(name, name): value for name, value in machine.items()}
         for name in machine:
             expect_choice("load", name, OF_THE_MACHINE)
-        run = read_run(folder)
+        saved = read_saved(folder)
         given = {name: value for name, value in (("clip", clip), ("tokenizer", tokenizer)) if value is not None}
+        kept = saved.fit.parameters | ({"tokenizer": None} if isinstance(clip, CLIP) else {})  # it has its own
         try:
-            parameters = {name: as_tuple(value) for name, value in run.config["parameters"].items()}
-            if isinstance(clip, CLIP):  # it has its own
-                parameters["tokenizer"] = None
-            self = cls(**parameters | machine | given)
-            self.classes_ = np.array(run.config["classes"])
-            self.picked_, self.seconds_ = run.record["picked"], run.record["seconds"]
-            self._trained_on, self._split_hash = run.record["trained_on"], run.record["split_hash"]
-            self.history_ = [Epoch(**epoch) for epoch in run.history]
-            names, settings, method = run.config["class_names"], run.config["settings"], METHODS[self.method]
-            signature(method).bind(None, names, **settings)
-            if [str(name) for name in self.classes_.tolist()] != names:
-                raise ValueError("classes and class_names differ")
-        except (KeyError, TypeError, AttributeError, ValueError) as error:
-            raise InputError(
-                f"{folder}: expected a run folder as cocoop wrote it; got one whose files were changed "
-                f"({type(error).__name__}: {error}). Train again."
-            ) from error
+            self = cls(**kept | machine | given)
+        except TypeError as error:
+            raise not_as_written(folder, error) from error
         try:
-            self.clip_ = load_clip(self.clip, self.get_params(deep=False))
+            self.clip_ = load_clip(self.clip, self.get_params())
         except InputError as error:
             named = {"clip": self.clip, "tokenizer": self.tokenizer}
-            kept = {name: place for name, place in named.items() if place is not None and name not in given}
-            if not kept:
+            places = {name: place for name, place in named.items() if place is not None and name not in given}
+            if not places:
                 raise
-            raise lies_elsewhere(error, folder, kept) from error
-        self.model_ = method(self.clip_, names, **settings)
-        load_tensors(self.model_, run.tensors, f"{folder}: expected a prompt for this CLIP ({self.clip_.name})")
-        check_same_clip(folder, run.record, self.clip_, names)
+            raise lies_elsewhere(error, folder, places) from error
+        self.model_, self.classes_ = saved.model(self.clip_, folder), saved.classes
+        self.fit_ = replace(saved.fit, parameters=frozen_parameters(saved.fit.parameters, self.clip_))
         return self
 
     def __sklearn_clone__(self) -> Self:
         """An unfitted copy on the same CLIP: scikit-learn's own way would copy the frozen weights."""
-        return type(self)(**self.get_params(deep=False))
+        return type(self)(**self.get_params())
 
     def _pick(self, targets: Sequence[int], seed: int) -> list[int]:
         return list(range(len(targets))) if self.shots is None else few_shot_indices(targets, self.shots, seed)
 
+    def _learning(self, model: Method) -> Learning | None:
+        """The numbers that were given, or else those of the method's recipe; None without a recipe."""
+        recipe = model.recipe
+        if recipe is None:
+            return None
+        augment = bool(model.clip.augment if self.augment == "auto" else self.augment)
+        return Learning(
+            epochs=operator.index(recipe.epochs if self.epochs is None else self.epochs),
+            batch_size=operator.index(recipe.batch_size if self.batch_size is None else self.batch_size),
+            lr=float(recipe.lr if self.lr is None else self.lr),
+            augment=augment,
+            views=None if self.views is None or not augment else operator.index(self.views),
+        )
+
     def _learn(
-        self, model: PromptMethod, pictures: Sequence[Picture], targets: Sequence[int], seed: int
+        self,
+        model: Method,
+        learning: Learning | None,
+        pictures: Sequence[Picture],
+        targets: Sequence[int],
+        seed: int,
     ) -> list[Epoch]:
         """Train on views of the pictures. Either way an image that does not decode is found before any training."""
-        schedule, store = self._schedule(model), self._store(model.clip)
-        if self.augment:
+        store = self._store(model.clip)
+        if learning is not None and learning.augment:
             view_seed = seed if self.view_seed is None else operator.index(self.view_seed)
             source: FeatureSource = AugmentedFeatures(
-                model.clip, pictures, view_seed, schedule["epochs"], self.views, store
+                model.clip, pictures, view_seed, learning.epochs, learning.views, store
             )
         else:
             source = FixedFeatures(encode_pictures(model.clip, pictures, store, fill=True))
-        return train(model, source, targets, seed=seed, compile=self.compile, **schedule)
+        prepare(model, source, targets)
+        if learning is None or model.recipe is None:
+            return []
+        return train(
+            model,
+            source,
+            targets,
+            seed=seed,
+            epochs=learning.epochs,
+            batch_size=learning.batch_size,
+            lr=learning.lr,
+            momentum=model.recipe.momentum,
+            weight_decay=model.recipe.weight_decay,
+            cuda_graph=self.cuda_graph,
+        )
 
     def _store(self, clip: CLIP) -> FeatureStore | None:
-        return None if self.features is None else FeatureStore(self.features, clip)
+        return None if self.feature_cache is None else FeatureStore(self.feature_cache, clip)
 
-    def _schedule(self, model: PromptMethod) -> dict[str, Any]:
-        """Epochs, batch size and rate: this object's, or else the paper's for the method."""
-        epochs = model.paper_epochs if self.epochs is None else self.epochs
-        batch_size = model.paper_batch_size if self.batch_size is None else self.batch_size
-        return plain_numbers({"epochs": epochs, "batch_size": batch_size, "lr": self.lr})
-
-    def _inference(self, shortlist: int | None) -> PromptMethod | Shortlist:
+    def _inference(self, shortlist: int | None) -> Method | Shortlist:
         return self.model_ if shortlist is None else Shortlist(self.model_, shortlist)
 
-    def _check_fitted(self) -> None:
-        if not hasattr(self, "model_"):
-            raise InputError("PromptClassifier: expected a fitted classifier. Call fit(images, labels) first.")
+    def _fitted(self) -> Fit:
+        fit: Fit | None = getattr(self, "fit_", None)
+        if fit is None:
+            raise self._not_fitted("PromptClassifier: expected a fitted classifier. Call fit(images, labels) first.")
+        return fit
+
+    _not_fitted: type[NotFittedError] = NotFittedError

@@ -16,6 +16,10 @@ class InputError(CocoopError, ValueError):
     """What the user gave cannot work: a wrong path, an unknown name, an image that does not decode."""
 
 
+class NotFittedError(InputError):
+    """A classifier was asked before it learned. A `PromptClassifier`'s is scikit-learn's of that name, too."""
+
+
 class RunError(CocoopError, RuntimeError):
     """The input was fine but the run failed: a loss that is not finite, a disk that is full."""
 

@@ -124,7 +124,7 @@ def test_training_really_steps_on_the_path_it_says(clip, monkeypatch):
     real = training.train
 
     def spy(model, source, labels, **arguments):
-        path = clip.text.plain, arguments["compile"]
+        path = clip.text.plain, arguments["cuda_graph"]
         seen.append((type(model).__name__, *path, arguments["batch_size"], len(labels)))
         return real(model, source, labels, **arguments)
 

@@ -37,7 +37,7 @@ def test_a_stack_belongs_to_its_innermost_part(monkeypatch):
 def test_text_is_trainings_if_the_loop_called_for_it():
     """Code that only has the names of the files, called from one to the other."""
     spaces = {"part_of": end_to_end.part_of, "getframe": sys._getframe}
-    exec(compile("def encode(): return part_of(getframe())", "x/cocoop/clip/prompts.py", "exec"), spaces)
+    exec(compile("def encode(): return part_of(getframe())", "x/cocoop/clip/text/prompts.py", "exec"), spaces)
     exec(compile("def train(): return encode()", "x/cocoop/training/loop.py", "exec"), spaces)
     assert (spaces["encode"](), spaces["train"]()) == ("text side, scoring", "text side, training")
 

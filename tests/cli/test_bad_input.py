@@ -15,6 +15,7 @@ from safetensors.numpy import load_file
 from cocoop.clip.sources.load import BUNDLED
 
 TRAIN = ("train", "photos", "--out", "new", "--epochs", "1", "--shots", "1")
+RANDOM = [*TRAIN, "--set", "context=none", "--set"]
 
 
 def refused(cocoop, tmp_path, *arguments) -> str:
@@ -59,13 +60,34 @@ TRAIN_CASES = {
     "seed too large": ([*TRAIN, "--seed", str(2**70)], "seed: expected an integer of 64 bits"),
     "device": ([*TRAIN, "--device", "abacus"], "device: expected auto, cpu or .*got 'abacus'"),
     "dtype": ([*TRAIN, "--dtype", "int4"], "dtype: expected one of auto, float32, .*got 'int4'"),
-    "a setting of coop": ([*TRAIN, "--class-position", "front"], "class_position: .*cocoop has no such.*choose coop"),
-    "a setting of zero-shot": ([*TRAIN, "--template", "a {}."], "templates: .*cocoop has no such.*choose zero-shot"),
-    "template without {}": ([*TRAIN, "--method", "zero-shot", "--template", "cat"], "texts with {}.*got 'cat'"),
-    "context without words": ([*TRAIN, "--context", " "], "context: expected at least one word"),
-    "random context of 0": ([*TRAIN, "--random-context", "0"], "random context vectors, at least 1"),
-    "two contexts": ([*TRAIN, "--context", "a", "--random-context", "4"], "beside --random-context.*Give one"),
-    "long context": ([*TRAIN, "--random-context", "75"], r"a prompt of at most 77 tokens .*; got \d+\. Shorten"),
+    "a setting of coop": (
+        [*TRAIN, "--set", "class_position=front"],
+        "class_position: .*cocoop has no such.*choose coop",
+    ),
+    "a setting of zero-shot": (
+        [*TRAIN, "--set", "templates=a {}."],
+        "templates: .*no such.*choose zero-shot",
+    ),
+    "template without {}": ([*TRAIN, "--method", "zero-shot", "--set", "templates=cat"], "texts with {}.*got 'cat'"),
+    "context without words": ([*TRAIN, "--set", "context= "], "context: expected at least one word"),
+    "random context of 0": (
+        [*RANDOM, "context_length=0"],
+        "random context vectors, at least 1",
+    ),
+    "two contexts": (
+        [*TRAIN, "--set", "context=a", "--set", "context=b"],
+        "context: expected words.*got .'a', 'b'",
+    ),
+    "a setting without a value": ([*TRAIN, "--set", "context"], "--set: expected NAME=VALUE.*got 'context'"),
+    "an unknown setting": (
+        [*TRAIN, "--set", "weight=8"],
+        "weight: .*no such setting .it has context, .*got 8",
+    ),
+    "no plugin": ([*TRAIN, "--plugin", "nowhere.py"], "plugin nowhere.py: expected a Python file"),
+    "long context": (
+        [*RANDOM, "context_length=75"],
+        r"a prompt of at most 77 tokens .*; got \d+\. Shorten",
+    ),
     "no such clip": (
         [*TRAIN, "--clip", "./my-clip"],
         "./my-clip: expected tiny, ViT-B/32, .*a model folder, .*or a hub id",

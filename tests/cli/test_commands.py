@@ -85,14 +85,15 @@ def test_every_option_of_train_reaches_the_classifier(cocoop, photos):
         "epochs": 3,
         "batch_size": 5,
         "lr": 0.25,
-        "class_position": "middle",
         "device": "cpu",
         "dtype": "bfloat16",
     }
     flags = [part for name, value in options.items() for part in (f"--{name.replace('_', '-')}", value)]
-    others = ["--random-context", 3, "--class-specific", "--no-augment"]
+    others = ["--set", "context=none", "--set", "context_length=3", "--set", "class_specific=true"]
+    others += ["--set", "class_position=middle", "--no-augment"]
     assert cocoop("train", "photos", "--out", "run", *flags, *others).code == 0
-    by_hand = PromptClassifier(**options, context=None, context_length=3, class_specific=True, augment=False)
+    settings = {"context": None, "context_length": 3, "class_specific": True, "class_position": "middle"}
+    by_hand = PromptClassifier(**options, settings=settings, augment=False)
     paths = [photos / name / f"{number}.png" for name in CLASSES for number in range(6)]
     by_hand.fit(paths, [path.parent.name for path in paths])
     tensors = read_run("run").tensors
@@ -102,10 +103,10 @@ def test_every_option_of_train_reaches_the_classifier(cocoop, photos):
 
 def test_words_and_templates(cocoop, photos):
     train = ("train", "photos", "--shots", 1, "--epochs", 1)
-    assert cocoop(*train, "--out", "words", "--context", "a digit").code == 0
+    assert cocoop(*train, "--out", "words", "--set", "context=a digit").code == 0
     assert read_run("words").config["settings"]["context"] == "a digit"
     templates = ["a {}.", "the {}."]
-    zero_shot = ("--method", "zero-shot", "--template", templates[0], "--template", templates[1])
+    zero_shot = ("--method", "zero-shot", "--set", f"templates={templates[0]}", "--set", f"templates={templates[1]}")
     assert cocoop(*train, "--out", "zero", *zero_shot).code == 0
     assert read_run("zero").config["settings"]["templates"] == templates
 
@@ -228,9 +229,9 @@ def test_version(cocoop):
 
 
 def test_features_are_kept_and_change_nothing(cocoop, photos, monkeypatch):
-    options = ("--shots", 2, "--epochs", 3, "--views", 2, "--device", "cpu")
+    options = ("--shots", 2, "--epochs", 3, "--views", 2, "--augment", "--device", "cpu")
     assert cocoop("train", "photos", "--out", "without", *options).code == 0
-    assert cocoop("train", "photos", "--out", "with", *options, "--features", "kept").code == 0
+    assert cocoop("train", "photos", "--out", "with", *options, "--feature-cache", "kept").code == 0
     runs = [read_run(name) for name in ("without", "with")]
     assert all(np.array_equal(runs[0].tensors[name], runs[1].tensors[name]) for name in runs[0].tensors)
     assert runs[0].config == runs[1].config and runs[1].config["parameters"]["views"] == 2
@@ -239,7 +240,7 @@ def test_features_are_kept_and_change_nothing(cocoop, photos, monkeypatch):
     expected = [cocoop("evaluate", "with", "photos", "--json").out, cocoop("predict", "with", image).out]
     encode = CLIP.encode_images
     monkeypatch.setattr(CLIP, "encode_images", lambda *_: pytest.fail("encoded an image again"))
-    evaluated = cocoop("evaluate", "with", "photos", "--json", "--features", "kept").out
+    evaluated = cocoop("evaluate", "with", "photos", "--json", "--feature-cache", "kept").out
     monkeypatch.setattr(CLIP, "encode_images", encode)
-    predicted = cocoop("predict", "with", image, "--features", "kept").out
+    predicted = cocoop("predict", "with", image, "--feature-cache", "kept").out
     assert [evaluated, predicted] == expected

@@ -1,6 +1,7 @@
 """`cocoop demo`, shrunk: two seeds and an epoch."""
 
 import json
+from dataclasses import replace
 
 import pytest
 from PIL import Image
@@ -17,7 +18,7 @@ def ran(cocoop, monkeypatch):
     monkeypatch.setattr(demo, "SEEDS", (1, 2))
     monkeypatch.setattr(demo, "SHOTS", 2)
     for method in ("coop", "cocoop"):
-        monkeypatch.setattr(METHODS[method], "paper_epochs", 1)
+        monkeypatch.setattr(METHODS[method], "recipe", replace(METHODS[method].recipe, epochs=1))
     return cocoop("demo", "--out", "out")
 
 

@@ -90,4 +90,6 @@ def test_what_is_refused(run, cocoop):
     assert cocoop("train", "photos", "--method", "zero-shot", "--out", "zero").code == 0
     for options in (("--shortlist", 2), ("--shortlist", 2, "--verify")):
         ran = run("evaluate", "zero", "photos", *options)
-        assert (ran.code, ran.out) == (2, "") and "expected a CoCoOp prompt" in ran.err and "Traceback" not in ran.err
+        assert (
+            (ran.code, ran.out) == (2, "") and "expected a conditional prompt" in ran.err and "Traceback" not in ran.err
+        )

@@ -92,7 +92,7 @@ def test_a_shortlist_of_all_classes_agrees_exactly(misled):
 
 
 def test_errors(golden, misled):
-    with pytest.raises(InputError, match="expected a CoCoOp prompt"):
+    with pytest.raises(InputError, match="expected a conditional prompt"):
         verify_shortlist(CoOp(golden, NAMES), IMAGES, LABELS, 3)
     with pytest.raises(InputError, match="at least 1"):
         verify_shortlist(misled, IMAGES, LABELS, 0)

@@ -16,6 +16,8 @@ from cocoop.methods import Shortlist
 class Given:
     """Stands in for a method: the features are its probabilities."""
 
+    conditional = False
+
     def __init__(self, classes):
         self.class_names = [f"class {k}" for k in range(classes)]
 

@@ -17,6 +17,7 @@ class Given:
     """Stands in for a method: the features are its probabilities."""
 
     class_names = NAMES
+    conditional = False
 
     def probabilities(self, image_features):
         return image_features

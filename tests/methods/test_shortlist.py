@@ -95,7 +95,7 @@ def test_only_the_classes_of_the_shortlist_are_encoded(golden, monkeypatch):
     encoded = []
     encode = Prompts.encode
 
-    def counting(prompts, context):
+    def counting(prompts, context, **how):
         features = encode(prompts, context)
         encoded.append(features.shape[0] * features.shape[1])
         return features
@@ -126,7 +126,7 @@ def test_a_size_that_is_no_number_of_classes(golden, size):
 
 @pytest.mark.parametrize("method", [CoOp, ZeroShot])
 def test_a_method_without_a_conditional_prompt(golden, method):
-    with pytest.raises(InputError, match=f"expected a CoCoOp prompt.*got {method.__name__}.*Leave it out"):
+    with pytest.raises(InputError, match=f"expected a conditional prompt.*got {method.__name__}.*Leave it out"):
         Shortlist(method(golden, NAMES), 2)
 
 

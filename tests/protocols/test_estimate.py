@@ -115,13 +115,13 @@ def test_the_step_that_is_timed_is_the_one_that_a_run_takes(tiny, datasets, tmp_
     """Recorded where a run's is, with a stand-in for what records."""
     asked, calls = [], []
 
-    def record(step, compile):
-        asked.append(compile)
+    def record(step, cuda_graph):
+        asked.append(cuda_graph)
         return lambda *batch: calls.append(len(batch[0])) or step(*batch)
 
-    monkeypatch.setattr(import_module("cocoop.protocols.estimate"), "compiled", record)  # not the function of that name
+    monkeypatch.setattr(import_module("cocoop.protocols.estimate"), "recorded", record)  # not the function of that name
     Estimator(Runner(tiny, datasets, tmp_path)).of(make_trial("few-shot", "coop"))
-    default = signature(PromptClassifier).parameters["compile"].default
+    default = signature(PromptClassifier).parameters["cuda_graph"].default
     assert asked == [default] and calls == [4] * 3
 
 

@@ -8,7 +8,7 @@ from golden_clip import FACTS, VALUES
 from cocoop import CLIP, CoCoOp, CoOp, InputError, RunError
 from cocoop.features import FixedFeatures
 from cocoop.training import RecordedStep, Step, train
-from cocoop.training.recorded import compiled
+from cocoop.training.recorded import recorded
 from cocoop.training.step import read
 
 NAMES = FACTS["class_names"]
@@ -56,7 +56,7 @@ def test_replays_learn_what_the_eager_loop_learns(method, dtype, monkeypatch):
     history = train(eager, FixedFeatures(FEATURES), FACTS["labels"], **arguments)
     stand_in = StandIn()
     monkeypatch.setattr(
-        "cocoop.training.loop.compiled", lambda step, compile: RecordedStep(step, stand_in, required=True)
+        "cocoop.training.loop.recorded", lambda step, cuda_graph: RecordedStep(step, stand_in, required=True)
     )
     monkeypatch.setattr("cocoop.training.loop._steps_at_once", lambda device: 2)
     again = train(replayed, FixedFeatures(FEATURES), FACTS["labels"], **arguments)
@@ -89,16 +89,16 @@ def test_a_recording_that_fails_is_said_and_the_step_runs_unrecorded(golden):
 
 def test_a_recording_that_fails_where_it_was_asked_for(golden):
     model = make(golden)
-    with pytest.raises(RunError, match=r"compile: expected.*not permitted.*Set compile to off"):
+    with pytest.raises(RunError, match=r"cuda_graph: expected.*not permitted.*Set cuda_graph to off"):
         RecordedStep(Step(model), cannot, required=True)(FEATURES, LABELS)
     assert torch.equal(model.ctx, make(golden).ctx)
 
 
 def test_choices_on_a_cpu(golden):
     step = Step(make(golden))
-    assert compiled(step, "auto") is step
-    assert compiled(step, "off") is step
+    assert recorded(step, "auto") is step
+    assert recorded(step, "off") is step
     with pytest.raises(InputError, match="got 'on', which needs an NVIDIA GPU"):
-        compiled(step, "on")
+        recorded(step, "on")
     with pytest.raises(InputError, match=r"expected one of auto, on, off; got 'of'\. Did you mean off"):
-        compiled(step, "of")
+        recorded(step, "of")

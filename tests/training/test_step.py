@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from torch.nn.functional import cross_entropy
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from cocoop import CoCoOp, CoOp
+from cocoop import CoCoOp, CoOp, Method
 from cocoop.features import FixedFeatures
 from cocoop.training import DivergedError, Step, loss_scale, train
 from cocoop.training.loop import _order
@@ -47,6 +47,8 @@ class Toy(torch.nn.Module):
         self.clip = SimpleNamespace(device=torch.device("cpu"), dtype=dtype, products=nullcontext)
         self.weight = torch.nn.Parameter(torch.tensor([0.5]))
         self.strength, self.function = strength, function
+
+    loss, gradients = Method.loss, Method.gradients
 
     def forward(self, features):
         logit = self.function(self.weight.to(self.clip.dtype)) * self.strength

@@ -81,7 +81,7 @@ def test_the_pickles_of_the_test_above_do_run_something(tmp_path):
     assert marker.exists()
 
 
-def test_code_of_a_torchscript_archive_is_not_compiled(path):
+def test_code_of_a_torchscript_archive_is_not_recorded(path):
     """torch.jit.load would fail at it."""
     save_scripted(nn.Linear(2, 2), path)
     whole = path.read_bytes()

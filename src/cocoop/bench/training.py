@@ -16,7 +16,7 @@ from cocoop.bench.memory import allocated_megabytes
 from cocoop.clip import CLIP
 from cocoop.clip.text.typical import CONTEXT_LENGTH, suffix_lengths
 from cocoop.features import FixedFeatures
-from cocoop.methods import CoCoOp, CoOp, PromptMethod
+from cocoop.methods import CoCoOp, CoOp, Method
 from cocoop.training import train
 
 IMAGENET_CLASSES, IMAGENET_STEPS = 1000, 160_000
@@ -78,14 +78,14 @@ def measure_training(clip: CLIP, classes: int, rounds: int) -> TrainingImage:
     def cocoop() -> Callable[[], float]:
         return _steps(CoCoOp(clip, class_names(classes)), steps, batch_size=1, plain=False)
 
-    coop = _steps(CoOp(clip, class_names(few)), CoOp.paper_batch_size, CoOp.paper_batch_size, plain=True)
+    coop = _steps(CoOp(clip, class_names(few)), CoOp.recipe.batch_size, CoOp.recipe.batch_size, plain=True)
     floor = Floor(clip, 1, classes, sum(suffix_lengths(classes)), CONTEXT_LENGTH)
     floor_run = timed(floor.forward_and_backward, clip.device)
     seconds = best_seconds({"cocoop": cocoop(), "coop": coop, "floor": floor_run}, rounds)
     return TrainingImage(
         classes=classes,
         cocoop_ms=1000 * seconds["cocoop"] / steps,
-        coop_ms=1000 * seconds["coop"] / CoOp.paper_batch_size * classes / few,
+        coop_ms=1000 * seconds["coop"] / CoOp.recipe.batch_size * classes / few,
         coop_measured_classes=few,
         floor_ms=1000 * seconds["floor"],
         floor_multiply_adds=2 * floor.multiply_adds,
@@ -94,7 +94,7 @@ def measure_training(clip: CLIP, classes: int, rounds: int) -> TrainingImage:
     )
 
 
-def _steps(model: PromptMethod, images: int, batch_size: int, plain: bool) -> Callable[[], float]:
+def _steps(model: Method, images: int, batch_size: int, plain: bool) -> Callable[[], float]:
     """One epoch of training on random features, as a function that returns its seconds."""
     generator = torch.Generator().manual_seed(0)
     features = F.normalize(torch.randn(images, model.clip.embed_dim, generator=generator), dim=-1)
@@ -105,7 +105,7 @@ def _steps(model: PromptMethod, images: int, batch_size: int, plain: bool) -> Ca
         model.clip.text.plain = plain
         # The first epoch has the warm-up rate, and what is made ready once per training; the second is timed.
         # The plain path copies numbers to the device in every pass, which a recording cannot hold.
-        compile = "off" if plain else "auto"
-        return train(model, source, labels, epochs=2, batch_size=batch_size, seed=0, compile=compile)[1].seconds
+        cuda_graph = "off" if plain else "auto"
+        return train(model, source, labels, epochs=2, batch_size=batch_size, seed=0, cuda_graph=cuda_graph)[1].seconds
 
     return run

@@ -14,6 +14,7 @@ from typing import Annotated
 import typer
 
 from cocoop.cli import bench, benchmark, datasets, demo, evaluate, info, predict, report, train
+from cocoop.cli.renamed import renamed
 from cocoop.errors import CocoopError, InputError
 
 app = typer.Typer(
@@ -83,8 +84,11 @@ def main() -> None:
     if not sys.stderr.isatty():  # nobody watches
         os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
         os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    arguments, notes = renamed(sys.argv[1:])
+    for note in notes:
+        print(note, file=sys.stderr)
     try:
-        app(prog_name="cocoop")
+        app(arguments, prog_name="cocoop")
     except InputError as error:
         print(f"cocoop: {error}", file=sys.stderr)
         sys.exit(2)

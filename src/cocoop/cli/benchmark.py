@@ -15,6 +15,7 @@ from cocoop.cli.common import (
     Device,
     Dtype,
     MemoryBudget,
+    Plugins,
     Tokenizer,
     note,
     print_json,
@@ -52,7 +53,7 @@ def benchmark(
     targets: Annotated[
         str | None, typer.Option(help="cross-dataset, domain-generalization: what to test on, comma-separated.")
     ] = None,
-    methods: Annotated[str | None, typer.Option(help="Of zero-shot,coop,cocoop.")] = None,
+    methods: Annotated[str | None, typer.Option(help="Of zero-shot,coop,cocoop, or a plugin's.")] = None,
     shots: Annotated[str | None, typer.Option(help="Training images per class, such as 1,2,4,8,16.")] = None,
     seeds: Annotated[str | None, typer.Option(help="Such as 1,2,3.")] = None,
     epochs: Annotated[int | None, typer.Option(help="For all methods, instead of the papers'.")] = None,
@@ -63,7 +64,7 @@ def benchmark(
             "here are learned as they are."
         ),
     ] = None,
-    features: Annotated[
+    feature_cache: Annotated[
         Path | None,
         typer.Option(metavar="DIR", help="Where image features are kept, which all runs share. Default: OUT/features."),
     ] = None,
@@ -74,6 +75,7 @@ def benchmark(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print the runs, with estimated time and memory; write nothing to --out.")
     ] = False,
+    plugin: Plugins = None,
     as_json: AsJson = False,
 ) -> None:
     """Carry out a protocol of the papers: methods x data sets x shots x seeds, by the papers' settings.
@@ -87,9 +89,12 @@ def benchmark(
       cocoop benchmark cross-dataset
     """
     try:
+        from cocoop.methods.plugins import load_plugins
         from cocoop.protocols import Benchmark, gather, narrowed, write_miniatures
         from cocoop.protocols import preset as named_preset
 
+        plugins = tuple(plugin or ())
+        load_plugins(plugins)
         chosen = _preset_name(preset, data_root)
         out = out or Path("cocoop-smoke" if chosen == "smoke" else "cocoop-benchmark")
         whole = named_preset(protocol, chosen)
@@ -110,7 +115,7 @@ def benchmark(
                 data_root = (Path(away) if dry_run else out) / "miniatures"
                 write_miniatures([name for trial in trials for name in trial.data], data_root)
             data = gather(trials, data_root, out / "splits", keep=not dry_run)
-            runs = Benchmark(trials, out, clip, data, device, dtype, features, memory_budget, tokenizer)
+            runs = Benchmark(trials, out, clip, data, device, dtype, feature_cache, memory_budget, tokenizer, plugins)
             _note_on_clip(clip, chosen)
             if dry_run:
                 _print_estimates(runs, jobs, as_json)

@@ -57,10 +57,18 @@ Shortlist = Annotated[
         "images share, such as 20, and give the others probability 0. Without it all classes, exactly.",
     ),
 ]
-Features = Annotated[
+FeatureCache = Annotated[
     Path | None,
     typer.Option(
         metavar="DIR", help="Keep image features in this folder and take them from there: images are encoded once."
+    ),
+]
+Plugins = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--plugin",
+        metavar="FILE.py",
+        help="Run this Python file of yours first: it registers a method. Several may be given.",
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]

@@ -13,9 +13,10 @@ from cocoop.cli.common import (
     DataRoot,
     Device,
     Dtype,
-    Features,
+    FeatureCache,
     MemoryBudget,
     OtherClip,
+    Plugins,
     RunFolder,
     Shortlist,
     Source,
@@ -47,12 +48,13 @@ def evaluate(
     verify: Annotated[
         bool, typer.Option("--verify", help="With --shortlist: run all classes, too, and report how far both agree.")
     ] = False,
-    features: Features = None,
+    feature_cache: FeatureCache = None,
     clip: OtherClip = None,
     tokenizer: Tokenizer = None,
     device: Device = "auto",
     dtype: Dtype = "auto",
     memory_budget: MemoryBudget = "auto",
+    plugin: Plugins = None,
     as_json: AsJson = False,
 ) -> None:
     """Score a learned prompt on labelled images: accuracy, macro-F1, calibration, and every class.
@@ -68,15 +70,17 @@ def evaluate(
     from cocoop.classifier import Classifier
     from cocoop.data import read_dataset
     from cocoop.errors import InputError
+    from cocoop.methods.plugins import load_plugins
 
     if classes is not None and folder_classes:
         raise InputError("--classes: expected nothing beside --folder-classes, which takes the images'. Give one.")
     if verify and shortlist is None:
         raise InputError("--verify: expected --shortlist N beside it, whose agreement it reports; got none. Add it.")
+    load_plugins(plugin or ())
     dataset = read_dataset(source, data_root)
     examples = dataset.test or dataset.train
     classifier = Classifier.load(
-        run, clip, tokenizer, device=device, dtype=dtype, memory_budget=memory_budget, features=features
+        run, clip, tokenizer, device=device, dtype=dtype, memory_budget=memory_budget, feature_cache=feature_cache
     )
     if folder_classes:
         classifier.set_classes(dataset.class_names, allow_equal=True)

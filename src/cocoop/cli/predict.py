@@ -10,9 +10,10 @@ from cocoop.cli.common import (
     Classes,
     Device,
     Dtype,
-    Features,
+    FeatureCache,
     MemoryBudget,
     OtherClip,
+    Plugins,
     RunFolder,
     Shortlist,
     Tokenizer,
@@ -28,12 +29,13 @@ def predict(
     classes: Classes = None,
     top: Annotated[int, typer.Option(min=1, help="Print this many classes per image, best first.")] = 1,
     shortlist: Shortlist = None,
-    features: Features = None,
+    feature_cache: FeatureCache = None,
     clip: OtherClip = None,
     tokenizer: Tokenizer = None,
     device: Device = "auto",
     dtype: Dtype = "auto",
     memory_budget: MemoryBudget = "auto",
+    plugin: Plugins = None,
     as_json: AsJson = False,
 ) -> None:
     """Classify image files: prints file, class and probability in percent, separated by tabs.
@@ -43,9 +45,11 @@ def predict(
       cocoop predict my-run photo.jpg --classes "cat,dog,red panda" --top 3
     """
     from cocoop.classifier import Classifier
+    from cocoop.methods.plugins import load_plugins
 
+    load_plugins(plugin or ())
     classifier = Classifier.load(
-        run, clip, tokenizer, device=device, dtype=dtype, memory_budget=memory_budget, features=features
+        run, clip, tokenizer, device=device, dtype=dtype, memory_budget=memory_budget, feature_cache=feature_cache
     )
     if classes is not None:
         classifier.set_classes(split_names("--classes", classes))

@@ -15,8 +15,9 @@ from cocoop.cli.common import (
     DataRoot,
     Device,
     Dtype,
-    Features,
+    FeatureCache,
     MemoryBudget,
+    Plugins,
     Source,
     Tokenizer,
     note,
@@ -26,6 +27,7 @@ from cocoop.cli.common import (
 if TYPE_CHECKING:
     from cocoop.classifier import Classifier
     from cocoop.data import Dataset
+    from cocoop.results import Run
     from cocoop.training import DivergedError
 
 
@@ -33,39 +35,47 @@ def train(
     source: Source,
     out: Annotated[Path, typer.Option(help="The run folder to write; must be new.")],
     data_root: DataRoot = None,
-    method: Annotated[str, typer.Option(help="cocoop, coop or zero-shot.")] = "cocoop",
+    method: Annotated[str, typer.Option(help="cocoop, coop, zero-shot, or a plugin's.")] = "cocoop",
     clip: Clip = "tiny",
     tokenizer: Tokenizer = None,
     shots: Annotated[int, typer.Option(help="Training images per class, picked by the seed.")] = 16,
     seed: Annotated[int, typer.Option(help="Any integer; the same seed gives the same run.")] = 1,
     epochs: Annotated[int | None, typer.Option(help="Default: the paper's, 10 for cocoop, 200 for coop.")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Default: the paper's, 1 for cocoop, 32 for coop.")] = None,
-    lr: Annotated[float, typer.Option(help="Learning rate at the top of the schedule.")] = 0.002,
-    context: Annotated[
-        str | None, typer.Option(help='Words the learned context starts from. Default: "a photo of a".')
+    lr: Annotated[
+        float | None, typer.Option(help="Learning rate at the top of the schedule. Default: the paper's, 0.002.")
     ] = None,
-    random_context: Annotated[
-        int | None, typer.Option(metavar="M", help="Start from M random vectors instead of words.")
-    ] = None,
-    class_specific: Annotated[
-        bool, typer.Option("--class-specific", help="coop only: a context for every class.")
-    ] = False,
-    class_position: Annotated[str, typer.Option(help="coop only: end, middle or front.")] = "end",
-    template: Annotated[
+    set_: Annotated[
         list[str] | None,
-        typer.Option(help="zero-shot only: a text with {} for the name; give several to average."),
+        typer.Option(
+            "--set",
+            metavar="NAME=VALUE",
+            help="A setting of the method, several times: cocoop has context (words that the prompt starts from, none "
+            "for random vectors), context_length, meta_nets (shared, per-token) and similarity (cosine, dot, "
+            "euclidean); coop has context, context_length, class_specific, class_position and similarity; zero-shot "
+            "has templates.",
+        ),
     ] = None,
-    no_augment: Annotated[bool, typer.Option("--no-augment", help="No random crops and flips; faster.")] = False,
+    augment: Annotated[
+        bool | None,
+        typer.Option(
+            "--augment/--no-augment",
+            show_default=False,
+            help="Random crops and flips of the training images, or none. Default: what the CLIP's files say, or else "
+            "augment, as the papers do.",
+        ),
+    ] = None,
     views: Annotated[
         int | None, typer.Option(help="Random crops and flips of each image, taken in turn. Default: one per epoch.")
     ] = None,
-    features: Features = None,
+    feature_cache: FeatureCache = None,
     device: Device = "auto",
     dtype: Dtype = "auto",
     memory_budget: MemoryBudget = "auto",
-    compile: Annotated[
+    cuda_graph: Annotated[
         str, typer.Option(help="Record the training step on an NVIDIA GPU, which is faster: auto, on or off.")
     ] = "auto",
+    plugin: Plugins = None,
     as_json: AsJson = False,
 ) -> None:
     """Learn a prompt from labelled images, and score it on the test split, or on the images it did not learn from.
@@ -73,42 +83,46 @@ def train(
     Examples:
       cocoop train photos/ --out my-run
       cocoop train photos.csv --out my-run --clip openai/clip-vit-base-patch16 --shots 8
-      cocoop train photos/ --out my-run --method coop --random-context 16
+      cocoop train photos/ --out my-run --method coop --set context=none --set context_length=16
       cocoop train oxford_pets --data-root data/ --out my-run
+      cocoop train photos/ --out my-run --plugin my_method.py --method mine --set weight=8
     """
+    from cocoop.arguments import check_settings
     from cocoop.classifier import Classifier
-    from cocoop.data import OWN_TEMPLATE, read_dataset
-    from cocoop.errors import InputError, RunError
+    from cocoop.cli.settings import parse_settings
+    from cocoop.data import read_dataset
+    from cocoop.errors import RunError
+    from cocoop.methods import METHODS
+    from cocoop.methods.plugins import load_plugins
     from cocoop.protocols import fit_and_score
     from cocoop.results import check_new, write_run
     from cocoop.results.card import model_card
     from cocoop.training import DivergedError
 
-    if context is not None and random_context is not None:
-        raise InputError("--context: expected nothing beside --random-context, which starts from no words. Give one.")
+    load_plugins(plugin or ())
+    settings = parse_settings(set_ or ())
+    check_settings(method, settings)
     check_new(out)
     dataset = read_dataset(source, data_root)
+    if "templates" in METHODS[method].setting_defaults():
+        settings = {"templates": [dataset.template], **settings}
     classifier = Classifier(
         method=method,
         clip=clip,
+        settings=settings,
         shots=shots,
         seed=seed,
         epochs=epochs,
         batch_size=batch_size,
         lr=lr,
-        context="a photo of a" if context is None and random_context is None else context,
-        context_length=random_context,
-        class_specific=class_specific,
-        class_position=class_position,
-        templates=tuple(template or [dataset.template if method == "zero-shot" else OWN_TEMPLATE]),
-        augment=not no_augment,
+        augment="auto" if augment is None else augment,
         views=views,
-        features=features,
+        feature_cache=feature_cache,
         tokenizer=tokenizer,
         device=device,
         dtype=dtype,
         memory_budget=memory_budget,
-        compile=compile,
+        cuda_graph=cuda_graph,
     )
     try:
         run = fit_and_score(classifier, dataset)
@@ -123,7 +137,7 @@ def train(
         kept = {name: run.record[name] for name in ("training_images", "results", "zero_shot")}
         print_json({"run": str(folder), **kept})
         return
-    learned = f"learned from {len(classifier.picked_):,} images" if method != "zero-shot" else "nothing to learn"
+    learned = f"learned from {len(classifier.picked_):,} images" if classifier.picked_ else "nothing to learn"
     print(f"{learned}, {len(classifier.classes_):,} classes: {folder}")
     if not run.record["results"]:
         print("no other images to score it on: use fewer shots, or `cocoop evaluate` on other images")
@@ -133,6 +147,19 @@ def train(
     print(f"accuracy on the {test['n']:,} {which} images, in percent:")
     print(f"  {test['accuracy']:6.2f}  {method}")
     print(f"  {beside['accuracy']:6.2f}  zero-shot, {dataset.template!r}")
+    if classifier.picked_ and test["accuracy"] < beside["accuracy"]:
+        for text in _worse_than_zero_shot(run):
+            note(f"note: {text}")
+
+
+def _worse_than_zero_shot(run: Run) -> Iterator[str]:
+    """What to say and to try where learning did harm."""
+    settings = run.record["settings"]
+    yield "learning did worse than the hand-written prompt on these images; what may help:"
+    if settings["augment"]:
+        yield "  --no-augment, if a cut or mirrored image shows something else, as signs and letters do"
+    yield f"  a lower --lr than {settings['lr']:g}, fewer --epochs than {settings['epochs']}, or more --shots"
+    yield "  choose among these on images of their own (a val split), not on the ones scored here"
 
 
 def _kept(error: DivergedError, out: Path) -> str:

@@ -7,6 +7,7 @@ import os
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -41,6 +42,7 @@ class CLIP:
         formula: what the towers compute with their tensors, as far as these do not show it: heads, activation, eps.
         tokenizer_source: the folder or hub id that `tokenizer` named; None for the model's own, or an object.
         preprocess: Pillow image -> [3, N, N] float32: OpenAI's test transform, or what the model's files say of it.
+        augment: whether prompts are learned from random crops and flips, unless the user says otherwise.
         logit_scale: 1/tau = exp of the learned value, a float.
     """
 
@@ -55,6 +57,7 @@ class CLIP:
         self.tokenizer: Tokenizer = parts.tokenizer
         self.tokenizer_source = parts.tokenizer_source
         self.preprocess: Preprocess = parts.preprocess
+        self.augment = parts.augment
         self.logit_scale: float = parts.towers.logit_scale
         self.text: TextTower = parts.towers.text.to(device, dtype).eval().requires_grad_(False)
         self.text.memory_budget = memory_budget
@@ -96,7 +99,13 @@ class CLIP:
         """
         where, budget = _device(device), parse_memory(memory_budget)
         precision = find_precision(dtype, where)
-        return cls(load_parts(source, tokenizer, quick_gelu), where, precision, budget)
+        with torch.inference_mode(False):  # tensors of inference mode could not be learned on
+            return cls(load_parts(source, tokenizer, quick_gelu), where, precision, budget)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> CLIP:
+        """Itself, and so are its towers wherever they appear: what is frozen, copies share."""
+        memo.update({id(module): module for tower in (self.text, self.image_tower) for module in tower.modules()})
+        return self
 
     @cached_property
     def fingerprint(self) -> str:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from cocoop.evaluation.evaluate import predict_probabilities
 from cocoop.evaluation.metrics import Metrics, measure
 from cocoop.features import Features
-from cocoop.methods import PromptMethod, Shortlist
+from cocoop.methods import Method, Shortlist
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Agreement:
         return asdict(self)
 
 
-def verify_shortlist(model: PromptMethod, image_features: Features, labels: Sequence[int], size: int) -> Agreement:
+def verify_shortlist(model: Method, image_features: Features, labels: Sequence[int], size: int) -> Agreement:
     """Run both on unit-norm image features [N, E] with the classes [N], 0 <= label < K, and compare.
 
     Raises:

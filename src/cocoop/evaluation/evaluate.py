@@ -12,7 +12,7 @@ from cocoop.clip import CLIP
 from cocoop.errors import RunError
 from cocoop.evaluation.metrics import Metrics, measure
 from cocoop.features import Features
-from cocoop.methods import CoCoOp, PromptMethod, Shortlist
+from cocoop.methods import Method, Shortlist
 from cocoop.progress import counter
 
 _TEXT_FEATURES_AT_ONCE = 65_536  # B x K of one step; at E = 512 in float32 128 MB
@@ -20,7 +20,7 @@ _COPIES = 4  # of them, from the tower through norm and product, float32
 _SHARE = 4  # they may take a quarter of a given memory budget, beside the pass and what the tower holds for good
 
 
-def predict_probabilities(model: PromptMethod | Shortlist, image_features: Features) -> Tensor:
+def predict_probabilities(model: Method | Shortlist, image_features: Features) -> Tensor:
     """Class probabilities [N, K] of unit-norm image features [N, E], any N, on the CPU, with a progress bar.
 
     They are what memory grows by with the images: 4 bytes each (8 where the CLIP is float64).
@@ -32,17 +32,17 @@ def predict_probabilities(model: PromptMethod | Shortlist, image_features: Featu
     whole = torch.empty(0)
     with counter("classifying", count, " images", delay=2) as bar:
         for start in range(0, count, at_once):
-            found = model.probabilities(image_features[start : start + at_once])
+            part = model.probabilities(image_features[start : start + at_once])
             if start == 0:
-                whole = torch.empty(count, found.shape[1], dtype=found.dtype)
-            whole[start : start + len(found)] = found
-            if not whole[start : start + len(found)].isfinite().all():
+                whole = torch.empty(count, part.shape[1], dtype=part.dtype)
+            whole[start : start + len(part)] = part
+            if not whole[start : start + len(part)].isfinite().all():
                 raise RunError(_not_finite(_prompt(model).clip))
-            bar.update(len(found))
+            bar.update(len(part))
     return whole
 
 
-def _prompt(model: PromptMethod | Shortlist) -> PromptMethod:
+def _prompt(model: Method | Shortlist) -> Method:
     return model.model if isinstance(model, Shortlist) else model
 
 
@@ -53,18 +53,18 @@ def _not_finite(clip: CLIP) -> str:
     )
 
 
-def images_at_once(model: PromptMethod | Shortlist) -> int:
+def images_at_once(model: Method | Shortlist) -> int:
     """How many images `predict_probabilities` gives the model in one step.
 
     Fewer within a given memory budget, where each image has text features of its own.
     """
     pairs, prompt = _TEXT_FEATURES_AT_ONCE, _prompt(model)
-    if isinstance(prompt, CoCoOp) and prompt.clip.text.memory_budget is not None:
+    if prompt.conditional and prompt.clip.text.memory_budget is not None:
         pairs = min(pairs, prompt.clip.text.memory_budget // (_SHARE * _COPIES * 4 * prompt.clip.embed_dim))
     return max(1, pairs // len(model.class_names))
 
 
-def evaluate(model: PromptMethod | Shortlist, image_features: Features, labels: Sequence[int]) -> Metrics:
+def evaluate(model: Method | Shortlist, image_features: Features, labels: Sequence[int]) -> Metrics:
     """The figures of `measure` for unit-norm image features [N, E] and their classes [N], 0 <= label < K."""
     probabilities = predict_probabilities(model, image_features).numpy()
     return measure(probabilities, np.asarray(labels), model.class_names)

@@ -12,7 +12,7 @@ from cocoop.data import Example
 from cocoop.evaluation.evaluate import predict_probabilities
 from cocoop.evaluation.metrics import measure
 from cocoop.features import Features
-from cocoop.methods import PromptMethod
+from cocoop.methods import Method
 
 MISTAKES = 12
 """How many of the most confident mistakes `score` names."""
@@ -32,7 +32,7 @@ class Scores(NamedTuple):
     predictions: dict[str, NDArray[Any]]
 
 
-def score(model: PromptMethod, image_features: Features, examples: Sequence[Example]) -> Scores:
+def score(model: Method, image_features: Features, examples: Sequence[Example]) -> Scores:
     """Classify unit-norm image features [N, E] and compare with the labels of their `examples` [N].
 
     Labels number `model.class_names`. Of equal top probabilities the first class counts as predicted.

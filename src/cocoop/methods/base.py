@@ -1,14 +1,17 @@
-"""What every method is: class names and a frozen CLIP in, logits out. `p(y|x) = softmax_i(cos(x, t_i) / tau)`."""
+"""What training, evaluation, classifier and protocols know of a method: image features in, logits out."""
 
 from __future__ import annotations
 
+import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
 
 from cocoop.class_names import check_spelling
 from cocoop.clip import CLIP
@@ -16,10 +19,26 @@ from cocoop.errors import InputError
 from cocoop.shapes import expect_shape
 
 
-class PromptMethod(nn.Module, ABC):
-    """A classifier whose weights are text features of class prompts.
+@dataclass(frozen=True)
+class Recipe:
+    """How a method's paper trains it with 16 images per class: SGD, one warm-up epoch at 1e-5, then half a cosine.
 
-    Its parameters, and so its state dict, are exactly what it learns; the CLIP it stands on is not part of it.
+    epochs: passes over the images. batch_size: images per step. lr: the learning rate at the top of the schedule.
+    momentum, weight_decay: of SGD, on every learned tensor.
+    """
+
+    epochs: int
+    batch_size: int
+    lr: float = 0.002
+    momentum: float = 0.9
+    weight_decay: float = 5e-4
+
+
+class Method(nn.Module, ABC):
+    """A classifier on top of a frozen CLIP.
+
+    Its parameters, and so its state dict, are exactly what it learns; the CLIP is not part of it. A subclass calls
+    `super().__init__` first; its further arguments are its settings, all with defaults, which `settings` gives back.
 
     Args:
         clip: a frozen `CLIP`.
@@ -27,10 +46,10 @@ class PromptMethod(nn.Module, ABC):
             pair); they always get the same probability.
     """
 
-    paper_epochs: ClassVar[int] = 0
-    """Passes over the training images in the papers' 16-shot setting; 0 where there is nothing to learn."""
-    paper_batch_size: ClassVar[int] = 1
-    """Images per step in the papers' setting."""
+    recipe: ClassVar[Recipe | None] = None
+    """How its paper trains it; None where nothing is learned."""
+    conditional: ClassVar[bool] = False
+    """Whether the text features depend on the image."""
 
     def __init__(self, clip: CLIP, class_names: Sequence[str]) -> None:
         super().__init__()
@@ -41,7 +60,26 @@ class PromptMethod(nn.Module, ABC):
     @property
     @abstractmethod
     def settings(self) -> dict[str, Any]:
-        """The keyword arguments that build this method again."""
+        """The keyword arguments that build this method again: numbers, texts, lists, None."""
+
+    @classmethod
+    def setting_defaults(cls) -> dict[str, Any]:
+        """Every setting that the constructor takes -> its default; `**others` stand for those of the class above."""
+        defaults: dict[str, Any] = {}
+        for above in cls.__mro__:
+            if "__init__" not in vars(above):
+                continue
+            taken = inspect.signature(vars(above)["__init__"]).parameters.values()
+            named = [p for p in taken if p.name not in ("self", "clip", "class_names") and p.kind != p.VAR_KEYWORD]
+            defaults = {parameter.name: parameter.default for parameter in named} | defaults
+            if all(parameter.kind != parameter.VAR_KEYWORD for parameter in taken):
+                break
+        return defaults
+
+    @classmethod
+    def learns(cls) -> bool:
+        """Whether images change it: in training, or before that in `prepare`."""
+        return cls.recipe is not None or cls.prepare is not Method.prepare
 
     @property
     def trainable_parameters(self) -> int:
@@ -49,12 +87,8 @@ class PromptMethod(nn.Module, ABC):
         return sum(parameter.numel() for parameter in self.parameters() if parameter.requires_grad)
 
     @abstractmethod
-    def text_features(self, image_features: Tensor) -> Tensor:
-        """[B, E] -> [B, K, E] if prompts depend on the image, else [1, K, E]. Unit norm."""
-
-    @abstractmethod
-    def _write_prompts(self) -> None:
-        """Prepare the prompts of `self.class_names`."""
+    def _take_classes(self) -> None:
+        """Make ready for `self.class_names`."""
 
     def set_classes(self, class_names: Sequence[str]) -> Self:
         """Keep what was learned and classify into these K classes instead.
@@ -65,20 +99,37 @@ class PromptMethod(nn.Module, ABC):
         check_spelling(class_names)
         before, self.class_names = self.class_names, list(class_names)
         try:
-            self._write_prompts()
+            self._take_classes()
         except Exception:
             self.class_names = before
             raise
         return self
 
+    def prepare(self, image_features: Tensor, labels: Tensor) -> None:
+        """Called once before training, with the training images' features [N, E] and classes [N]; does nothing here."""
+
+    @abstractmethod
     def forward(self, image_features: Tensor) -> Tensor:
-        """Unit-norm image features [B, E] -> logits [B, K] = cos(x, t_i) / tau (CoCoOp eq. 1 and 3)."""
-        expect_shape("image_features", image_features, B=None, E=self.clip.embed_dim)
+        """Unit-norm image features [B, E] -> logits [B, K]."""
+
+    def loss(self, image_features: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """What training makes small, a scalar, and the logits [B, K]: here the mean cross-entropy."""
+        logits: Tensor = self(image_features)
+        return cross_entropy(logits, labels), logits
+
+    def gradients(
+        self, image_features: Tensor, labels: Tensor, scale: Tensor | None = None
+    ) -> tuple[Tensor, Tensor, list[Tensor]]:
+        """Loss, logits, and the gradient of scale * loss for each trainable parameter, in their order.
+
+        Here by autograd of `loss`. `scale` is a scalar tensor where float16 needs one, else None, which is 1. A
+        parameter that the loss does not reach has a gradient of zero.
+        """
+        loss, logits = self.loss(image_features, labels)
+        learned = [parameter for parameter in self.parameters() if parameter.requires_grad]
         with self.clip.products():
-            text_features = self.text_features(image_features)
-        if len(text_features) == 1:
-            return self.clip.logit_scale * image_features @ text_features[0].T
-        return self.clip.logit_scale * torch.einsum("be,bke->bk", image_features, text_features)
+            gradients = torch.autograd.grad(loss if scale is None else loss * scale, learned, materialize_grads=True)
+        return loss.detach(), logits.detach(), list(gradients)
 
     @torch.no_grad()
     def probabilities(self, image_features: Tensor) -> Tensor:
@@ -86,8 +137,25 @@ class PromptMethod(nn.Module, ABC):
         probabilities: Tensor = self(image_features).softmax(dim=-1)
         return probabilities
 
+    def expect_features(self, image_features: Tensor) -> None:
+        """`InputError` unless these are image features [B, E] of the CLIP."""
+        expect_shape("image_features", image_features, B=None, E=self.clip.embed_dim)
 
-def load_tensors(model: PromptMethod, tensors: Mapping[str, NDArray[Any]], expected: str) -> None:
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        """Refuse what `to`, `double`, `cuda` and their like would change: the learned tensors stay with the CLIP."""
+        for name, tensor in self.named_parameters():
+            moved = fn(tensor.detach())
+            if (moved.device, moved.dtype) != (tensor.device, tensor.dtype):
+                raise InputError(
+                    f"{type(self).__name__}: expected to stay with its CLIP, {name} in {tensor.dtype} on "
+                    f"{tensor.device}; got a move to {moved.dtype} on {moved.device}. Load the CLIP with the "
+                    "device and dtype you want, and build the method on it."
+                )
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        return self
+
+
+def load_tensors(model: Method, tensors: Mapping[str, NDArray[Any]], expected: str) -> None:
     """Put learned tensors into a method, in place. `InputError`, which begins with `expected`, for other shapes."""
     wanted = {name: list(tensor.shape) for name, tensor in model.state_dict().items()}
     got = {name: list(array.shape) for name, array in tensors.items()}

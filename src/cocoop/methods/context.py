@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from numbers import Integral
+
 import torch
 from torch import Tensor
 
@@ -26,12 +28,14 @@ def initial_context(clip: CLIP, context: str | None, context_length: int | None)
     """
     dtype = torch.promote_types(clip.dtype, torch.float32)
     if context is None:
-        if context_length is None or context_length < 1:
+        if not isinstance(context_length, Integral) or context_length < 1:
             raise InputError(
                 f"context_length: expected a number of random context vectors, at least 1, because no context words "
                 f"are given; got {context_length!r}."
             )
-        return torch.randn(context_length, clip.text.width).mul(_RANDOM_STD).to(clip.device, dtype)
+        return torch.randn(int(context_length), clip.text.width).mul(_RANDOM_STD).to(clip.device, dtype)
+    if not isinstance(context, str):
+        raise InputError(f"context: expected words, or None for random vectors; got {context!r}.")
     ids = clip.token_ids(context.replace("_", " "))
     if not ids:
         raise InputError(f"context: expected at least one word, or None for random vectors; got {context!r}.")

@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from cocoop.class_names import prompt_name
 from cocoop.clip import CLIP, Prompts, slot
 from cocoop.errors import InputError, expect_choice
-from cocoop.methods.base import PromptMethod
+from cocoop.methods.base import Recipe
 from cocoop.methods.context import initial_context
+from cocoop.methods.prompt_method import PromptMethod
 
 ClassPosition = Literal["end", "middle", "front"]
 
@@ -30,10 +31,10 @@ class CoOp(PromptMethod):
         class_specific: learn a context of its own for every class (CSC), `ctx` [K, M, D] instead of [M, D].
             Such a prompt cannot be used with other classes.
         class_position: where the name stands: "end"; "middle" (after the first M // 2 vectors); "front".
+        similarity: "cosine" (the paper's), "dot" or "euclidean"; see `PromptMethod`.
     """
 
-    paper_epochs: ClassVar[int] = 200
-    paper_batch_size: ClassVar[int] = 32
+    recipe: ClassVar[Recipe] = Recipe(epochs=200, batch_size=32)
 
     def __init__(
         self,
@@ -43,8 +44,9 @@ class CoOp(PromptMethod):
         context_length: int | None = None,
         class_specific: bool = False,
         class_position: ClassPosition = "end",
+        similarity: str = "cosine",
     ) -> None:
-        super().__init__(clip, class_names)
+        super().__init__(clip, class_names, similarity)
         expect_choice("class_position", class_position, get_args(ClassPosition))
         self.context = context
         self.class_specific = class_specific
@@ -53,7 +55,7 @@ class CoOp(PromptMethod):
         draws = len(class_names) if class_specific else 1
         start = torch.stack([initial_context(clip, context, context_length) for _ in range(draws)])
         self.ctx = nn.Parameter(start if class_specific else start[0])
-        self._write_prompts()
+        self._take_classes()
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -63,6 +65,7 @@ class CoOp(PromptMethod):
             "context_length": self.ctx.shape[-2],
             "class_specific": self.class_specific,
             "class_position": self.class_position,
+            "similarity": self.similarity,
         }
 
     def set_classes(self, class_names: Sequence[str]) -> CoOp:
@@ -74,7 +77,7 @@ class CoOp(PromptMethod):
             )
         return super().set_classes(class_names)
 
-    def _write_prompts(self) -> None:
+    def _take_classes(self) -> None:
         prompts = [self.clip.prompt(self._symbols(k, name)) for k, name in enumerate(self.class_names)]
         self._prompts = Prompts(self.clip.text, self.class_names, prompts)
 
@@ -92,4 +95,4 @@ class CoOp(PromptMethod):
 
     def text_features(self, image_features: Tensor) -> Tensor:
         """The same [1, K, E] for all images."""
-        return self._prompts.encode(self.ctx.flatten(0, -2)[None])
+        return self.encode(self._prompts, self.ctx.flatten(0, -2)[None])

@@ -1,4 +1,4 @@
-"""CoCoOp on each image's likeliest classes only: cheaper, and approximate."""
+"""Conditional prompts on each image's likeliest classes only: cheaper, and approximate."""
 
 from __future__ import annotations
 
@@ -9,16 +9,15 @@ import torch
 from torch import Tensor
 
 from cocoop.errors import InputError
-from cocoop.methods.base import PromptMethod
-from cocoop.methods.cocoop import CoCoOp
-from cocoop.shapes import expect_shape
+from cocoop.methods.base import Method
+from cocoop.methods.prompt_method import ConditionalPrompts
 
 
 class Shortlist:
-    """A CoCoOp that computes the conditional logits of each image's best `size` classes and of no others.
+    """A conditional method that computes the conditional logits of each image's best `size` classes and of no others.
 
     All K classes are ranked by the prompt without pi, whose text features are the same for every image and computed
-    once. Then the image's own prompts are encoded for the first `size` classes. Those logits are CoCoOp's, up
+    once. Then the image's own prompts are encoded for the first `size` classes. Those logits are the method's, up
     to rounding; the other classes get -inf, so probabilities are normalised over the shortlist.
 
     That is approximate: where the ranking drops the class that CoCoOp would choose, another one is chosen, and every
@@ -27,22 +26,22 @@ class Shortlist:
     Made for the classes and the context that `model` has now: make another after `set_classes` or training.
 
     Args:
-        model: the `CoCoOp`.
+        model: a `CoCoOp`, or another method with conditional prompts.
         size: how many classes to keep per image, at least 1.
 
     Raises:
         InputError: a method without a conditional prompt, or a size that is no number of classes.
     """
 
-    def __init__(self, model: PromptMethod, size: int) -> None:
+    def __init__(self, model: Method, size: int) -> None:
         if not hasattr(size, "__index__") or size < 1:
             raise InputError(
                 f"shortlist: expected a number of classes, at least 1, such as 20; got {size!r}. Leave it out for "
                 "exact inference."
             )
-        if not isinstance(model, CoCoOp):
+        if not isinstance(model, ConditionalPrompts):
             raise InputError(
-                f"shortlist: expected a CoCoOp prompt, which is computed anew for every image; got "
+                f"shortlist: expected a conditional prompt, which is computed anew for every image; got "
                 f"{type(model).__name__}, whose text features are the same for all images, so that a shortlist would "
                 "save nothing. Leave it out."
             )
@@ -65,9 +64,9 @@ class Shortlist:
 
         Of equally likely classes the first comes first.
         """
-        expect_shape("image_features", image_features, B=None, E=self.model.clip.embed_dim)
-        cosines = image_features @ self._unconditional.T
-        return cosines.sort(dim=1, descending=True, stable=True).indices[:, : self.size]
+        self.model.expect_features(image_features)
+        logits = self.model.logits(image_features, self._unconditional)
+        return logits.sort(dim=1, descending=True, stable=True).indices[:, : self.size]
 
     @torch.no_grad()
     def logits(self, image_features: Tensor) -> Tensor:
@@ -81,8 +80,8 @@ class Shortlist:
         for b, kept in enumerate(classes.tolist()):
             image = image_features[b : b + 1]
             with self.model.clip.products():
-                features = self.model.text_features_of(image, kept)[0]
-            logits[b, classes[b]] = self.model.clip.logit_scale * (features @ image[0])
+                features = self.model.text_features_of(image, kept)
+            logits[b, classes[b]] = self.model.logits(image, features)[0]
         return logits
 
     def probabilities(self, image_features: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from cocoop.class_names import prompt_name
 from cocoop.clip import CLIP
 from cocoop.errors import InputError
-from cocoop.methods.base import PromptMethod
+from cocoop.methods.prompt_method import PromptMethod
 
 
 class ZeroShot(PromptMethod):
@@ -38,14 +38,14 @@ class ZeroShot(PromptMethod):
                     f"templates: expected texts with {{}} where the class name goes, such as 'a photo of a {{}}.'; "
                     f"got {template!r}."
                 )
-        self._write_prompts()
+        self._take_classes()
 
     @property
     def settings(self) -> dict[str, Any]:
         """The keyword arguments that build this method again."""
         return {"templates": self.templates}
 
-    def _write_prompts(self) -> None:
+    def _take_classes(self) -> None:
         names = [prompt_name(name) for name in self.class_names]
         features = [
             self.clip.encode_texts([template.replace("{}", name) for name in names]) for template in self.templates

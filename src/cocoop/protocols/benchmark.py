@@ -16,6 +16,7 @@ from cocoop.clip import CLIP
 from cocoop.clip.sources.load import BUNDLED
 from cocoop.data import Dataset
 from cocoop.errors import InputError
+from cocoop.methods.plugins import load_plugins
 from cocoop.progress import counter
 from cocoop.protocols.plan import Trial
 from cocoop.protocols.runner import Runner
@@ -31,8 +32,9 @@ class Benchmark:
     A trial is done when its run folder is there, which appears whole or not at all; so a benchmark that was killed
     goes on where it stopped when the same is run again.
 
-    clip: what `CLIP.load` takes by name. datasets: by the names that the trials use. features: as in `Runner`.
+    clip: what `CLIP.load` takes by name. datasets: by the names that the trials use. feature_cache: as in `Runner`.
     memory_budget: as in `CLIP.load`, of every process. tokenizer: as in `CLIP.load`, by name.
+    plugins: files that register methods, for every process; see `load_plugins`.
     """
 
     trials: Sequence[Trial]
@@ -41,9 +43,10 @@ class Benchmark:
     datasets: Mapping[str, Dataset]
     device: str = "auto"
     dtype: str = "auto"
-    features: Path | None = None
+    feature_cache: Path | None = None
     memory_budget: str | int = "auto"
     tokenizer: str | None = None
+    plugins: Sequence[Path] = ()
     _same: set[PurePosixPath] = field(default_factory=set, init=False, repr=False, compare=False)
 
     def open_trials(self) -> list[Trial]:
@@ -82,9 +85,10 @@ class Benchmark:
 
     def runner(self, device: str | None = None) -> Runner:
         """The CLIP, loaded, and the data sets: what carries out the trials."""
+        load_plugins(self.plugins)
         device = device or self.device
         clip = CLIP.load(self.clip, self.tokenizer, device, self.dtype, self.memory_budget)
-        return Runner(clip, self.datasets, self.out, self.features)
+        return Runner(clip, self.datasets, self.out, self.feature_cache)
 
     def threads(self, jobs: int) -> int:
         """How many threads torch gets in each of `jobs` processes: together as many as one would have."""

@@ -14,12 +14,12 @@ import torch
 from cocoop.data import Classes
 from cocoop.evaluation import images_at_once
 from cocoop.features import AugmentedFeatures, encode_pictures
-from cocoop.methods import METHODS, PromptMethod
+from cocoop.methods import METHODS, Method
 from cocoop.protocols.benchmark import Benchmark
 from cocoop.protocols.plan import Trial
 from cocoop.protocols.runner import Runner
 from cocoop.protocols.workers import torch_threads
-from cocoop.training import Step, compiled
+from cocoop.training import Step, recorded
 
 _IMAGES = 64  # of a data set, decoded and encoded to time it
 _PATIENCE = 2.0  # seconds for classifying a batch; where a whole one takes longer, a part of it stands for it
@@ -109,9 +109,9 @@ class Estimator:
         images = len(learned_from.train) if trial.shots else 0
         steps, costs = 0, []
         if images and not self.runner.learned_before(trial, learned_from):
-            method, settings = METHODS[trial.method], trial.settings
-            batch_size = min(settings.get("batch_size", method.paper_batch_size), images)
-            steps = _epochs(trial) * (images // batch_size)
+            settings = trial.settings
+            batch_size = min(_chosen(trial, "batch_size"), images)
+            steps = _chosen(trial, "epochs") * (images // batch_size)
             one = self._step(self._prompt(trial, trial.dataset, trial.classes), batch_size)
             encoding = self._image(trial.dataset, settings.get("augment", True))
             costs += [_Cost(one.seconds * steps, one.memory_mb), encoding._replace(seconds=0.0)]
@@ -148,7 +148,7 @@ class Estimator:
             settings, seed, count = trial.settings, None, 1
             if settings.get("augment", True):
                 seed = settings.get("view_seed", trial.seed)
-                count = min(settings.get("views", _epochs(trial)), _epochs(trial))
+                count = min(settings.get("views", _chosen(trial, "epochs")), _chosen(trial, "epochs"))
             for example in learned_from.train:
                 view = _Views(trial.dataset, example.path, seed)
                 found[view] = max(found[view], count)
@@ -157,7 +157,7 @@ class Estimator:
     def _prompt(self, trial: Trial, dataset: str, classes: Classes) -> _Prompt:
         return _Prompt(trial.method, dataset, classes, trial.settings.get("context_length"))
 
-    def _model(self, prompt: _Prompt) -> PromptMethod:
+    def _model(self, prompt: _Prompt) -> Method:
         names = self.runner.data.part(prompt.dataset, prompt.classes).class_names
         random = {"context": None, "context_length": prompt.context_length} if prompt.context_length else {}
         with torch.random.fork_rng(devices=[]):
@@ -166,7 +166,7 @@ class Estimator:
     def _time_step(self, prompt: _Prompt, batch_size: int) -> _Cost:
         """One step of training, recorded on a GPU as a run's steps are."""
         model = self._model(prompt)
-        step = compiled(Step(model, lr=1e-9), "auto")
+        step = recorded(Step(model, lr=1e-9), "auto")
         targets = torch.zeros(batch_size, dtype=torch.long, device=model.clip.device)
         return self._cost(lambda: step(self._features(batch_size), targets), rounds=2)
 
@@ -224,6 +224,7 @@ class Estimator:
         return peaks.get("peak_gpu_memory_mb") or peaks["peak_memory_mb"] or 0.0
 
 
-def _epochs(trial: Trial) -> int:
-    found: int = trial.settings.get("epochs", METHODS[trial.method].paper_epochs)
-    return found
+def _chosen(trial: Trial, name: str) -> int:
+    """The trial's number of that name, or else the one of its method's recipe; 1 without a recipe."""
+    number: int = trial.settings.get(name, getattr(METHODS[trial.method].recipe, name, 1))
+    return number

@@ -107,4 +107,4 @@ def tests_of(protocol: str, dataset: str, targets: Sequence[str]) -> tuple[Test,
 def learns(method: str) -> bool:
     """Whether a method has anything to learn, so that shots and seeds make a difference."""
     expect_choice("method", method, METHODS)
-    return METHODS[method].paper_epochs > 0
+    return METHODS[method].learns()

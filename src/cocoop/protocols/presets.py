@@ -15,6 +15,10 @@ VIEW_SEED = 1
 """Of the random views of training images, in all runs of all methods and seeds."""
 
 
+PAPER_METHODS = ("zero-shot", "coop", "cocoop")
+"""Those of the papers' tables, in their order."""
+
+
 @dataclass(frozen=True)
 class Preset:
     """A benchmark as the papers have it, or made for this machine.
@@ -30,7 +34,7 @@ class Preset:
     shots: Sequence[int]
     command: str
     expected: str
-    methods: Sequence[str] = tuple(METHODS)
+    methods: Sequence[str] = PAPER_METHODS
     seeds: Sequence[int] = (1, 2, 3)
     epochs: int | None = None
     views: int | None = None
@@ -69,10 +73,11 @@ def settings(
     The pictures of the offline data sets are signs: cut or mirrored they are other signs. They are not augmented.
     All others show every run the same random views of an image, `VIEW_SEED`'s, so that each view is encoded once.
     """
-    if not learns(method):
+    recipe = METHODS[method].recipe
+    if recipe is None:
         return {}
-    chosen: dict[str, Any] = {"batch_size": METHODS[method].paper_batch_size}
-    chosen["epochs"] = epochs or _paper_epochs(protocol, method, dataset, shots)
+    chosen: dict[str, Any] = {"batch_size": recipe.batch_size}
+    chosen["epochs"] = epochs or _paper_epochs(protocol, method, dataset, shots) or recipe.epochs
     if method == "coop" and protocol == "few-shot":
         chosen |= {"context": None, "context_length": 16}
     if dataset in OFFLINE:
@@ -80,12 +85,13 @@ def settings(
     return chosen | {"view_seed": VIEW_SEED} | ({} if views is None else {"views": views})
 
 
-def _paper_epochs(protocol: str, method: str, dataset: str, shots: int) -> int:
+def _paper_epochs(protocol: str, method: str, dataset: str, shots: int) -> int | None:
+    """Where the papers depart from the method's recipe."""
     if method != "coop":
-        return METHODS[method].paper_epochs
+        return None
     if dataset == "imagenet" or (protocol == "few-shot" and shots == 1):
         return 50
-    return 100 if protocol == "few-shot" and shots <= 4 else METHODS[method].paper_epochs
+    return 100 if protocol == "few-shot" and shots <= 4 else None
 
 
 _PAPER = "cocoop benchmark {} --data-root $DATA --clip openai/clip-vit-base-patch16"

@@ -15,7 +15,7 @@ from cocoop.data import Classes, Dataset, fingerprint
 from cocoop.errors import InputError
 from cocoop.evaluation import score
 from cocoop.features import Features, FeatureStore, encode_pictures
-from cocoop.methods import PromptMethod, ZeroShot
+from cocoop.methods import METHODS, Method
 from cocoop.protocols.plan import PROTOCOLS, Trial
 from cocoop.protocols.selection import Selection
 from cocoop.results import check_new, peak_memory_mb, read_json, reset_peak_memory, write_run
@@ -29,13 +29,15 @@ class Runner:
         clip: the frozen CLIP of all of them.
         datasets: the data sets that the trials name.
         out: the folder that their run folders go to.
-        features: the folder of the image features, which all trials share; None is "features" in `out`.
+        feature_cache: the folder of the image features, which all trials share; None is "features" in `out`.
     """
 
-    def __init__(self, clip: CLIP, datasets: Mapping[str, Dataset], out: Path, features: Path | None = None) -> None:
+    def __init__(
+        self, clip: CLIP, datasets: Mapping[str, Dataset], out: Path, feature_cache: Path | None = None
+    ) -> None:
         self.clip = clip
         self.out = out
-        self.store = FeatureStore(features or out / "features", clip)
+        self.store = FeatureStore(feature_cache or out / "features", clip)
         self.data = Selection(datasets)
         self._test_features = cache(self._encode_test)
 
@@ -108,13 +110,26 @@ class Runner:
 
     def classifier(self, trial: Trial, dataset: Dataset) -> Classifier:
         """What learns in a trial on `dataset`, not fitted yet. Zero-shot takes the data set's own prompt."""
-        settings = dict(trial.settings) if trial.shots else {"templates": (dataset.template,)}
-        return Classifier(trial.method, self.clip, shots=None, seed=trial.seed, features=self.store.folder, **settings)
+        own = METHODS[trial.method].setting_defaults()
+        settings = {name: value for name, value in trial.settings.items() if name in own}
+        if "templates" in own:
+            settings["templates"] = [dataset.template]
+        numbers = {name: value for name, value in trial.settings.items() if name not in own}
+        return Classifier(
+            trial.method,
+            self.clip,
+            settings,
+            shots=None,
+            seed=trial.seed,
+            feature_cache=self.store.folder,
+            **{"augment": True, **numbers},
+        )
 
-    def fitted_to(self, model: PromptMethod, dataset: Dataset) -> PromptMethod:
-        """The model on the classes of `dataset`; zero-shot takes the data set's own prompt, too."""
-        if isinstance(model, ZeroShot):
-            return ZeroShot(self.clip, dataset.class_names, (dataset.template,))
+    def fitted_to(self, model: Method, dataset: Dataset) -> Method:
+        """The model on the classes of `dataset`; one with templates is made anew with the data set's own."""
+        if "templates" in model.settings:
+            settings = {**model.settings, "templates": [dataset.template]}
+            return type(model)(self.clip, dataset.class_names, **settings)
         return model.set_classes(dataset.class_names)
 
     @property

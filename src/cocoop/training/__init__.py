@@ -2,20 +2,21 @@
 
 from cocoop.training.divergence import DivergedError
 from cocoop.training.epoch import Epoch
-from cocoop.training.loop import train
-from cocoop.training.recorded import COMPILE, RecordedStep, compiled
+from cocoop.training.loop import prepare, train
+from cocoop.training.recorded import CUDA_GRAPH, RecordedStep, recorded
 from cocoop.training.schedule import WARMUP_LR, learning_rate
 from cocoop.training.step import Facts, Step
 
 __all__ = [
-    "COMPILE",
+    "CUDA_GRAPH",
     "WARMUP_LR",
     "DivergedError",
     "Epoch",
     "Facts",
     "RecordedStep",
     "Step",
-    "compiled",
+    "recorded",
     "learning_rate",
+    "prepare",
     "train",
 ]

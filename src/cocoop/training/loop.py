@@ -12,11 +12,11 @@ from torch import Tensor
 
 from cocoop.errors import InputError
 from cocoop.features.sources import FeatureSource
-from cocoop.methods import PromptMethod
+from cocoop.methods import Method
 from cocoop.progress import progress
 from cocoop.training.divergence import DivergedError, explain
 from cocoop.training.epoch import Epoch
-from cocoop.training.recorded import compiled
+from cocoop.training.recorded import recorded
 from cocoop.training.schedule import learning_rate
 from cocoop.training.step import Facts, Step, read
 
@@ -24,8 +24,15 @@ _READ_EVERY = 64
 """Steps that a GPU is given before it is asked what they found; asking makes it wait."""
 
 
+def prepare(model: Method, source: FeatureSource, labels: Sequence[int]) -> None:
+    """Give a method that asks for it all training images, as they look in the first epoch, before any training."""
+    if type(model).prepare is not Method.prepare:
+        (features,) = source.batches(0, range(len(labels)), len(labels))
+        model.prepare(features.to(model.clip.device), torch.tensor(labels, device=model.clip.device))
+
+
 def train(
-    model: PromptMethod,
+    model: Method,
     source: FeatureSource,
     labels: Sequence[int],
     *,
@@ -35,9 +42,9 @@ def train(
     lr: float = 0.002,
     momentum: float = 0.9,
     weight_decay: float = 5e-4,
-    compile: str = "auto",
+    cuda_graph: str = "auto",
 ) -> list[Epoch]:
-    """Learn `model`'s parameters by SGD on the mean cross-entropy, with the papers' optimiser and schedule.
+    """Learn `model`'s parameters by SGD on its own loss, with the papers' optimiser and schedule.
 
     Args:
         model: any method; one without parameters (zero-shot) has nothing to learn and returns at once.
@@ -49,22 +56,22 @@ def train(
         lr: the rate at the top of the schedule.
         momentum: of SGD.
         weight_decay: of SGD, on every learned tensor.
-        compile: "auto" records the step as a CUDA graph on an NVIDIA GPU, or warns; "on" insists; "off" never does.
+        cuda_graph: "auto" records the step as a CUDA graph on an NVIDIA GPU, or warns; "on" insists; "off" never does.
 
     Returns:
         One `Epoch` per epoch.
 
     Raises:
-        InputError: `epochs` or `batch_size` below 1, or a `compile` that cannot be.
+        InputError: `epochs` or `batch_size` below 1, or a `cuda_graph` that cannot be.
         DivergedError: a loss or a gradient is not finite. The model is back at the tensors of the last finite loss.
-        RunError: `compile` is "on" and the step cannot be recorded.
+        RunError: `cuda_graph` is "on" and the step cannot be recorded.
     """
     if not model.trainable_parameters:
         return []
     if min(epochs, batch_size) < 1:
         raise InputError(f"training: expected epochs and batch_size of 1 or more; got {epochs} and {batch_size}.")
     step = Step(model, momentum=momentum, weight_decay=weight_decay)
-    run = compiled(step, compile)
+    run = recorded(step, cuda_graph)
     targets = torch.tensor(labels, device=model.clip.device)
     history: list[Epoch] = []
     for epoch in progress(range(epochs), "training, epochs"):

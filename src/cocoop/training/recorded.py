@@ -11,7 +11,7 @@ from torch import Tensor
 from cocoop.errors import InputError, RunError, expect_choice
 from cocoop.training.step import Step
 
-COMPILE = ("auto", "on", "off")
+CUDA_GRAPH = ("auto", "on", "off")
 """Whether a training step is recorded: where it can be, or else the training fails, or never."""
 
 _WARM_UPS = 3  # what CUDA libraries set up at first use must not be part of a recording
@@ -20,21 +20,21 @@ Recorder = Callable[[Callable[[], Tensor], torch.device], tuple[Tensor, Callable
 """Gives the tensor that a function returns on a device, and a call that computes it anew into the same tensor."""
 
 
-def compiled(step: Step, compile: str) -> Callable[[Tensor, Tensor], Tensor]:
-    """The step, or its recording where `compile` asks for one and the device can.
+def recorded(step: Step, cuda_graph: str) -> Callable[[Tensor, Tensor], Tensor]:
+    """The step, or its recording where `cuda_graph` asks for one and the device can.
 
     Raises:
         InputError: an unknown choice, or "on" without an NVIDIA GPU.
     """
-    expect_choice("compile", compile, COMPILE)
+    expect_choice("cuda_graph", cuda_graph, CUDA_GRAPH)
     device = step.model.clip.device
-    if compile == "on" and device.type != "cuda":
+    if cuda_graph == "on" and device.type != "cuda":
         raise InputError(
-            f"compile: expected auto or off on the device {device}; got 'on', which needs an NVIDIA GPU. Choose auto."
+            f"cuda_graph: expected auto or off on the device {device}; got 'on', which needs an NVIDIA GPU. Take auto."
         )
-    if compile == "off" or device.type != "cuda":
+    if cuda_graph == "off" or device.type != "cuda":
         return step
-    return RecordedStep(step, record_cuda, required=compile == "on")
+    return RecordedStep(step, record_cuda, required=cuda_graph == "on")
 
 
 class RecordedStep:
@@ -76,7 +76,7 @@ class RecordedStep:
             reason = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no reason given'}"
             if self._required:
                 raise RunError(
-                    f"compile: expected a training step that CUDA can record; got {reason}. Set compile to off."
+                    f"cuda_graph: expected a training step that CUDA can record; got {reason}. Set cuda_graph to off."
                 ) from error
             warnings.warn(f"cocoop: the training step runs unrecorded, and slower ({reason})", stacklevel=2)
 

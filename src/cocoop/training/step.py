@@ -8,10 +8,9 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy
-from torch.optim.sgd import sgd
+from torch.optim import SGD
 
-from cocoop.methods import PromptMethod
+from cocoop.methods import Method
 from cocoop.training.loss_scale import LossScale
 
 
@@ -27,7 +26,7 @@ class Facts(NamedTuple):
 
 
 class Step:
-    """A step of SGD on the mean cross-entropy, as the papers take it (torch's `SGD`, in one kernel).
+    """A step of SGD (torch's own, in one kernel) on the gradients that the method says.
 
     Everything is decided on the device. A loss or a gradient that is not finite sets a flag, and while it is set no
     call changes anything: whoever reads the flag, however late, finds the model as it was, and `restore` takes it
@@ -41,62 +40,49 @@ class Step:
         weight_decay: of SGD, on every learned tensor.
     """
 
-    def __init__(
-        self, model: PromptMethod, *, lr: float = 0.002, momentum: float = 0.9, weight_decay: float = 5e-4
-    ) -> None:
+    def __init__(self, model: Method, *, lr: float = 0.002, momentum: float = 0.9, weight_decay: float = 5e-4) -> None:
         device = model.clip.device
         self.model = model
         self.scale = LossScale(device) if model.clip.dtype == torch.float16 else None
-        self._parameters: list[Tensor] = [p for p in model.parameters() if p.requires_grad]
+        self._parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
         self._good = [parameter.detach().clone() for parameter in self._parameters]
         self._stopped = torch.zeros((), dtype=torch.bool, device=device)
         # On a GPU the rate is a tensor, so that a recorded step reads the current one.
-        self._rate = lr if device.type == "cpu" else torch.tensor(lr, device=device)
-        self._momenta: list[Tensor | None] = [torch.zeros_like(parameter) for parameter in self._parameters]
-        self._momentum, self._weight_decay = momentum, weight_decay
+        rate = lr if device.type == "cpu" else torch.tensor(lr, device=device)
+        self._optimizer = SGD(self._parameters, rate, momentum=momentum, weight_decay=weight_decay, fused=True)
+        # A first step that is skipped would leave momenta of its own making as it finds the memory.
+        for parameter in self._parameters:
+            self._optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
 
     def set_rate(self, rate: float) -> None:
         """The learning rate from the next step on."""
-        if isinstance(self._rate, Tensor):
-            self._rate.fill_(rate)
+        (group,) = self._optimizer.param_groups
+        if isinstance(group["lr"], Tensor):
+            group["lr"].fill_(rate)
         else:
-            self._rate = rate
+            group["lr"] = rate
 
     def __call__(self, features: Tensor, targets: Tensor) -> Tensor:
         """Image features [B, E] and classes [B], both on the model's device -> `Facts` as a tensor [3] there."""
-        for parameter in self._parameters:
-            parameter.grad = None
-        logits = self.model(features)
-        loss = cross_entropy(logits, targets)
-        with self.model.clip.products():
-            (loss if self.scale is None else loss * self.scale.value).backward()
+        with torch.enable_grad():
+            scale = None if self.scale is None else self.scale.value
+            loss, logits, gradients = self.model.gradients(features, targets, scale)
         with torch.no_grad():
-            self._update(loss.isfinite())
+            self._update(gradients, loss.isfinite())
             hits = (logits.argmax(dim=1) == targets).sum()
             return torch.stack([loss, hits.to(loss.dtype), self._stopped.to(loss.dtype)])
 
-    def _update(self, loss_is_finite: Tensor) -> None:
-        # A parameter that this loss does not reach has a gradient of zero.
-        gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in self._parameters]
+    def _update(self, gradients: Sequence[Tensor], loss_is_finite: Tensor) -> None:
         # A sum is finite only if every term is: one pass without a tensor of its own.
         sound = torch.stack([gradient.sum() for gradient in gradients]).isfinite().all() & loss_is_finite
         keep = loss_is_finite & ~self._stopped
-        for good, parameter in zip(self._good, self._parameters, strict=True):
+        for good, parameter, gradient in zip(self._good, self._parameters, gradients, strict=True):
             good.copy_(torch.where(keep, parameter, good))
-        sgd(
-            self._parameters,
-            gradients,
-            self._momenta,
-            momentum=self._momentum,
-            weight_decay=self._weight_decay,
-            lr=self._rate,  # type: ignore[arg-type]  # annotated too narrowly
-            dampening=0,
-            nesterov=False,
-            maximize=False,
-            fused=True,
-            grad_scale=None if self.scale is None else self.scale.value,  # what the gradients are divided by
-            found_inf=(self._stopped | ~sound).float(),  # where it is 1, tensors and momenta stay as they are
-        )
+            parameter.grad = gradient
+        # As torch's `GradScaler` tells it: what to divide gradients by, and whether to leave tensors and momenta alone.
+        self._optimizer.grad_scale = None if self.scale is None else self.scale.value  # type: ignore[attr-defined]
+        self._optimizer.found_inf = (self._stopped | ~sound).float()  # type: ignore[attr-defined]
+        self._optimizer.step()
         if self.scale is None:
             self._stopped.logical_or_(~sound)
         else:

@@ -26,7 +26,7 @@ from cocoop.clip.sources.folder import (
     settings_in,
 )
 from cocoop.clip.sources.hub import SHORT_NAMES, download, full_id, is_hub_id
-from cocoop.clip.sources.preprocessing import stated_preprocessing
+from cocoop.clip.sources.preprocessing import stated_augment, stated_preprocessing
 from cocoop.clip.sources.tokens import Tokenizer, default_tokenizer, load_tokenizer
 from cocoop.errors import InputError
 from cocoop.weights.read import read_weights
@@ -49,6 +49,7 @@ class Parts:
 
     origin: the family, and the file that the weights are read from ("" of a state dict).
     tokenizer_source: the folder or hub id that the user named for the tokenizer, if so.
+    augment: whether random crops and flips of an image show what it shows; see `stated_augment`.
     """
 
     name: str
@@ -57,6 +58,7 @@ class Parts:
     tokenizer: Tokenizer
     preprocess: Preprocess
     tokenizer_source: str | None
+    augment: bool
 
 
 @dataclass(frozen=True)
@@ -99,6 +101,7 @@ def load_parts(
         tokenizer=_tokenizer(found, towers, tokenizer),
         preprocess=Preprocess(size, **transform),
         tokenizer_source=os.fspath(tokenizer) if isinstance(tokenizer, str | os.PathLike) else None,
+        augment=found.folder is None or stated_augment(found.folder),
     )
 
 

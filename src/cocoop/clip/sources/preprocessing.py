@@ -49,6 +49,21 @@ def stated_preprocessing(folder: Path, family: str, size: int) -> dict[str, Any]
     return _from_open_clip(path, _not_null(stated))
 
 
+def stated_augment(folder: Path) -> bool:
+    """Whether prompts on this CLIP are learned from random crops and flips, unless a user says otherwise.
+
+    True, as in the papers, but where "augment" of `preprocessor_config.json` is false: the images of some models, such
+    as signs and letters, are others when they are cut or mirrored. The entry is this package's own.
+
+    Raises:
+        InputError: the entry is neither true nor false.
+    """
+    augment = (settings_in(folder, PREPROCESSOR_CONFIG) or {}).get("augment", True)
+    if not isinstance(augment, bool):
+        raise InputError(f"{folder / PREPROCESSOR_CONFIG}: augment: expected true or false; got {_short(augment)}.")
+    return augment
+
+
 def _from_hugging_face(path: Path, stated: Mapping[str, Any], size: int) -> dict[str, Any]:
     found = _colours(path, stated, "image_mean", "image_std")
     square = {"height": size, "width": size}

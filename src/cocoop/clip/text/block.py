@@ -57,7 +57,12 @@ class Block(nn.Module):
         self.ln_2 = nn.LayerNorm(width, eps)
         self.fc = nn.Linear(width, hidden)
         self.proj = nn.Linear(hidden, width)
-        self.activation = ACTIVATIONS[activation]
+        self.activation_name = activation
+
+    @property
+    def activation(self) -> Activation:
+        """By name, since what torch gives for its operations cannot be pickled."""
+        return ACTIVATIONS[self.activation_name]
 
     def queries_keys_values(self, x: Tensor) -> Tensor:
         """[N, D] -> [N, 3 D]: query, key and value, each H heads side by side."""

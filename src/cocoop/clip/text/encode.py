@@ -62,7 +62,7 @@ def encode_plain(tower: TextTower, prefix: Tensor, suffix: Tensor, lengths: Sequ
         lengths: [K] the number of tokens of each suffix, sum T.
 
     Returns:
-        [G, K, E], unit norm.
+        [G, K, E], before the unit norm.
     """
     groups, prefix_length, width = prefix.shape
     prompts = prefix.new_zeros(groups, len(lengths), tower.context_length, width)
@@ -100,7 +100,7 @@ def encode_packed(
         kept: of how many parts the activations are kept for the backward pass; those of the others are computed again.
 
     Returns:
-        [G, K, E], unit norm.
+        [G, K, E], before the unit norm.
     """
     features = []
     for number, part in enumerate(parts):

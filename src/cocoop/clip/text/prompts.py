@@ -13,6 +13,7 @@ from itertools import chain
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from cocoop.clip.text.encode import Suffixes, constant_keys_values, encode_packed, encode_plain, suffixes_of
 from cocoop.clip.text.memory import may_hoist, plan, tokens_at_once
@@ -77,14 +78,15 @@ class Prompts:
         selected._take([self._suffixes[k] for k in classes], self._packings[0].prefix_length, hoist=False)
         return selected
 
-    def encode(self, context: Tensor) -> Tensor:
+    def encode(self, context: Tensor, unit: bool = True) -> Tensor:
         """Text features for G values of the context.
 
         Args:
             context: [G, N, D] vectors for the N slots. With G > 1 every slot must lie in the shared prefix.
+            unit: whether they are made unit vectors, as CLIP compares them.
 
         Returns:
-            [G, K, E], unit norm, at least float32.
+            [G, K, E], at least float32.
         """
         if len(context) > 1 and any(part.embedder.has_slots for part in self._parts):
             raise InputError(
@@ -94,6 +96,8 @@ class Prompts:
         # The CLIP's dtype says in what to compute; a caller's autocast would mix it with another.
         with torch.autocast(context.device.type, enabled=False):
             features = self._encode(context)
+            if unit:
+                features = F.normalize(features, dim=-1)
         return features if self._which is None else features.index_select(1, self._which)
 
     def _encode(self, context: Tensor) -> Tensor:

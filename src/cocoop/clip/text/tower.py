@@ -10,7 +10,6 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from cocoop.clip.fill import check_layers, fill
 from cocoop.clip.text.block import Block
@@ -97,6 +96,6 @@ class TextTower(nn.Module):
         return self.positions.shape[1]
 
     def pool(self, x: Tensor) -> Tensor:
-        """EOT states [..., D] -> unit-norm text features [..., E]. The norm is taken in at least float32."""
+        """EOT states [..., D] -> text features [..., E], before the unit norm, in at least float32."""
         features: Tensor = self.projection(self.ln_final(x))
-        return F.normalize(features.to(torch.promote_types(features.dtype, torch.float32)), dim=-1)
+        return features.to(torch.promote_types(features.dtype, torch.float32))

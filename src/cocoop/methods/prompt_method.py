@@ -1,0 +1,167 @@
+"""Methods whose weights are text features of class prompts: `p(y|x) = softmax_i(sim(x, g(t_i(x))) / tau)`."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import Any, ClassVar, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from cocoop.class_names import prompt_name
+from cocoop.clip import CLIP, Prompts, slot
+from cocoop.errors import expect_choice
+from cocoop.methods.base import Method
+from cocoop.methods.context import initial_context
+
+SIMILARITIES = ("cosine", "dot", "euclidean")
+"""How prompts and images are compared; see `PromptMethod`."""
+
+_TYPICAL = "a photo of a ."  # a prompt without a name: its text feature is as long as those of prompts are
+
+
+class PromptMethod(Method):
+    """A classifier whose weights are text features of class prompts.
+
+    logits_i = sim(x, w_i) / tau, with 1/tau the CLIP's own, x the unit image feature and w_i the text feature:
+
+    | similarity | sim(x, w_i) | w_i |
+    |---|---|---|
+    | "cosine" (all papers) | x . w_i | g(t_i) / length of g(t_i) |
+    | "dot" | x . w_i | g(t_i) / r |
+    | "euclidean" | -(length of (x - w_i))^2 / 2 | g(t_i) / r |
+
+    r is one number of the CLIP, the length of g("a photo of a ."), so that tau keeps its meaning: where every g(t_i)
+    had that length, all three would give the same probabilities. x is a unit vector in all of them, since image
+    features are kept so; under "dot" its length would be a temperature of the image and change no ranking.
+
+    Args:
+        clip: a frozen `CLIP`.
+        class_names: [K] names; "_" counts as a space.
+        similarity: "cosine", "dot" or "euclidean".
+    """
+
+    def __init__(self, clip: CLIP, class_names: Sequence[str], similarity: str = "cosine") -> None:
+        super().__init__(clip, class_names)
+        expect_choice("similarity", similarity, SIMILARITIES)
+        self.similarity = similarity
+        self._length = 1.0 if similarity == "cosine" else _typical_length(clip)
+        self._known: _Known | None = None
+
+    @abstractmethod
+    def text_features(self, image_features: Tensor) -> Tensor:
+        """W of the formula, [B, E] -> [B, K, E] if prompts depend on the image, else [1, K, E]."""
+
+    def logits(self, image_features: Tensor, text_features: Tensor) -> Tensor:
+        """Image features [B, E], text features [B, K, E] or [1, K, E] -> logits [B, K] (CoCoOp eq. 1 and 3)."""
+        scale = self.clip.logit_scale
+        if len(text_features) == 1:
+            logits = scale * image_features @ text_features[0].T
+        else:
+            logits = scale * torch.einsum("be,bke->bk", image_features, text_features)
+        if self.similarity == "euclidean":
+            squares = image_features.square().sum(dim=-1, keepdim=True) + text_features.square().sum(dim=-1)
+            logits = logits - scale / 2 * squares
+        return logits
+
+    def forward(self, image_features: Tensor) -> Tensor:
+        """Unit-norm image features [B, E] -> logits [B, K]."""
+        self.expect_features(image_features)
+        with self.clip.products():
+            text_features = self._current_text_features(image_features)
+        return self.logits(image_features, text_features)
+
+    def encode(self, prompts: Prompts, context: Tensor) -> Tensor:
+        """Text features w [G, K, E] of prompts whose slots hold G values of the context [G, N, D]."""
+        features = prompts.encode(context, unit=self.similarity == "cosine")
+        return features if self.similarity == "cosine" else features / self._length
+
+    def _current_text_features(self, image_features: Tensor) -> Tensor:
+        """Where no image changes them and no gradient is taken, they are encoded once for a class list and prompt."""
+        if self.conditional or torch.is_grad_enabled():
+            return self.text_features(image_features)
+        learned = [parameter.detach() for parameter in self.parameters()]
+        known, plain = self._known, self.clip.text.plain
+        if known is None or known.names != self.class_names or known.plain != plain or not known.holds(learned):
+            text_features = self.text_features(image_features)
+            self._known = known = _Known(list(self.class_names), plain, [t.clone() for t in learned], text_features)
+        return known.text_features
+
+
+class _Known(NamedTuple):
+    """Text features, and all that they follow from.
+
+    By value, since parameters can change in ways that leave no trace on them, such as the replay of a CUDA graph.
+    """
+
+    names: list[str]
+    plain: bool
+    learned: list[Tensor]
+    text_features: Tensor
+
+    def holds(self, learned: Sequence[Tensor]) -> bool:
+        return all(torch.equal(own, now) for own, now in zip(self.learned, learned, strict=True))
+
+
+class ConditionalPrompts(PromptMethod):
+    """Prompts [SOS, c_1(x) .. c_M(x), name_i, ".", EOT], whose context every image makes for itself.
+
+    A subclass says `context(x)`; training, fast encoding, other classes and shortlists follow from it.
+
+    Args:
+        clip: a frozen `CLIP`.
+        class_names: [K] names; "_" counts as a space.
+        context: words that the vectors `ctx` [M, D] start from, or None for random ones.
+        context_length: M; needed with `context=None`.
+        similarity: see `PromptMethod`.
+    """
+
+    conditional: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        clip: CLIP,
+        class_names: Sequence[str],
+        context: str | None = "a photo of a",
+        context_length: int | None = None,
+        similarity: str = "cosine",
+    ) -> None:
+        super().__init__(clip, class_names, similarity)
+        self._words = context
+        self.ctx = nn.Parameter(initial_context(clip, context, context_length))
+        self._take_classes()
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The keyword arguments that build this method again."""
+        return {"context": self._words, "context_length": len(self.ctx), "similarity": self.similarity}
+
+    @abstractmethod
+    def context(self, image_features: Tensor) -> Tensor:
+        """Each image's context vectors, unit-norm image features [B, E] -> [B, M, D]."""
+
+    def _take_classes(self) -> None:
+        context = [slot(m) for m in range(len(self.ctx))]
+        names = [self.clip.token_ids(prompt_name(name) + ".") for name in self.class_names]
+        prompts = [self.clip.prompt([*context, *name]) for name in names]
+        self._prompts = Prompts(self.clip.text, self.class_names, prompts)
+
+    def text_features(self, image_features: Tensor) -> Tensor:
+        """Each image's own text features, [B, K, E]."""
+        return self.encode(self._prompts, self.context(image_features))
+
+    def text_features_of(self, image_features: Tensor, classes: Sequence[int]) -> Tensor:
+        """`text_features` of some classes only, at their cost: numbers of k classes -> [B, k, E]."""
+        return self.encode(self._prompts.select(classes), self.context(image_features))
+
+    @torch.no_grad()
+    def unconditional_text_features(self) -> Tensor:
+        """Text features [1, K, E] of the prompts with `ctx` alone, the same for every image; takes no gradient."""
+        return self.encode(self._prompts, self.ctx[None])
+
+
+def _typical_length(clip: CLIP) -> float:
+    prompts = Prompts(clip.text, [_TYPICAL], [clip.prompt(clip.token_ids(_TYPICAL))])
+    with torch.no_grad(), clip.products():
+        return float(prompts.encode(clip.text.no_context, unit=False).norm())
