@@ -23,7 +23,7 @@ TOKEN = "hf_of_this_test"
 
 _CHILD = """
 import contextlib, io, json, sys
-from cocoop.weights import hub
+from cocoop.clip.sources import hub
 from cocoop.clip.sources.tokens import load_tokenizer, default_tokenizer
 from cocoop.errors import CocoopError, InputError
 

@@ -46,7 +46,7 @@ def pictures(tmp_path):
 @pytest.fixture
 def encoded(monkeypatch):
     """How many images were given to the image tower, without what fills batches up."""
-    from cocoop.training import features
+    from cocoop.features import sources
 
     counts: list[int] = []
 
@@ -55,8 +55,8 @@ def encoded(monkeypatch):
             counts.append(len(pixels))
             yield pixels
 
-    pixel_batches = features.pixel_batches
-    monkeypatch.setattr(features, "pixel_batches", counting)
+    pixel_batches = sources.pixel_batches
+    monkeypatch.setattr(sources, "pixel_batches", counting)
     return lambda: (sum(counts), counts.clear())[0]
 
 
