@@ -1,4 +1,4 @@
-"""cocoop: conditional prompt learning for CLIP, exact and at the price of unconditional prompts.
+"""cocoop: conditional prompt learning for CLIP, with the original's numbers at a fraction of its cost.
 
 Public names are loaded on first use, so that `import cocoop` and `cocoop --help` answer at once.
 """
