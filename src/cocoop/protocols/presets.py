@@ -10,13 +10,10 @@ from cocoop.data import IMAGENET_VARIANTS, OFFLINE, SHIFTS, TRAINABLE, TRANSFER_
 from cocoop.errors import InputError, expect_choice
 from cocoop.methods import METHODS
 from cocoop.protocols.plan import PROTOCOLS, Trial, learns, tests_of
+from cocoop.results.published import PAPER_METHODS
 
 VIEW_SEED = 1
 """Of the random views of training images, in all runs of all methods and seeds."""
-
-
-PAPER_METHODS = ("zero-shot", "coop", "cocoop")
-"""Those of the papers' tables, in their order."""
 
 
 @dataclass(frozen=True)

@@ -92,11 +92,11 @@ def published(protocol: str, source: str, test: str, method: str) -> float | Non
     return _FIGURES.get((protocol, source, test, method))
 
 
-_LEARNING = {"lr": 0.002, "augment": True, "context": "a photo of a", "context_length": 4}
+_LEARNING = {"lr": 0.002, "augment": True, "context": "a photo of a", "context_length": 4, "similarity": "cosine"}
 _SETTINGS: dict[str, dict[str, Any]] = {
     "zero-shot": {},
     "coop": {"epochs": 200, "batch_size": 32, **_LEARNING, "class_specific": False, "class_position": "end"},
-    "cocoop": {"epochs": 10, "batch_size": 1, **_LEARNING},
+    "cocoop": {"epochs": 10, "batch_size": 1, **_LEARNING, "meta_nets": "shared"},
 }
 _SETTINGS_ON: dict[tuple[str, str], dict[str, Any]] = {("coop", "imagenet"): {"epochs": 50}}
 """(method, data set that was learned from) -> what differs there from `_SETTINGS`."""
