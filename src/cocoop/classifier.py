@@ -5,17 +5,16 @@ from __future__ import annotations
 import operator
 import time
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from inspect import Parameter, signature
 from os import PathLike
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 from torch import Tensor
 
 from cocoop.arguments import check_parameters, check_pictures, load_clip
@@ -31,10 +30,12 @@ from cocoop.features import (
     Picture,
     StoredFeatures,
     encode_pictures,
+    fingerprints,
+    read_pictures,
 )
 from cocoop.labels import new_classes, number_classes, number_labels
 from cocoop.methods import METHODS, Method, Shortlist
-from cocoop.results import Run, write_run
+from cocoop.results import Run, check_new, keeping, write_run
 from cocoop.results.card import model_card
 from cocoop.saved import OF_THE_MACHINE, Fit, Learning, frozen_parameters, lies_elsewhere, not_as_written, read_saved
 from cocoop.saved import to_run as fit_to_run
@@ -42,6 +43,19 @@ from cocoop.training import Epoch, prepare, train
 
 _RENAMED = {"features": "feature_cache", "compile": "cuda_graph"}
 _NOW_SETTINGS = ("context", "context_length", "class_specific", "class_position", "templates")
+
+
+class BeforeTraining(NamedTuple):
+    """What `fit` has settled before it trains.
+
+    clip: the loaded CLIP. store: where image features are kept, if anywhere. picked: positions of the images to learn
+    from. trained_on: the `fingerprint` of each of them that is a file.
+    """
+
+    clip: CLIP
+    store: FeatureStore | None
+    picked: list[int]
+    trained_on: frozenset[str]
 
 
 class Classifier:
@@ -135,7 +149,13 @@ class Classifier:
         taken = signature(Classifier).parameters.values()
         return {p.name: getattr(self, p.name) for p in taken if p.kind != Parameter.VAR_KEYWORD}
 
-    def fit(self, images: Sequence[Picture], labels: Sequence[Any], class_names: Sequence[str] | None = None) -> Self:
+    def fit(
+        self,
+        images: Sequence[Picture],
+        labels: Sequence[Any],
+        class_names: Sequence[str] | None = None,
+        before_training: Callable[[BeforeTraining], object] | None = None,
+    ) -> Self:
         """Pick `shots` images per class and learn from them. A method that learns nothing (zero-shot) picks none.
 
         Args:
@@ -143,6 +163,8 @@ class Classifier:
             labels: [N] class names; anything whose `str` is the name will do, all of one kind.
             class_names: [K] if given, `labels` are numbers into this list, and the classes keep its order; two of its
                 names may be equal, as in ImageNet's.
+            before_training: called when all is checked and nothing is learned yet, to look at other images before hours
+                of training. What it raises ends the fit; its time is not part of `seconds_`.
 
         Raises:
             InputError: lengths that differ, fewer than two classes, a label that is missing, an image that does not
@@ -166,7 +188,13 @@ class Classifier:
             picked = self._pick(targets, seed) if model.learns() else []
             pictures, targets = [images[i] for i in picked], [targets[i] for i in picked]
             learning = self._learning(model)
-            history = self._learn(model, learning, pictures, targets, seed) if picked else []
+            source = self._source(model, learning, pictures, seed) if picked else None
+            trained_on = fingerprints(pictures, source.contents) if source else []
+            if before_training is not None:
+                began = time.perf_counter()
+                before_training(BeforeTraining(clip, self._store(clip), picked, frozenset(trained_on)))
+                started += time.perf_counter() - began
+            history = self._learn(model, learning, source, targets, seed) if source else []
         # All at once and last, so that a fit that fails leaves an earlier one whole.
         self.clip_, self.model_, self.classes_ = clip, model, classes
         self.fit_ = Fit(
@@ -174,7 +202,7 @@ class Classifier:
             learning=learning,
             history=history,
             picked=picked,
-            trained_on=[fingerprint(picture) for picture in pictures if not isinstance(picture, Image.Image)],
+            trained_on=trained_on,
             split_hash=picked_hash(images, picked, targets, names),
             seconds=time.perf_counter() - started,
         )
@@ -315,9 +343,11 @@ class Classifier:
         Raises:
             InputError: not fitted, or the folder is taken. RunError: the disk refuses.
         """
+        check_new(folder)
         run = self.as_run()
         run.record["results"] = {"test": test.as_dict()} if test else {}
-        return write_run(folder, run, model_card(run.config, run.record))
+        with keeping(folder, lambda _: run.tensors):
+            return write_run(folder, run, model_card(run.config, run.record))
 
     @classmethod
     def load(cls, folder: str | PathLike[str], clip: Any = None, tokenizer: Any = None, **machine: Any) -> Self:
@@ -376,23 +406,20 @@ class Classifier:
             views=None if self.views is None or not augment else operator.index(self.views),
         )
 
-    def _learn(
-        self,
-        model: Method,
-        learning: Learning | None,
-        pictures: Sequence[Picture],
-        targets: Sequence[int],
-        seed: int,
-    ) -> list[Epoch]:
-        """Train on views of the pictures. Either way an image that does not decode is found before any training."""
+    def _source(
+        self, model: Method, learning: Learning | None, pictures: Sequence[Picture], seed: int
+    ) -> AugmentedFeatures | FixedFeatures:
+        """Features to learn from. Either way an image that does not decode is found before any training."""
         store = self._store(model.clip)
-        if learning is not None and learning.augment:
-            view_seed = seed if self.view_seed is None else operator.index(self.view_seed)
-            source: FeatureSource = AugmentedFeatures(
-                model.clip, pictures, view_seed, learning.epochs, learning.views, store
-            )
-        else:
-            source = FixedFeatures(encode_pictures(model.clip, pictures, store, fill=True))
+        if learning is None or not learning.augment:
+            encoded = read_pictures(model.clip, pictures, store, fill=True)
+            return FixedFeatures(encoded.features, encoded.contents)
+        view_seed = seed if self.view_seed is None else operator.index(self.view_seed)
+        return AugmentedFeatures(model.clip, pictures, view_seed, learning.epochs, learning.views, store)
+
+    def _learn(
+        self, model: Method, learning: Learning | None, source: FeatureSource, targets: Sequence[int], seed: int
+    ) -> list[Epoch]:
         prepare(model, source, targets)
         if learning is None or model.recipe is None:
             return []

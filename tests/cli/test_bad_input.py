@@ -226,12 +226,30 @@ def test_a_training_that_diverges_is_a_failed_run_not_bad_input(cocoop, photos, 
     ran = cocoop("train", "photos", "--out", "new", "--epochs", 4, "--lr", 1e30)
     assert (ran.code, ran.out) == (1, "")
     assert ran.err.count("\n") == 1 and "expected a finite loss" in ran.err and "Lower the learning rate" in ran.err
-    kept = tmp_path / "new.last-good.safetensors"
-    assert f"the learned tensors of the last finite loss are in {kept}." in ran.err
+    kept = tmp_path / "new.learned.safetensors"
+    assert f"No run was written; the learned tensors are in {kept}." in ran.err
     tensors = load_file(kept)
     assert "ctx" in tensors and all(np.isfinite(tensor).all() for tensor in tensors.values())
     kept.unlink()
     assert listing(tmp_path) == before
+
+
+def test_what_was_learned_is_kept_when_the_run_cannot_be_written(cocoop, photos, tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("cocoop.results.run_folder.write_jsonl", full)
+    ran = cocoop("train", "photos", "--out", "new", "--epochs", 1)
+    assert (ran.code, ran.out) == (1, "")
+    kept = tmp_path / "new.learned.safetensors"
+    assert "No space left" in ran.err and ran.err.endswith(f"the learned tensors are in {kept}.\n")
+    assert "ctx" in load_file(kept)
+
+
+def test_a_place_that_cannot_be_written_is_refused_before_training(cocoop, photos, tmp_path):
+    for out in ("/dev/null", "n" * 240, "photos/one/0.png/run"):
+        assert "Choose another" in refused(cocoop, tmp_path, "train", "photos", "--out", out)
+        assert "Choose another" in refused(cocoop, tmp_path, "demo", "--out", out)
 
 
 def test_demo_into_a_taken_folder(cocoop, photos, tmp_path):

@@ -215,7 +215,8 @@ def test_train_says_which_classes_are_short_of_images_and_what_is_scored_though_
     (tmp_path / "data" / "train" / "seven" / "3.png").unlink()
     ran = cocoop("train", "data", "--out", "run", "--shots", 4, "--epochs", 1, "--device", "cpu")
     assert ran.code == 0
-    assert ran.err.splitlines()[:3] == [
+    assert ran.err.splitlines()[:4] == [
+        "note: the only epoch is the warm-up, at a learning rate of 1e-05; take 2 epochs or more to learn",
         "note: no image to learn from of three",
         "note: fewer than 4 images to learn from of seven",
         # Four of one and three of seven: the same files are in both splits.

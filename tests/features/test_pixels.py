@@ -8,6 +8,7 @@ import sys
 import textwrap
 import threading
 import time
+from hashlib import sha256
 from io import BytesIO
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,8 +20,9 @@ from PIL import Image, ImageFile
 
 from cocoop import InputError, RunError
 from cocoop.clip import Preprocess, augment
-from cocoop.features import AugmentedFeatures, FeatureStore, View, contents, encode_pictures
-from cocoop.features.pixels import Look, pixel_batches, processes_for
+from cocoop.data import ImageError
+from cocoop.features import AugmentedFeatures, FeatureStore, View, encode_pictures, read_pictures
+from cocoop.features.pixels import Look, Wanted, processes_for, read_pixels
 
 PREPROCESS = Preprocess(16)
 
@@ -36,26 +38,51 @@ def pictures(tmp_path_factory):
     return sorted(folder.iterdir())
 
 
+VIEWS = (None, View(1, 0), View(1, 1))
+
+
 def looks(pictures):
-    return [Look(picture, view) for view in (None, View(1, 0), View(1, 1)) for picture in pictures]
+    return [Look(picture) for picture in pictures]
 
 
-def in_process(wanted):
+def pixels_of(pictures, processes=0, batch_size=4):
+    read = read_pixels(looks(pictures), PREPROCESS, Wanted(VIEWS), batch_size, processes)
+    return torch.cat([part.pixels for part in read])
+
+
+def in_process(pictures, views=VIEWS):
     """One by one, with nothing but the transforms."""
     pixels = []
-    for picture, view, *_ in wanted:
+    for picture in pictures:
         image = (picture if isinstance(picture, Image.Image) else Image.open(picture)).convert("RGB")
-        pixels.append(PREPROCESS(image) if view is None else augment(image, PREPROCESS, view.generator(image)))
+        for view in views:
+            pixels.append(PREPROCESS(image) if view is None else augment(image, PREPROCESS, view.generator(image)))
     return torch.stack(pixels)
 
 
-def test_threads_and_processes_give_the_same_pixels_in_order(pictures):
-    wanted, state = looks(pictures), torch.random.get_rng_state()
-    for processes in (0, 2):
-        found = list(pixel_batches(iter(wanted), PREPROCESS, 4, processes))
-        assert [len(batch) for batch in found] == [4] * 6 + [3]
-        assert torch.equal(torch.cat(found), in_process(wanted))
-        assert torch.equal(torch.random.get_rng_state(), state)
+def told(pictures):
+    """The SHA-256 of each file."""
+    return [sha256(path.read_bytes()).digest() for path in pictures]
+
+
+@pytest.mark.parametrize("processes", [0, 2])
+@pytest.mark.parametrize("batch_size", [2, 4, 7])
+def test_threads_and_processes_give_the_same_pixels_in_order(pictures, processes, batch_size):
+    state = torch.random.get_rng_state()
+    assert torch.equal(pixels_of(pictures, processes, batch_size=batch_size), in_process(pictures))
+    assert torch.equal(torch.random.get_rng_state(), state)
+
+
+@pytest.mark.parametrize("processes", [0, 2])
+def test_views_that_are_there_are_not_made(pictures, processes):
+    """Nor is an image decoded of which no view is wanted."""
+    known = told(pictures)
+    there = [np.array(sorted(known[start:]), dtype="S32") for start in (4, 0, 2)]
+    read = list(read_pixels(looks(pictures), PREPROCESS, Wanted(VIEWS, tuple(there)), 4, processes))
+    assert [content for part in read for content in part.contents] == known
+    expected = [in_process([path], [view for view, until in zip(VIEWS, (4, 0, 2), strict=True) if number < until])
+                for number, path in enumerate(pictures[:4])]  # fmt: skip
+    assert torch.equal(torch.cat([part.pixels for part in read]), torch.cat(expected))
 
 
 @pytest.mark.parametrize("kept", [False, True])
@@ -98,7 +125,7 @@ def test_an_open_image_that_does_not_decode_is_named(golden, pictures, tmp_path)
 
 def test_an_open_image_shows_the_same_views_as_its_file(pictures):
     opened = [Image.open(picture).copy() for picture in pictures]
-    assert torch.equal(torch.cat([*pixel_batches(looks(opened), PREPROCESS, 5)]), in_process(looks(pictures)))
+    assert torch.equal(pixels_of(opened), in_process(pictures))
 
 
 def test_views_differ_by_seed_number_and_image(pictures):
@@ -111,27 +138,26 @@ def test_views_differ_by_seed_number_and_image(pictures):
 def test_an_image_that_does_not_decode_is_named(pictures, tmp_path, processes):
     damaged = tmp_path / "damaged.png"
     damaged.write_bytes(pictures[0].read_bytes()[:60])
-    wanted = looks([*pictures[:5], damaged, *pictures[5:]])
-    with pytest.raises(InputError) as caught:
-        list(pixel_batches(wanted, PREPROCESS, 4, processes))
+    with pytest.raises(ImageError) as caught:
+        pixels_of([*pictures[:5], damaged, *pictures[5:]], processes)
     assert str(caught.value).startswith(f"{damaged}: expected an image that Pillow can decode; got ")
     assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("processes", [0, 2])
 def test_a_file_of_another_content_is_refused(pictures, processes):
-    known = [content.ljust(32, b"\0") for content in contents(pictures)]
-    wanted = [Look(picture, None, content) for picture, content in zip(pictures, known, strict=True)]
-    found = torch.cat([*pixel_batches(wanted, PREPROCESS, 4, processes)])
-    assert torch.equal(found, in_process(looks(pictures)[:9]))
-    wanted[5] = wanted[5]._replace(content=known[4])
+    known, wanted = told(pictures), Wanted(there=(np.empty(0, dtype="S32"),))
+    expected = [Look(picture, content) for picture, content in zip(pictures, known, strict=True)]
+    read = list(read_pixels(expected, PREPROCESS, wanted, 4, processes))
+    assert torch.equal(torch.cat([part.pixels for part in read]), in_process(pictures, [None]))
+    expected[5] = expected[5]._replace(content=known[4])
     with pytest.raises(RunError, match=r"5\.png: expected the image file that was there when this began"):
-        list(pixel_batches(wanted, PREPROCESS, 4, processes))
+        list(read_pixels(expected, PREPROCESS, wanted, 4, processes))
 
 
 def test_a_process_that_is_killed_is_told(pictures):
-    wanted = (Look(pictures[0], None) for _ in iter(int, 1))
-    batches = pixel_batches(wanted, PREPROCESS, 2, processes=2)
+    endless = (Look(pictures[0]) for _ in iter(int, 1))
+    batches = read_pixels(endless, PREPROCESS, Wanted(), 2, processes=2)
     next(batches)
     os.kill(multiprocessing.active_children()[0].pid, signal.SIGKILL)
     with pytest.raises(
@@ -147,28 +173,40 @@ def test_looks_are_taken_a_few_batches_ahead_only(pictures):
     def endless():
         while True:
             taken.append(1)
-            yield Look(pictures[0], None)
+            yield Look(pictures[0])
 
-    batches = pixel_batches(endless(), PREPROCESS, 2)
+    batches = read_pixels(endless(), PREPROCESS, Wanted(), 2)
     next(batches)
-    assert len(taken) <= 3 * 2
+    assert len(taken) <= 1 + max(2 * 2, len(os.sched_getaffinity(0)))
     batches.close()
 
 
-def test_contents_tell_files_by_bytes_and_open_images_by_pixels(pictures, tmp_path):
+def test_contents_tell_files_by_bytes_and_open_images_by_pixels(golden, pictures, tmp_path):
     copy = tmp_path / "copy.png"
     copy.write_bytes(pictures[0].read_bytes())
-    known = contents([*pictures, copy])
+    known = read_pictures(golden, [*pictures, copy]).contents
     assert len(set(known[:-1].tolist())) == 9 and known[-1] == known[0]
     image = Image.open(pictures[2])  # a palette
     black = image.copy()
     black.putpalette([0] * 768)
-    one, same, other, turned = contents(
-        [image, image.convert("RGB"), black, image.transpose(Image.Transpose.ROTATE_90)]
-    )
+    one, same, other, turned = read_pictures(
+        golden, [image, image.convert("RGB"), black, image.transpose(Image.Transpose.ROTATE_90)]
+    ).contents
     assert one == same and len({one, other, turned}) == 3
-    with pytest.raises(InputError, match=r"gone\.png: expected an image file"):
-        contents([tmp_path / "gone.png"])
+    with pytest.raises(ImageError, match=r"gone\.png: expected an image .*no such file"):
+        read_pictures(golden, [tmp_path / "gone.png"])
+
+
+@pytest.mark.parametrize("kept", [False, True])
+def test_what_is_left_out_is_told_and_not_encoded(golden, pictures, tmp_path, kept):
+    store = FeatureStore(tmp_path, golden) if kept else None
+    known = told(pictures)
+    encoded = read_pictures(golden, pictures, store, leave_out=[known[3], known[0]], fill=True)
+    assert encoded.contents.tolist() == np.array(known, dtype="S32").tolist()
+    assert encoded.kept == [1, 2, 4, 5, 6, 7, 8]
+    assert torch.equal(encoded.features[:], encode_pictures(golden, pictures, fill=True)[encoded.kept])
+    nothing = read_pictures(golden, pictures, store, leave_out=known)
+    assert (nothing.kept, len(nothing.features)) == ([], 0)
 
 
 @pytest.fixture
@@ -222,11 +260,11 @@ def test_a_script_without_a_guard_works_and_its_processes_end_with_it(pictures, 
         textwrap.dedent(f"""
         import multiprocessing, os, sys
         from cocoop.clip import Preprocess
-        from cocoop.features.pixels import Look, pixel_batches
+        from cocoop.features.pixels import Look, Wanted, read_pixels
         print("imported")
-        wanted = (Look({str(pictures[0])!r}, None) for _ in iter(int, 1))
-        batches = pixel_batches(wanted, Preprocess(16), 2, processes=2)
-        print(next(batches).shape[0], *[child.pid for child in multiprocessing.active_children()])
+        endless = (Look({str(pictures[0])!r}) for _ in iter(int, 1))
+        batches = read_pixels(endless, Preprocess(16), Wanted(), 2, processes=2)
+        print(len(next(batches).contents), *[child.pid for child in multiprocessing.active_children()])
         sys.stdout.flush()
         os.kill(os.getpid(), 9)
         """)

@@ -25,7 +25,8 @@ from cocoop import CLIP, InputError, RunError
 from cocoop.clip import Preprocess
 from cocoop.clip.image.transforms import OPENAI_MEAN, OPENAI_STD
 from cocoop.clip.sources.load import BUNDLED
-from cocoop.features import AugmentedFeatures, FeatureStore, View, blocks, contents, encode_pictures
+from cocoop.features import AugmentedFeatures, FeatureStore, View, blocks, encode_pictures
+from cocoop.features import encode as features_of_images
 
 NAMES = [f"{number}.png" for number in range(6)]
 
@@ -46,18 +47,21 @@ def pictures(tmp_path):
 @pytest.fixture
 def encoded(monkeypatch):
     """How many images were given to the image tower, without what fills batches up."""
-    from cocoop.features import sources
-
     counts: list[int] = []
 
-    def counting(*args):
-        for pixels in pixel_batches(*args):
-            counts.append(len(pixels))
-            yield pixels
+    def counting(*args, **options):
+        for rows, features in encode(*args, **options):
+            counts.append(len(features))
+            yield rows, features
 
-    pixel_batches = sources.pixel_batches
-    monkeypatch.setattr(sources, "pixel_batches", counting)
+    encode = features_of_images._encode
+    monkeypatch.setattr(features_of_images, "_encode", counting)
     return lambda: (sum(counts), counts.clear())[0]
+
+
+def contents(pictures: list[Path]) -> np.ndarray:
+    """What a store tells files by."""
+    return np.array([sha256(path.read_bytes()).digest() for path in pictures], dtype="S32")
 
 
 def files(folder: Path) -> list[Path]:
@@ -163,11 +167,12 @@ def test_another_image_under_the_same_name_is_computed(golden, pictures, tmp_pat
 def test_an_image_that_changes_during_a_run_is_refused(golden, pictures, tmp_path):
     """Else the features of what is there now would be kept as those of what was there."""
     store, known = FeatureStore(tmp_path / "f", golden), contents(pictures)
-    source = AugmentedFeatures(golden, pictures, seed=1, epochs=1, store=store)
+    source = AugmentedFeatures(golden, pictures, seed=1, epochs=20, store=store)
+    assert source.contents.tolist() == known.tolist()  # the views of the first sixteen epochs are there
     Image.open(pictures[2]).rotate(180).save(pictures[2])
     with pytest.raises(RunError, match=r"2\.png: expected the image file that was there .*has changed since"):
-        next(source.batches(0, [0], 1))
-    assert not store.find(known, View(1, 0))[1].any()
+        next(source.batches(16, [0], 1))
+    assert store.find(known, View(1, 15))[1].all() and not store.find(known, View(1, 16))[1][2]
 
 
 def test_an_image_whose_checksum_ends_in_zero(golden, pictures, tmp_path, encoded):

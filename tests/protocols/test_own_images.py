@@ -52,7 +52,7 @@ def check(run, model, scored: list[Example], zero_shot) -> None:
 
 def test_what_was_not_learned_from_is_scored(tiny, dataset):
     classifier = make(tiny)
-    run = fit_and_score(classifier, dataset)
+    run = fit_and_score(classifier, dataset).run
     assert classifier.picked_ == few_shot_indices([example.label for example in dataset.train], 3, 1)
     held_out = [example for number, example in enumerate(dataset.train) if number not in classifier.picked_]
     assert len(held_out) == 4 * (8 - 3)
@@ -68,14 +68,14 @@ def test_a_test_split_is_what_is_scored(tiny, dataset):
     train = [example for example in dataset.train if int(example.path.stem) < 4]
     test = [example for example in dataset.train if int(example.path.stem) > 5]
     classifier = make(tiny, "coop")
-    run = fit_and_score(classifier, replace(dataset, train=train, test=test))
+    run = fit_and_score(classifier, replace(dataset, train=train, test=test)).run
     check(run, classifier.model_, test, ZeroShot(tiny, NAMES, ["the digit {}."]))
     assert run.record["training_images"] == 12
 
 
 def test_zero_shot_learns_nothing_and_is_scored_on_all(tiny, dataset):
     classifier = make(tiny, "zero-shot", templates=["the digit {}."])
-    run = fit_and_score(classifier, dataset)
+    run = fit_and_score(classifier, dataset).run
     assert run.record["results"] == run.record["zero_shot"]
     assert run.record["results"]["test"]["n"] == len(dataset.train)
     assert (run.record["shots"], run.record["training_images"], run.record["split_hash"]) == (0, 0, None)
@@ -87,7 +87,7 @@ def test_copies_of_training_images_are_not_held_out(tiny, tmp_path):
         (root / "one" / f"copy-{number}.png").write_bytes((root / "one" / f"{number}.png").read_bytes())
     dataset = read_dataset(root)
     classifier = make(tiny, "coop", shots=1, epochs=1)
-    run = fit_and_score(classifier, dataset)
+    run = fit_and_score(classifier, dataset).run
     picked = {dataset.train[index].path.read_bytes() for index in classifier.picked_}
     expected = [example for example in dataset.train if example.path.read_bytes() not in picked]
     assert not_trained_on(classifier, dataset.train) == expected
@@ -95,7 +95,7 @@ def test_copies_of_training_images_are_not_held_out(tiny, tmp_path):
 
 
 def test_nothing_held_out(tiny, dataset):
-    run = fit_and_score(make(tiny, "coop", shots=8, epochs=1), dataset)
+    run = fit_and_score(make(tiny, "coop", shots=8, epochs=1), dataset).run
     assert run.record["results"] == run.record["zero_shot"] == run.predictions == {}
 
 
@@ -125,7 +125,7 @@ def test_images_from_python(tiny, tmp_path, monkeypatch):
 
     images, labels = labelled(4)
     classifier = make(tiny, shots=2)
-    run = fit_and_score(classifier, read_dataset(zip(images, labels, strict=True)))
+    run = fit_and_score(classifier, read_dataset(zip(images, labels, strict=True))).run
     assert run.record["training_images"] == 6 and run.record["results"]["test"]["n"] == 6
     # The same pixels, as files or as they were.
     in_memory = make(tiny, shots=2).fit(images, labels)

@@ -11,11 +11,11 @@ import torch
 from safetensors.numpy import load_file
 from small_data import NAMES, drop_tokenizer, make_trial, write_datasets
 
-from cocoop import CLIP, InputError, PromptClassifier, ZeroShot
+from cocoop import CLIP, InputError, PromptClassifier, RunError, ZeroShot
 from cocoop.classifier import Classifier
 from cocoop.clip.sources.load import BUNDLED
 from cocoop.data import Example, open_image, split_hash
-from cocoop.features.pixels import pixel_batches
+from cocoop.features.pixels import read_pixels
 from cocoop.protocols import Runner
 from cocoop.results import read_json, read_run
 
@@ -149,11 +149,11 @@ def decoded(monkeypatch):
     counts: list[int] = []
 
     def counting(*args):
-        for pixels in pixel_batches(*args):
-            counts.append(len(pixels))
-            yield pixels
+        for read in read_pixels(*args):
+            counts.append(len(read.pixels))
+            yield read
 
-    monkeypatch.setattr("cocoop.features.sources.pixel_batches", counting)
+    monkeypatch.setattr("cocoop.features.encode.read_pixels", counting)
     return counts
 
 
@@ -170,7 +170,7 @@ def test_images_are_encoded_once_for_all_trials(tiny, runner, datasets, decoded)
     # Another process, and another trial on the same images.
     Runner(tiny, datasets, runner.out).run(make_trial("few-shot", "zero-shot"))
     Runner(tiny, datasets, runner.out).run(make_trial("base-to-new", "cocoop", shots=2, seed=2))
-    assert decoded == []
+    assert sum(decoded) == 0
 
 
 def test_views_are_shared_by_methods_and_seeds(runner, datasets, decoded):
@@ -323,3 +323,15 @@ def test_the_global_random_state_is_left_alone(runner):
     before = torch.get_rng_state(), random.getstate()
     runner.run(replace(make_trial("few-shot", "coop"), seed=9))
     assert torch.equal(torch.get_rng_state(), before[0]) and random.getstate() == before[1]
+
+
+def test_what_a_trial_learned_is_kept_when_it_cannot_be_written(runner, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("cocoop.results.run_folder.write_jsonl", full)
+    trial = make_trial("base-to-new", "coop", shots=2, seed=9)
+    with pytest.raises(RunError, match=r"No space left .*learned tensors are in .*\.learned\.safetensors\.$") as caught:
+        runner.run(trial)
+    kept = Path(str(caught.value).rpartition(" are in ")[2].rstrip("."))
+    assert kept.parent == (runner.out / trial.folder).parent and "ctx" in load_file(kept)

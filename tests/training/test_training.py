@@ -14,7 +14,7 @@ from PIL import Image
 from cocoop import CoCoOp, CoOp, InputError, RunError, ZeroShot
 from cocoop.clip import augment
 from cocoop.features import AugmentedFeatures, FeatureStore, FixedFeatures, encode_pictures
-from cocoop.training import learning_rate, train
+from cocoop.training import learning_rate, train, warm_up_only
 from cocoop.training.loop import _order
 
 NAMES = FACTS["class_names"]
@@ -176,7 +176,8 @@ def literal_view(golden, picture, seed, number):
 @pytest.mark.parametrize("kept", [False, True])
 @pytest.mark.parametrize("views", [None, 1, 2, 9])
 def test_augmented_features_are_those_of_each_view_by_itself(golden, pictures, tmp_path, monkeypatch, views, kept):
-    monkeypatch.setattr("cocoop.features.sources._GROUP", 10)  # one view at a time, in parts of ten images at most
+    monkeypatch.setattr("cocoop.features.sources._AHEAD", 20)  # of seven images two views at a time
+    monkeypatch.setattr("cocoop.features.encode._BLOCK", 5)
     store = FeatureStore(tmp_path, golden) if kept else None
     found = augmented(golden, pictures, [6, 0, 3], 2, epochs=5, views=views, store=store)
     for epoch in range(5):
@@ -211,11 +212,22 @@ def test_another_seed_or_epoch_is_another_view(golden, pictures):
 
 
 def test_views_are_dropped_when_no_epoch_needs_them_any_more(golden, pictures, monkeypatch):
-    monkeypatch.setattr("cocoop.features.sources._GROUP", 1)
-    for views, left in ((None, [0, 0, 0, 0]), (2, [1, 2, 1, 0])):
+    monkeypatch.setattr("cocoop.features.sources._AHEAD", 1)
+    for views, left in ((None, [1, 1, 1, 1]), (2, [1, 2, 2, 1])):
         source = AugmentedFeatures(golden, pictures, 1, epochs=4, views=views)
         held = [(list(source.batches(epoch, [0], 1)), len(source._ready))[1] for epoch in range(4)]
         assert held == left
+
+
+def test_the_first_epoch_may_be_asked_for_again(golden, pictures, monkeypatch):
+    """As by a method that looks at the images before it is trained."""
+    source, encoded = AugmentedFeatures(golden, pictures, 1, epochs=3), []
+    original = golden.encode_images
+    monkeypatch.setattr(golden, "encode_images", lambda pixels: encoded.append(len(pixels)) or original(pixels))
+    first = torch.cat([*source.batches(0, range(7), 7)])
+    batches = len(encoded)
+    assert torch.equal(torch.cat([*source.batches(0, range(7), 3)]), first)
+    assert batches > 0 and len(encoded) == batches
 
 
 def test_a_damaged_image_is_found_before_the_first_batch(golden, pictures, tmp_path):
@@ -225,3 +237,18 @@ def test_a_damaged_image_is_found_before_the_first_batch(golden, pictures, tmp_p
         source = AugmentedFeatures(golden, [*pictures, damaged], 1, epochs=2, store=store)
         with pytest.raises(InputError, match=r"damaged\.png: expected an image that Pillow can decode"):
             next(source.batches(0, [0], 1))
+
+
+@pytest.mark.parametrize("wrong", [LABELS[:-1], [*LABELS, 0], []])
+def test_one_label_for_each_image(golden, wrong):
+    model = CoOp(golden, NAMES)
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    with pytest.raises(InputError, match=rf"expected one label for each of {len(FEATURES)} images; got {len(wrong)}\."):
+        train(model, FixedFeatures(FEATURES), wrong, epochs=1, batch_size=2, seed=1)
+    assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
+
+
+def test_a_training_of_the_warm_up_alone_is_cautioned():
+    assert learning_rate(0, 1, 0.002) == 1e-5
+    assert "learning rate of 1e-05; take 2 epochs or more" in (warm_up_only(1) or "")
+    assert [warm_up_only(epochs) for epochs in (2, 10)] == [None, None]

@@ -34,16 +34,15 @@ def report(
     import shlex
     import sys
 
-    from cocoop.errors import InputError, expect_choice
+    from cocoop.errors import expect_choice
     from cocoop.reports import FORMATS, format_tables, html_report, protocol_tables, read_records
     from cocoop.reports.rounding import counted
-    from cocoop.results import write_text
+    from cocoop.results import check_file, write_text
 
     expect_choice("--format", form, FORMATS)
     target = out or (PAGE if form == "html" else None)
-    if target is not None and (target.is_dir() or not target.parent.is_dir()):
-        reason = "is a folder" if target.is_dir() else "lies in a folder that is not there"
-        raise InputError(f"--out: expected a file to write; {target} {reason}. Give a file name, or make the folder.")
+    if target is not None:
+        check_file(target)
     records = read_records(runs)
     if form == "html":
         text = html_report(records, shlex.join(["cocoop", *sys.argv[1:]]), ci95)

@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from cocoop.classifier import Classifier
     from cocoop.data import Dataset
     from cocoop.results import Run
-    from cocoop.training import DivergedError
 
 
 def train(
@@ -91,13 +90,11 @@ def train(
     from cocoop.classifier import Classifier
     from cocoop.cli.settings import parse_settings
     from cocoop.data import read_dataset
-    from cocoop.errors import RunError
     from cocoop.methods import METHODS
     from cocoop.methods.plugins import load_plugins
-    from cocoop.protocols import fit_and_score
-    from cocoop.results import check_new, write_run
+    from cocoop.protocols import fit_and_score, learned_by
+    from cocoop.results import check_new, keeping, write_run
     from cocoop.results.card import model_card
-    from cocoop.training import DivergedError
 
     load_plugins(plugin or ())
     settings = parse_settings(set_ or ())
@@ -124,12 +121,10 @@ def train(
         memory_budget=memory_budget,
         cuda_graph=cuda_graph,
     )
-    try:
-        run = fit_and_score(classifier, dataset)
-    except DivergedError as error:
-        raise RunError(f"{error} No run was written; {_kept(error, out)}") from error
-    folder = write_run(out, run, model_card(run.config, run.record))
-    for text in _cautions(classifier, dataset):
+    with keeping(out, learned_by(classifier)):
+        run, tested_on_training = fit_and_score(classifier, dataset)
+        folder = write_run(out, run, model_card(run.config, run.record))
+    for text in _cautions(classifier, dataset, tested_on_training):
         note(f"note: {text}")
     if clip == "tiny":
         note("note: the bundled CLIP 'tiny' is for trials; for photographs add --clip openai/clip-vit-base-patch16")
@@ -162,22 +157,15 @@ def _worse_than_zero_shot(run: Run) -> Iterator[str]:
     yield "  choose among these on images of their own (a val split), not on the ones scored here"
 
 
-def _kept(error: DivergedError, out: Path) -> str:
-    """Write the last good tensors beside where the run would have been, and say where they are."""
-    from cocoop.results import write_tensors
-
-    out = out.resolve()
-    path = out.with_name(f"{out.name}.last-good.safetensors")
-    write_tensors(path, {name: tensor.cpu().numpy() for name, tensor in error.tensors.items()})
-    return f"the learned tensors of the last finite loss are in {path}."
-
-
-def _cautions(classifier: Classifier, dataset: Dataset) -> Iterator[str]:
+def _cautions(classifier: Classifier, dataset: Dataset, learned: int) -> Iterator[str]:
     """What the figures of a run do not say: classes with few images or none, and test images it learned from."""
-    from cocoop.protocols import not_trained_on
+    from cocoop.training import warm_up_only
 
     if not classifier.picked_:
         return
+    caution = warm_up_only(len(classifier.history_))
+    if caution is not None:
+        yield caution
     counts = Counter(dataset.train[index].label for index in classifier.picked_)
     names = list(enumerate(dataset.class_names))
     none = [name for label, name in names if not counts[label]]
@@ -186,7 +174,6 @@ def _cautions(classifier: Classifier, dataset: Dataset) -> Iterator[str]:
         yield f"no image to learn from of {_first(none)}"
     if few:
         yield f"fewer than {classifier.shots} images to learn from of {_first(few)}"
-    learned = len(dataset.test) - len(not_trained_on(classifier, dataset.test))
     if learned:
         yield f"{learned:,} of the {len(dataset.test):,} test images were learned from, too; `evaluate` leaves them out"
 

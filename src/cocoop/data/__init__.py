@@ -6,9 +6,9 @@ from cocoop.data.dataset import Classes, Dataset
 from cocoop.data.drawn.offline import OFFLINE, OFFLINE_VARIANTS, SHIFTS, list_offline_dataset, read_offline_dataset
 from cocoop.data.examples import Example, class_names, positions_by_label
 from cocoop.data.few_shot import MAX_VAL_SHOTS, few_shot_indices, sample_few_shot
-from cocoop.data.fingerprint import fingerprint, read_bytes
+from cocoop.data.fingerprint import fingerprint
 from cocoop.data.folder import IMAGE_SUFFIXES, read_folder, read_folder_dataset
-from cocoop.data.images import check_images, open_image
+from cocoop.data.images import ImageError, check_images, open_image, read_bytes
 from cocoop.data.manifest import read_manifest
 from cocoop.data.own import OWN_TEMPLATE, picked_hash
 from cocoop.data.papers.check import Finding, check_dataset
@@ -29,6 +29,7 @@ __all__ = [
     "HALVES",
     "IMAGENET_VARIANTS",
     "IMAGE_SUFFIXES",
+    "ImageError",
     "Labelled",
     "MAX_VAL_SHOTS",
     "OFFLINE",

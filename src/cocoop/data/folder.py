@@ -61,13 +61,16 @@ def read_folder_dataset(root: str | PathLike[str]) -> Dataset:
         examples = read_folder(root)
         return number_by_name(str(root), {"train": [(e.path, e.class_name) for e in examples]}, root)
     folders = by_split(root, {folder.name: folder for folder in _folders(root)})
-    found = {split: _images_by_class(folder) for split, folder in folders.items()}
+    by_split_and_class = {split: _images_by_class(folder) for split, folder in folders.items()}
     together: dict[str, list[Path]] = {}
-    for images in found.values():
+    for images in by_split_and_class.values():
         for name, paths in images.items():
             together[name] = together.get(name, []) + paths
     _check_none_empty(root, together)
-    named = {split: [(p, name) for name, paths in images.items() for p in paths] for split, images in found.items()}
+    named = {
+        split: [(p, name) for name, paths in images.items() for p in paths]
+        for split, images in by_split_and_class.items()
+    }
     return number_by_name(str(root), named, root)
 
 

@@ -1,4 +1,4 @@
-"""Image files, decoded to RGB."""
+"""Image files: their bytes, and the RGB image they decode to."""
 
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -13,6 +13,18 @@ from cocoop.errors import InputError
 _SHOWN = 5
 
 
+class ImageError(InputError):
+    """An image file that cannot be read, or does not decode."""
+
+
+def read_bytes(path: str | PathLike[str]) -> bytes:
+    """Return an image file's bytes. `ImageError` where it cannot be read."""
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise _unusable(path, error) from error
+
+
 def open_image(path: str | PathLike[str], content: bytes | None = None) -> Image.Image:
     """Decode the image file `path` fully and return it as a Pillow image of mode RGB, 8 bits per channel.
 
@@ -22,28 +34,25 @@ def open_image(path: str | PathLike[str], content: bytes | None = None) -> Image
     applied, as in the original: a photo taken sideways stays sideways. `content` is the file's bytes, where they have
     been read already.
 
-    `InputError` names the file and the reason where it is missing, truncated, no image, or a decompression
+    `ImageError` names the file and the reason where it is missing, truncated, no image, or a decompression
     bomb (more than twice `PIL.Image.MAX_IMAGE_PIXELS` pixels).
     """
     try:
         with Image.open(path if content is None else BytesIO(content)) as image:
             return image.convert("RGB")
     except Exception as error:  # Pillow's decoders raise nearly anything on damaged bytes: struct.error, KeyError..
-        raise InputError(
-            f"{path}: expected an image that Pillow can decode; got {_reason(error)}. "
-            "Replace, re-save or remove the file."
-        ) from error
+        raise _unusable(path, error) from error
 
 
 def check_images(paths: Sequence[Path], progress: Callable[[Iterable[Path]], Iterable[Path]] = iter) -> None:
-    """Decode every image of `paths` once, so that a damaged file is known before hours of training.
+    """Decode every image of `paths`, to name all damaged files at once.
 
-    `progress` wraps the iteration (e.g. `tqdm.tqdm`). All files are tried; then one `InputError` tells how
-    many fail and names the first five with their reasons.
+    `progress` wraps the iteration (e.g. `tqdm.tqdm`). All files are tried; then one `InputError` says how many do not
+    decode and names the first five with their reasons.
     """
     with ThreadPoolExecutor() as pool:  # Pillow lets threads decode side by side
-        found = zip(progress(paths), pool.map(_fault, paths), strict=True)
-        failures = [f"{path} ({fault})" for path, fault in found if fault is not None]
+        outcomes = zip(progress(paths), pool.map(_fault, paths), strict=True)
+        failures = [f"{path} ({fault})" for path, fault in outcomes if fault is not None]
     if failures:
         more = f" and {len(failures) - _SHOWN} more" if len(failures) > _SHOWN else ""
         raise InputError(
@@ -55,9 +64,15 @@ def check_images(paths: Sequence[Path], progress: Callable[[Iterable[Path]], Ite
 def _fault(path: Path) -> str | None:
     try:
         open_image(path)
-    except InputError as error:
+    except ImageError as error:
         return _reason(error.__cause__)
     return None
+
+
+def _unusable(path: str | PathLike[str], error: Exception) -> ImageError:
+    return ImageError(
+        f"{path}: expected an image that Pillow can decode; got {_reason(error)}. Replace, re-save or remove the file."
+    )
 
 
 def _reason(error: BaseException | None) -> str:

@@ -14,7 +14,7 @@ from cocoop.errors import InputError, RunError
 def store_bytes(content: bytes, folder: Path) -> Path:
     """Keep an encoded image, byte for byte, as `<folder>/<SHA-256 of the bytes>.<format>`; return the path.
 
-    A file that is there already is found, not written again. A new one appears at once, whole.
+    A file that is there already is reused. A new one appears at once, whole.
 
     Raises:
         InputError: Pillow knows no such format. RunError: the disk refuses.

@@ -1,19 +1,21 @@
 """Images to pixels to features, in large batches ahead of everything that uses them, and kept on disk if asked."""
 
-from cocoop.features.pixels import Look, Picture, View, contents
-from cocoop.features.sources import AugmentedFeatures, Features, FeatureSource, FixedFeatures, encode_pictures
+from cocoop.features.encode import Encoded, Features, encode_pictures, fingerprints, read_pictures
+from cocoop.features.pixels import Picture, View
+from cocoop.features.sources import AugmentedFeatures, FeatureSource, FixedFeatures
 from cocoop.features.store import FeatureStore, StoredFeatures
 
 __all__ = [
     "AugmentedFeatures",
+    "Encoded",
     "FeatureSource",
     "FeatureStore",
     "Features",
     "FixedFeatures",
-    "Look",
     "Picture",
     "StoredFeatures",
     "View",
-    "contents",
     "encode_pictures",
+    "fingerprints",
+    "read_pictures",
 ]

@@ -1,4 +1,4 @@
-"""Blocks: files of some images' features. Written whole or not at all, and believed for their checksums alone.
+"""Blocks: files of some images' features. Written whole or not at all, and used only if their checksums agree.
 
 A block is the number n of its images, in 8 bytes; its head, which is the SHA-256 of the features' bytes and what the
 images are told by, n times 32 bytes; and the features [n, E], as numpy saves an array. Its name is the SHA-256 of its
@@ -27,7 +27,7 @@ _SUFFIX = ".features"
 _ABANDONED = 3600.0  # seconds after which an unfinished file is that of a process that was killed
 
 _read_through: set[tuple[Path, int, int]] = set()
-"""Blocks that this process found whole: path, bytes and time of change, in nanoseconds."""
+"""Blocks that this process has checked and that are whole: path, bytes and time of change, in nanoseconds."""
 
 
 class Block(NamedTuple):

@@ -1,4 +1,4 @@
-"""Pixels of images, as tests see them or in a random view: decoded while the tower encodes those before."""
+"""Pixels of images, in the test view or in random ones. Images are decoded while the tower encodes those before."""
 
 from __future__ import annotations
 
@@ -24,9 +24,8 @@ from torch.utils.data import DataLoader, Dataset
 
 from cocoop.child import end_with_parent, main_left_alone
 from cocoop.clip import Preprocess, augment
-from cocoop.data import fingerprint, open_image, read_bytes
+from cocoop.data import open_image, read_bytes
 from cocoop.errors import CocoopError, InputError, RunError
-from cocoop.progress import progress
 
 Picture = str | os.PathLike[str] | Image.Image
 """An image file, or an image that is already open."""
@@ -52,15 +51,41 @@ class View(NamedTuple):
         return Random(f"{self.seed}:{self.number}:{image.size}:{zlib.crc32(image.tobytes())}")
 
 
-class Look(NamedTuple):
-    """One image in one view; None is the test view.
+class Wanted(NamedTuple):
+    """Which views of an image are to be made: those that are not there yet.
 
-    `content` is what the file is known by (see `contents`): if it has another by now, it is refused. None takes any.
+    views: any number of random views; None is the test view.
+    there: for each view, the sorted contents [n] of 32 bytes of the images that need it no more. None makes every view
+        of every image and computes no contents.
     """
 
+    views: tuple[View | None, ...] = (None,)
+    there: tuple[NDArray[np.bytes_], ...] | None = None
+
+    def of(self, content: bytes) -> list[int]:
+        """The numbers of the views that are wanted of an image of this content."""
+        if self.there is None:
+            return list(range(len(self.views)))
+        return [number for number, there in enumerate(self.there) if not _holds(there, content)]
+
+
+class Look(NamedTuple):
+    """One image to read. `content` is what an earlier reading gave (see `Read`): another one now is refused."""
+
     picture: Picture
-    view: View | None
     content: bytes | None = None
+
+
+class Read(NamedTuple):
+    """What came of some images, each of which was opened once.
+
+    contents: for each image the SHA-256 of the file's bytes, or of an open image's size and RGB pixels; empty bytes
+        where `Wanted.there` is None.
+    pixels: [n, 3, N, N] of the views that are wanted of the first image, in order, then those of the second, ...
+    """
+
+    contents: list[bytes]
+    pixels: Tensor
 
 
 def load_open_images(pictures: Sequence[Picture]) -> None:
@@ -85,40 +110,28 @@ def load_open_images(pictures: Sequence[Picture]) -> None:
             ) from error
 
 
-def contents(pictures: Sequence[Picture]) -> NDArray[np.bytes_]:
-    """What a store tells images by: SHA-256, [N] of 32 bytes, of a file's bytes or an open image's size and RGB pixels.
-
-    Open images must be loaded; see `load_open_images`.
-
-    Raises:
-        InputError: a file that cannot be read; names it.
-    """
-    with ThreadPoolExecutor(_cpus()) as pool:
-        found = progress(pool.map(_content, pictures), "reading images", len(pictures), unit=" images")
-        return np.fromiter(found, dtype="S32", count=len(pictures))
-
-
-def pixel_batches(
-    looks: Iterable[Look], preprocess: Preprocess, batch_size: int, processes: int = 0
-) -> Iterator[Tensor]:
-    """Pixels [<= batch_size, 3, N, N] float32 of the looks, in their order.
+def read_pixels(
+    looks: Iterable[Look], preprocess: Preprocess, wanted: Wanted, batch_size: int, processes: int = 0
+) -> Iterator[Read]:
+    """Open each image once, and make the views that are wanted of it, in order, some images at a time.
 
     Args:
         looks: consumed a few batches ahead. Open images must be loaded; see `load_open_images`.
         preprocess: the CLIP's.
-        batch_size: images at a time.
+        wanted: the views.
+        batch_size: views at a time, if there are no more of one image.
         processes: that decode, which `processes_for` knows; with 0 threads do.
 
     Raises:
-        InputError: an image file that does not decode; names it. RunError: a file has changed, or a process was killed.
+        ImageError: an image file that does not decode; names it. RunError: a file has changed, or a process was killed.
     """
-    rest = iter(looks)
-    batches = iter(lambda: list(islice(rest, batch_size)), [])
-    decode = _Decode(preprocess)
-    for found in _by_processes(decode, batches, processes) if processes else _by_threads(decode, batches):
-        if isinstance(found, CocoopError):
-            raise found
-        yield found
+    decode, at_once = _Decode(preprocess, wanted), max(1, batch_size // len(wanted.views))
+    for outcome in (
+        _by_processes(decode, looks, at_once, processes) if processes else _by_threads(decode, looks, at_once)
+    ):
+        if isinstance(outcome, CocoopError):
+            raise outcome
+        yield outcome
 
 
 def processes_for(count: int, pictures: Sequence[Picture], preprocess: Preprocess, batch_size: int) -> int:
@@ -134,66 +147,79 @@ def processes_for(count: int, pictures: Sequence[Picture], preprocess: Preproces
     return 0 if any(isinstance(picture, Image.Image) for picture in pictures) else processes
 
 
-class _Decode(Dataset[Tensor | CocoopError]):
-    """Looks to pixels [3, N, N]; in place of an image that does not decode the error, which has to reach the parent."""
+class _Decode(Dataset[Read | CocoopError]):
+    """Reads one image; gives the error in place of one that does not decode, which has to reach the parent."""
 
-    def __init__(self, preprocess: Preprocess) -> None:
-        self.preprocess = preprocess
+    def __init__(self, preprocess: Preprocess, wanted: Wanted) -> None:
+        self.preprocess, self.wanted = preprocess, wanted
 
-    def __getitem__(self, wanted: Look) -> Tensor | CocoopError:
+    def __getitem__(self, look: Look) -> Read | CocoopError:
         try:
-            image = _image(wanted)
+            return self._read(look)
         except CocoopError as error:
             return error
-        if wanted.view is None:
+
+    def _read(self, look: Look) -> Read:
+        content, file = self._told(look)
+        views = [self.wanted.views[number] for number in self.wanted.of(content)]
+        if not views:
+            return Read([content], torch.empty(0, 3, self.preprocess.size, self.preprocess.size))
+        image = look.picture if isinstance(look.picture, Image.Image) else open_image(look.picture, file)
+        return Read([content], torch.stack([self._view(image, view) for view in views]))
+
+    def _told(self, look: Look) -> tuple[bytes, bytes]:
+        """What an image is told by, and the bytes of its file if it is one."""
+        told = self.wanted.there is not None
+        if isinstance(look.picture, Image.Image):
+            return (look.content or _content_of_open(look.picture)) if told else b"", b""
+        file = read_bytes(look.picture)  # once: what is decoded is what is told
+        content = hashlib.sha256(file).digest() if told else b""
+        if look.content is not None and content != look.content:
+            raise RunError(
+                f"{os.fspath(look.picture)}: expected the image file that was there when this began; it has changed "
+                "since. Run the same again, and let nothing write there meanwhile."
+            )
+        return content, file
+
+    def _view(self, image: Image.Image, view: View | None) -> Tensor:
+        if view is None:
             return self.preprocess(image)
         image = image.convert("RGB")
-        return augment(image, self.preprocess, wanted.view.generator(image))
+        return augment(image, self.preprocess, view.generator(image))
 
 
-def _image(wanted: Look) -> Image.Image:
-    picture = wanted.picture
-    if isinstance(picture, Image.Image):
-        return picture
-    if wanted.content is None:
-        return open_image(picture)
-    file = read_bytes(picture)  # once: what is decoded is what was checked
-    if hashlib.sha256(file).digest() != wanted.content:
-        raise RunError(
-            f"{os.fspath(picture)}: expected the image file that was there when this began; it has changed since. Run "
-            "the same again, and let nothing write there meanwhile."
-        )
-    return open_image(picture, file)
-
-
-def _collated(found: Sequence[Tensor | CocoopError]) -> Tensor | CocoopError:
+def _collated(outcomes: Sequence[Read | CocoopError]) -> Read | CocoopError:
+    contents: list[bytes] = []
     pixels = []
-    for one in found:
-        if isinstance(one, CocoopError):
-            return one
-        pixels.append(one)
-    return torch.stack(pixels)
+    for outcome in outcomes:
+        if isinstance(outcome, CocoopError):
+            return outcome
+        contents += outcome.contents
+        pixels.append(outcome.pixels)
+    return Read(contents, torch.cat(pixels))
 
 
-def _by_threads(decode: _Decode, batches: Iterable[list[Look]]) -> Iterator[Tensor | CocoopError]:
+def _by_threads(decode: _Decode, looks: Iterable[Look], at_once: int) -> Iterator[Read | CocoopError]:
     """Pillow lets threads run side by side while it decodes and resizes."""
+    ahead = max(_AHEAD * at_once, _cpus())
     pool = ThreadPoolExecutor(_cpus())
     try:
-        waiting: deque[list[Future[Tensor | CocoopError]]] = deque()
-        for batch in batches:
-            waiting.append([pool.submit(decode.__getitem__, wanted) for wanted in batch])
-            if len(waiting) > _AHEAD:
-                yield _collated([one.result() for one in waiting.popleft()])
+        waiting: deque[Future[Read | CocoopError]] = deque()
+        for look in looks:
+            waiting.append(pool.submit(decode.__getitem__, look))
+            if len(waiting) > ahead:
+                yield waiting.popleft().result()
         while waiting:
-            yield _collated([one.result() for one in waiting.popleft()])
+            yield waiting.popleft().result()
     finally:
         pool.shutdown(cancel_futures=True)
 
 
-def _by_processes(decode: _Decode, batches: Iterable[list[Look]], processes: int) -> Iterator[Tensor | CocoopError]:
+def _by_processes(decode: _Decode, looks: Iterable[Look], at_once: int, processes: int) -> Iterator[Read | CocoopError]:
+    rest = map(_sendable, looks)
     loader = DataLoader(
         decode,
-        batch_sampler=([_sendable(wanted) for wanted in batch] for batch in batches),
+        batch_sampler=iter(lambda: list(islice(rest, at_once)), []),
         num_workers=processes,
         prefetch_factor=_AHEAD,
         collate_fn=_collated,
@@ -203,8 +229,8 @@ def _by_processes(decode: _Decode, batches: Iterable[list[Look]], processes: int
     )
     try:
         with main_left_alone():
-            found = iter(loader)
-        yield from found
+            outcomes = iter(loader)
+        yield from outcomes
     except (RuntimeError, EOFError, OSError) as error:  # as torch notices that one is gone, or while it takes pixels
         reason = " ".join([type(error).__name__, *str(error).splitlines()[:1]])
         raise RunError(
@@ -218,18 +244,22 @@ def _begin(number: int) -> None:
     end_with_parent()
 
 
-def _sendable(wanted: Look) -> Look:
+def _sendable(look: Look) -> Look:
     """With a plain path: a class of the user's script is not known in a process that does not import it."""
-    picture = wanted.picture
-    return wanted if isinstance(picture, Image.Image) else wanted._replace(picture=os.fspath(picture))
+    picture = look.picture
+    return look if isinstance(picture, Image.Image) else look._replace(picture=os.fspath(picture))
 
 
-def _content(picture: Picture) -> bytes:
-    if not isinstance(picture, Image.Image):
-        return bytes.fromhex(fingerprint(picture))
-    digest = hashlib.sha256(f"RGB {picture.size}".encode())
-    digest.update(picture.convert("RGB").tobytes())
+def _content_of_open(image: Image.Image) -> bytes:
+    digest = hashlib.sha256(f"RGB {image.size}".encode())
+    digest.update(image.convert("RGB").tobytes())
     return digest.digest()
+
+
+def _holds(contents: NDArray[np.bytes_], content: bytes) -> bool:
+    place = contents.searchsorted(np.array(content, dtype=contents.dtype))
+    # numpy leaves out the zeros at the end of an element
+    return bool(place < len(contents) and contents[place] == content.rstrip(b"\0"))
 
 
 def _cpus() -> int:

@@ -1,4 +1,4 @@
-"""Image features on disk: computed once, found again by what decides them, never believed when damaged."""
+"""Image features on disk: computed once, under a key of all that decides them, and computed again when damaged."""
 
 from __future__ import annotations
 
@@ -47,11 +47,11 @@ class StoredFeatures:
         where = which if isinstance(which, slice) else np.asarray(which, dtype=np.int64)
         block, row = self.block[where], self.row[where]
         first = self.blocks[0]
-        found = np.empty((len(row), first.shape[1]), dtype=first.dtype)
+        features = np.empty((len(row), first.shape[1]), dtype=first.dtype)
         for number in np.unique(block):
-            of_it = block == number
-            found[of_it] = self.blocks[number].rows(row[of_it])
-        return torch.from_numpy(found).to(self.device)
+            in_block = block == number
+            features[in_block] = self.blocks[number].rows(row[in_block])
+        return torch.from_numpy(features).to(self.device)
 
 
 class FeatureStore:
@@ -74,6 +74,11 @@ class FeatureStore:
         self.folder, self.clip = Path(folder).absolute(), clip
         if self.folder.exists() and not self.folder.is_dir():
             raise InputError(f"{folder}: expected a folder for image features; it is a file. Choose another.")
+
+    def contents(self, view: View | None) -> NDArray[np.bytes_]:
+        """The images [n], sorted, whose features in a view are there, as far as blocks' heads say; see `find`."""
+        held = [contents_of(path) for path in blocks_of(self._place(view))]
+        return np.unique(np.concatenate(held)) if held else np.empty(0, dtype="S32")
 
     def find(self, contents: NDArray[np.bytes_], view: View | None) -> tuple[StoredFeatures, NDArray[np.bool_]]:
         """Features of the images [N] in a view, and of which [N] there are any; those of the others mean nothing."""
@@ -110,5 +115,5 @@ class FeatureStore:
 
 def _other_resizing(transform: Preprocess) -> list[str]:
     """How a transform resizes; nothing for OpenAI's way, so that blocks from before there was another stay valid."""
-    found = [transform.resize_mode, transform.interpolation]
-    return [] if found == ["shortest", "bicubic"] else found
+    resizing = [transform.resize_mode, transform.interpolation]
+    return [] if resizing == ["shortest", "bicubic"] else resizing

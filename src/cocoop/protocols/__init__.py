@@ -3,6 +3,7 @@
 from cocoop.protocols.benchmark import Benchmark
 from cocoop.protocols.estimate import Estimate, Estimator, Total, estimate
 from cocoop.protocols.gather import gather, write_miniatures
+from cocoop.protocols.learned import learned_by
 from cocoop.protocols.own_images import fit_and_score, not_trained_on
 from cocoop.protocols.plan import PROTOCOLS, Test, Trial
 from cocoop.protocols.presets import PRESETS, Preset, narrowed, preset
@@ -24,6 +25,7 @@ __all__ = [
     "estimate",
     "fit_and_score",
     "gather",
+    "learned_by",
     "narrowed",
     "not_trained_on",
     "preset",

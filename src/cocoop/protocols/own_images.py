@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
-from cocoop.classifier import Classifier
-from cocoop.data import Dataset, Example, check_images, fingerprint, split_hash
+from cocoop.classifier import BeforeTraining, Classifier
+from cocoop.data import Dataset, Example, ImageError, check_images, fingerprint, split_hash
 from cocoop.errors import InputError
 from cocoop.evaluation import score
+from cocoop.features import Features, fingerprints, read_pictures
 from cocoop.methods import ZeroShot
 from cocoop.progress import progress
 from cocoop.results import Run
 
 
-def fit_and_score(classifier: Classifier, dataset: Dataset) -> Run:
+class OwnRun(NamedTuple):
+    """A run on a user's own images, and how many images of its test split it was trained on, too."""
+
+    run: Run
+    tested_on_training: int
+
+
+def fit_and_score(classifier: Classifier, dataset: Dataset) -> OwnRun:
     """Fit on the classifier's shots of the training split; score on the test split, beside zero-shot.
 
     Without a test split, the training images that were not learned from are scored. The classes are those of the
-    data set, in its order.
+    data set, in its order. Each image that is scored is opened once.
 
     Returns:
         The run as `Classifier.as_run` has it, with predictions. Its record's "results" and "zero_shot" are
@@ -33,23 +42,48 @@ def fit_and_score(classifier: Classifier, dataset: Dataset) -> Run:
             f"{dataset.name}: expected images to learn from; it has test images only. Learn from others, then score "
             f"on it: cocoop evaluate RUN {dataset.name}"
         )
-    paths = [example.path for example in dataset.test or dataset.train]
-    check_images(paths, lambda paths: progress(paths, "checking images", unit=" images"))
+    test = _Test(dataset)
     images, labels = [example.path for example in dataset.train], [example.label for example in dataset.train]
-    classifier.fit(images, labels, dataset.class_names)
+    try:
+        classifier.fit(images, labels, dataset.class_names, test.encode)
+    except ImageError:
+        paths = [example.path for example in dataset.test or dataset.train]
+        check_images(paths, lambda paths: progress(paths, "checking images", unit=" images"))
+        raise
     run = classifier.as_run()
     picked = [dataset.train[index] for index in classifier.picked_]
     run.record.update(dataset=dataset.name, zero_shot={})
     run.record["split_hash"] = split_hash(picked, dataset.image_root) if picked else None
-    scored = dataset.test or not_trained_on(classifier, dataset.train)
-    if scored:
-        features = classifier.encode([example.path for example in scored])
+    if test.examples:
         zero_shot = ZeroShot(classifier.clip_, dataset.class_names, (dataset.template,))
-        learned, beside = (score(model, features, scored) for model in (classifier.model_, zero_shot))
+        learned, beside = (score(model, test.features, test.examples) for model in (classifier.model_, zero_shot))
         run.record["results"] = {"test": {"dataset": dataset.name, **learned.results}}
         run.record["zero_shot"] = {"test": {"dataset": dataset.name, **beside.results}}
         run.predictions.update({f"test/{name}": values for name, values in learned.predictions.items()})
-    return run
+    return OwnRun(run, test.trained_on)
+
+
+class _Test:
+    """The images to score, encoded before any training, so that a damaged one is known by then."""
+
+    features: Features
+
+    def __init__(self, dataset: Dataset) -> None:
+        self.dataset, self.trained_on = dataset, 0
+        self.examples: list[Example] = []
+
+    def encode(self, known: BeforeTraining) -> None:
+        """Encode the test split, or else the images that are not learned from, nor copies of such."""
+        trained_on = {bytes.fromhex(fingerprint) for fingerprint in known.trained_on}
+        picked, test = set(known.picked), self.dataset.test
+        examples = test or [one for number, one in enumerate(self.dataset.train) if number not in picked]
+        paths = [example.path for example in examples]
+        encoded = read_pictures(known.clip, paths, known.store, leave_out=() if test else trained_on)
+        self.examples, self.features = [examples[number] for number in encoded.kept], encoded.features
+        if test:
+            self.trained_on = sum(
+                fingerprint in known.trained_on for fingerprint in fingerprints(paths, encoded.contents)
+            )
 
 
 def not_trained_on(classifier: Classifier, examples: Sequence[Example]) -> list[Example]:

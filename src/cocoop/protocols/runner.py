@@ -16,9 +16,10 @@ from cocoop.errors import InputError
 from cocoop.evaluation import score
 from cocoop.features import Features, FeatureStore, encode_pictures
 from cocoop.methods import METHODS, Method
+from cocoop.protocols.learned import learned_by
 from cocoop.protocols.plan import PROTOCOLS, Trial
 from cocoop.protocols.selection import Selection
-from cocoop.results import check_new, peak_memory_mb, read_json, reset_peak_memory, write_run
+from cocoop.results import check_new, keeping, peak_memory_mb, read_json, reset_peak_memory, write_run
 from cocoop.results.card import model_card
 
 
@@ -60,7 +61,16 @@ class Runner:
         for test in trial.tests:  # a test image that is damaged is found here
             self._test_features(test.dataset, test.classes)
         earlier = self.learned_before(trial, learned_from)
-        classifier = Classifier.load(earlier, self.clip) if earlier else self._fit(trial, learned_from)
+        if earlier:
+            return self._write(trial, Classifier.load(earlier, self.clip), earlier)
+        classifier = self.classifier(trial, learned_from)
+        with keeping(folder, learned_by(classifier)):
+            images, labels = [e.path for e in learned_from.train], [e.label for e in learned_from.train]
+            classifier.fit(images, labels, learned_from.class_names)
+            return self._write(trial, classifier)
+
+    def _write(self, trial: Trial, classifier: Classifier, earlier: Path | None = None) -> Path:
+        """Score a fitted classifier and write the run folder; `earlier` is the run that its prompt was taken from."""
         run = classifier.as_run()
         for test in trial.tests:
             scored = self.data.part(test.dataset, test.classes)
@@ -84,7 +94,7 @@ class Runner:
             costs = read_json(earlier / "record.json")
             run.record.update({name: costs.get(name) for name in self.peaks()})
             run.record["prompt_from"] = earlier.relative_to(self.out).as_posix()
-        return write_run(folder, run, model_card(run.config, run.record))
+        return write_run(self.out / trial.folder, run, model_card(run.config, run.record))
 
     def learned_before(self, trial: Trial, learned_from: Dataset) -> Path | None:
         """The finished run of another protocol that learned the same from the same images, if there is one."""
@@ -149,10 +159,6 @@ class Runner:
         if self.clip.device.type == "cuda":
             peaks["peak_gpu_memory_mb"] = torch.cuda.max_memory_allocated(self.clip.device) / 1e6
         return peaks
-
-    def _fit(self, trial: Trial, learned_from: Dataset) -> Classifier:
-        images, labels = [e.path for e in learned_from.train], [e.label for e in learned_from.train]
-        return self.classifier(trial, learned_from).fit(images, labels, learned_from.class_names)
 
     def _encode_test(self, dataset: str, classes: Classes) -> Features:
         examples = self.data.part(dataset, classes).test

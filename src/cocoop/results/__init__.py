@@ -3,9 +3,10 @@
 from cocoop.results.collect import Record, check_predictions, read_records
 from cocoop.results.faults import PROTOCOL_NAMES
 from cocoop.results.files import read_json, read_jsonl, write_json, write_jsonl, write_text
+from cocoop.results.places import check_file, check_new, keeping
 from cocoop.results.published import departures, is_published_clip, published
 from cocoop.results.record import PACKAGES, environment, peak_memory_mb, reset_peak_memory
-from cocoop.results.run_folder import Run, check_new, clear_leftovers, read_run, write_run, write_tensors
+from cocoop.results.run_folder import Run, clear_leftovers, read_run, write_run, write_tensors
 from cocoop.results.summary import harmonic_mean, mean_std
 
 __all__ = [
@@ -13,6 +14,7 @@ __all__ = [
     "PROTOCOL_NAMES",
     "Record",
     "Run",
+    "check_file",
     "check_new",
     "check_predictions",
     "clear_leftovers",
@@ -20,6 +22,7 @@ __all__ = [
     "environment",
     "harmonic_mean",
     "is_published_clip",
+    "keeping",
     "mean_std",
     "peak_memory_mb",
     "published",

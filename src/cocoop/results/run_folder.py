@@ -9,7 +9,6 @@ from contextlib import suppress
 from os import PathLike
 from pathlib import Path
 from typing import Any, NamedTuple
-from uuid import uuid4
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +17,7 @@ from safetensors.numpy import load_file, save
 
 from cocoop.errors import InputError, RunError
 from cocoop.results.files import read_json, read_jsonl, write_bytes, write_json, write_jsonl, write_text
+from cocoop.results.places import check_free, real_place, unfinished
 
 Array = NDArray[Any]
 
@@ -50,20 +50,6 @@ class Run(NamedTuple):
     predictions: dict[str, Array]
 
 
-def check_new(folder: str | PathLike[str]) -> None:
-    """Raise `InputError` unless `folder` can be made: it must not be there yet, or be empty.
-
-    Looks only, so that a name that cannot work is known before hours of training.
-    """
-    path = Path(folder).absolute()
-    if path.is_file() or (path.is_dir() and any(path.iterdir())):
-        raise InputError(f"{folder}: expected a new or empty folder for the run; it exists. Choose another name.")
-    above = next(parent for parent in path.parents if parent.exists())
-    if not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):
-        reason = "a folder without the right to write" if above.is_dir() else "a file"
-        raise InputError(f"{folder}: expected a place to write the run folder; {above} is {reason}. Choose another.")
-
-
 def write_run(folder: str | PathLike[str], run: Run, card: str) -> Path:
     """Write a run folder all at once: it appears complete, `record.json` included, or not at all.
 
@@ -75,9 +61,9 @@ def write_run(folder: str | PathLike[str], run: Run, card: str) -> Path:
     Raises:
         InputError: the folder is taken. RunError: the disk refuses, or a figure is not finite.
     """
-    check_new(folder)
-    path = Path(folder)
-    temporary = path.with_name(f".{path.name}.{uuid4().hex}.tmp")
+    check_free(folder)
+    path = real_place(folder)
+    temporary = unfinished(path)
     try:
         temporary.mkdir(parents=True)
         write_json(temporary / _CONFIG, {"format": FORMAT, **run.config})
@@ -89,10 +75,12 @@ def write_run(folder: str | PathLike[str], run: Run, card: str) -> Path:
         write_json(temporary / _RECORD, run.record)
         os.replace(temporary, path)
     except OSError as error:
-        raise RunError(f"{path}: expected to write a run folder; got {error}. Check rights and free space.") from error
+        raise RunError(
+            f"{folder}: expected to write a run folder; got {error}. Check rights and free space."
+        ) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-    return path
+    return Path(folder)
 
 
 def clear_leftovers(folder: str | PathLike[str]) -> None:

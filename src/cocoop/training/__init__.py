@@ -4,7 +4,7 @@ from cocoop.training.divergence import DivergedError
 from cocoop.training.epoch import Epoch
 from cocoop.training.loop import prepare, train
 from cocoop.training.recorded import CUDA_GRAPH, RecordedStep, recorded
-from cocoop.training.schedule import WARMUP_LR, learning_rate
+from cocoop.training.schedule import WARMUP_LR, learning_rate, warm_up_only
 from cocoop.training.step import Facts, Step
 
 __all__ = [
@@ -19,4 +19,5 @@ __all__ = [
     "learning_rate",
     "prepare",
     "train",
+    "warm_up_only",
 ]

@@ -26,6 +26,7 @@ _READ_EVERY = 64
 
 def prepare(model: Method, source: FeatureSource, labels: Sequence[int]) -> None:
     """Give a method that asks for it all training images, as they look in the first epoch, before any training."""
+    _check_lengths(source, labels)
     if type(model).prepare is not Method.prepare:
         (features,) = source.batches(0, range(len(labels)), len(labels))
         model.prepare(features.to(model.clip.device), torch.tensor(labels, device=model.clip.device))
@@ -50,7 +51,7 @@ def train(
         model: any method; one without parameters (zero-shot) has nothing to learn and returns at once.
         source: where the image features of each epoch come from.
         labels: [N] the image's class, 0 <= label < K.
-        epochs: passes over the images, the warm-up epoch included.
+        epochs: passes over the images, the warm-up epoch included: with 1 there is no other (see `warm_up_only`).
         batch_size: images per step. A last, smaller batch is dropped, unless it is the only one (Dassl's rule).
         seed: decides the order of the images. Any integer, 0 too.
         lr: the rate at the top of the schedule.
@@ -62,7 +63,7 @@ def train(
         One `Epoch` per epoch.
 
     Raises:
-        InputError: `epochs` or `batch_size` below 1, or a `cuda_graph` that cannot be.
+        InputError: `epochs` or `batch_size` below 1, not one label per image, or a `cuda_graph` that cannot be.
         DivergedError: a loss or a gradient is not finite. The model is back at the tensors of the last finite loss.
         RunError: `cuda_graph` is "on" and the step cannot be recorded.
     """
@@ -70,6 +71,7 @@ def train(
         return []
     if min(epochs, batch_size) < 1:
         raise InputError(f"training: expected epochs and batch_size of 1 or more; got {epochs} and {batch_size}.")
+    _check_lengths(source, labels)
     step = Step(model, momentum=momentum, weight_decay=weight_decay)
     run = recorded(step, cuda_graph)
     targets = torch.tensor(labels, device=model.clip.device)
@@ -91,6 +93,14 @@ def train(
         mean_loss = math.fsum(losses) / len(losses)
         history.append(Epoch(epoch, rate, mean_loss, 100 * hits / len(order), time.perf_counter() - started))
     return history
+
+
+def _check_lengths(source: FeatureSource, labels: Sequence[int]) -> None:
+    if len(source) != len(labels):
+        raise InputError(
+            f"training: expected one label for each of {len(source):,} images; got {len(labels):,}. Give them in the "
+            "order of the images."
+        )
 
 
 def _carry_out(

@@ -14,3 +14,10 @@ def learning_rate(epoch: int, epochs: int, lr: float) -> float:
     if epoch == 0:
         return WARMUP_LR
     return lr / 2 * (1 + math.cos(math.pi * (epoch - 1) / epochs))
+
+
+def warm_up_only(epochs: int) -> str | None:
+    """A caution where all of a training is the warm-up epoch, else None."""
+    if epochs > 1:
+        return None
+    return f"the only epoch is the warm-up, at a learning rate of {WARMUP_LR:g}; take 2 epochs or more to learn"

@@ -1,0 +1,132 @@
+"""Places to write to: tried before the work that fills them, and left for another one when they fail after it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from itertools import chain, count
+from os import PathLike
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors.numpy import save
+
+from cocoop.errors import InputError, RunError
+from cocoop.results.files import write_bytes
+
+Array = NDArray[Any]
+
+
+def real_place(folder: str | PathLike[str]) -> Path:
+    """The absolute path of a folder; that of its target if it is a link, whether or not the target is there."""
+    path = Path(folder).absolute()
+    return Path(os.path.realpath(path)) if os.path.islink(path) else path
+
+
+def unfinished(path: Path) -> Path:
+    """A new name beside `path`, under which it is written before it is moved into place."""
+    return path.with_name(f".{path.name}.{uuid4().hex}.tmp")
+
+
+def check_free(folder: str | PathLike[str]) -> None:
+    """Raise `InputError` if `folder` is there and is not an empty folder. Looks only."""
+    path = real_place(folder)
+    if os.path.lexists(path) and not (path.is_dir() and not any(path.iterdir())):
+        raise InputError(f"{folder}: expected a new or empty folder for the run; it exists. Choose another name.")
+    if os.path.ismount(path):  # nothing can be moved to where it is
+        raise InputError(f"{folder}: expected a folder for the run; it is a whole file system. Choose one in it.")
+
+
+def check_new(folder: str | PathLike[str]) -> None:
+    """Raise `InputError` unless a run folder can be written as `folder`, which must not be there yet, or be empty.
+
+    Writes a small one in the nearest folder above that is there, and removes it again, so that a place that cannot
+    work is known before hours of training. That the disk has room for the real one cannot be known.
+    """
+    check_free(folder)
+    path = real_place(folder)
+    above = next(parent for parent in path.parents if os.path.lexists(parent))
+    if not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):
+        reason = "a folder without the right to write" if above.is_dir() else "a file"
+        raise InputError(f"{folder}: expected a place to write the run folder; {above} is {reason}. Choose another.")
+    trial = above / f".{uuid4().hex}.tmp"
+    run = trial / path.relative_to(above)
+    temporary = unfinished(run)
+    try:
+        temporary.mkdir(parents=True)
+        (temporary / "record.json").write_bytes(b"{}")
+        os.replace(temporary, run)
+    except OSError as error:
+        raise InputError(
+            f"{folder}: expected a place to write the run folder; got {error.strerror} below {above}. Choose another."
+        ) from error
+    finally:
+        shutil.rmtree(trial, ignore_errors=True)
+
+
+def check_file(path: str | PathLike[str]) -> None:
+    """Raise `InputError` unless the file `path` can be written, or written over; tried with an empty file beside it."""
+    place = Path(path)
+    reason = None
+    if os.path.lexists(place) and not place.is_file():
+        reason = "is a folder" if place.is_dir() else "is no file that can be replaced"
+    elif not place.parent.is_dir():
+        reason = "lies in a folder that is not there"
+    else:
+        trial = unfinished(place)
+        try:
+            trial.touch(exist_ok=False)
+            trial.unlink()
+        except OSError as error:
+            reason = f"cannot be written ({error.strerror})"
+    if reason is not None:
+        raise InputError(f"--out: expected a file to write; {path} {reason}. Give another file name.")
+
+
+@contextmanager
+def keeping(folder: str | PathLike[str], learned: Callable[[BaseException], Mapping[str, Array]]) -> Iterator[None]:
+    """Keep what was learned if what is done within fails, and say where it is.
+
+    Args:
+        folder: where the run would have been. The tensors go beside it, or else to a folder for temporary files.
+        learned: the exception -> the learned tensors by state-dict name; none if nothing was learned.
+
+    Raises:
+        RunError: in place of what was raised, if anything was learned; an interruption goes on, after a warning.
+    """
+    try:
+        yield
+    except BaseException as error:
+        tensors = learned(error)
+        if not tensors:
+            raise
+        told = f"No run was written; {_keep(real_place(folder), tensors)}"
+        if not isinstance(error, Exception):  # Ctrl-C
+            warnings.warn(f"cocoop: {told}", stacklevel=3)
+            raise
+        what = str(error) if isinstance(error, InputError | RunError) else f"{type(error).__name__}: {error}."
+        raise RunError(f"{what} {told}") from error
+
+
+def _keep(path: Path, tensors: Mapping[str, Array]) -> str:
+    """Write the tensors to a new file, and say which."""
+    content = save({name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()})
+    numbered = (path.with_name(f"{path.name}.learned-{number}.safetensors") for number in count(2))
+    names = chain([path.with_name(f"{path.name}.learned.safetensors")], numbered)
+    try:
+        place = next(name for name in names if not os.path.lexists(name))
+        write_bytes(place, content)
+    except (RunError, OSError):  # often what has failed before
+        try:
+            place = Path(tempfile.mkdtemp(prefix="cocoop-")) / "learned.safetensors"
+            write_bytes(place, content)
+        except (RunError, OSError) as error:
+            return f"the learned tensors could not be kept either ({error})."
+    return f"the learned tensors are in {place}."
