@@ -35,11 +35,11 @@ def openings(folder: Path, *options: str) -> dict[Path, int]:
 @pytest.mark.parametrize(
     ("options", "of_learned"),
     [
-        (["--epochs", "3"], 1),
-        (["--epochs", "20", "--batch-size", "6"], 2),  # views of sixteen epochs at a time
+        (["--augment", "--epochs", "3"], 1),
+        (["--augment", "--epochs", "20", "--batch-size", "6"], 2),  # views of sixteen epochs at a time
         (["--no-augment", "--epochs", "2"], 1),
         (["--no-augment", "--epochs", "2", "--feature-cache", "kept"], 1),
-        (["--epochs", "2", "--feature-cache", "kept"], 1),
+        (["--augment", "--epochs", "2", "--feature-cache", "kept"], 1),
         (["--method", "zero-shot"], 1),
     ],
 )
