@@ -15,6 +15,7 @@ SOURCE = Path(cocoop.__file__).parent
 BOTTOM = {"errors", "shapes", "class_names", "progress", "child"}
 TORCH_FREE = BOTTOM | {"data", "results"}
 MODELS = BOTTOM | {"weights", "clip", "methods"}
+PARTS_OF_THE_CLASSIFIER = {"arguments", "labels", "saved", "fitting"}
 MAY_IMPORT = {
     "errors": set(),
     "shapes": {"errors"},
@@ -32,10 +33,11 @@ MAY_IMPORT = {
     "arguments": MODELS | {"features", "training"},
     "labels": BOTTOM,
     "saved": MODELS | {"results", "training"},
-    "classifier": MODELS | TORCH_FREE | {"features", "training", "evaluation", "arguments", "labels", "saved"},
+    "fitting": MODELS | TORCH_FREE - {"results"} | {"features", "training", "arguments", "labels", "saved"},
+    "classifier": MODELS | TORCH_FREE | {"features", "training", "evaluation"} | PARTS_OF_THE_CLASSIFIER,
     "estimator": BOTTOM | {"classifier"},
     "reports": TORCH_FREE,
-    "protocols": MODELS | TORCH_FREE | {"features", "training", "evaluation", "classifier"},
+    "protocols": MODELS | TORCH_FREE | {"features", "training", "evaluation", "classifier", "fitting"},
     "bench": MODELS | {"results", "features", "training"},
 }
 MAY_IMPORT["cli"] = set(MAY_IMPORT)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import warnings
 from collections.abc import Mapping, Sequence
 from numbers import Real
 from typing import Any
@@ -12,12 +13,47 @@ from PIL import Image
 
 from cocoop.clip import CLIP
 from cocoop.errors import InputError, expect_choice
-from cocoop.features import Picture
+from cocoop.features import FeatureStore, Picture
 from cocoop.methods import METHODS
 from cocoop.training import CUDA_GRAPH
 
 PICTURES = (str, os.PathLike, Image.Image)
 """What counts as a picture: an image file or an open image."""
+
+
+RENAMED = {"features": "feature_cache", "compile": "cuda_graph"}
+"""A classifier's parameters: name before -> name now."""
+
+NOW_SETTINGS = ("context", "context_length", "class_specific", "class_position", "templates")
+"""What were parameters of a classifier, and are settings of a method now."""
+
+
+def from_old_names(given: Mapping[str, Any], settings: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Parameters by the names that they had before -> by those of now, each with a `FutureWarning`.
+
+    Raises:
+        TypeError: a name that none ever had, as Python has it for any function.
+    """
+    now: dict[str, Any] = {}
+    for name, value in given.items():
+        if name in RENAMED:
+            now[RENAMED[name]] = value
+            called = RENAMED[name]
+        elif name in NOW_SETTINGS:
+            now["settings"] = {**(now.get("settings", settings) or {}), name: value}
+            called = f"settings={{{name!r}: ...}}"
+        else:
+            raise TypeError(f"PromptClassifier got an unexpected keyword argument {name!r}")
+        warnings.warn(
+            f"{name} is called {called} now, and will be gone in the next release", FutureWarning, stacklevel=4
+        )
+    return now
+
+
+def feature_store(parameters: Mapping[str, Any], clip: CLIP) -> FeatureStore | None:
+    """Where a classifier with these parameters keeps image features, if anywhere."""
+    folder = parameters["feature_cache"]
+    return None if folder is None else FeatureStore(folder, clip)
 
 
 def check_parameters(parameters: Mapping[str, Any]) -> None:

@@ -2,60 +2,35 @@
 
 from __future__ import annotations
 
-import operator
-import time
-import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from inspect import Parameter, signature
 from os import PathLike
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from cocoop.arguments import check_parameters, check_pictures, load_clip
+from cocoop import fitting
+from cocoop.arguments import RENAMED, check_pictures, feature_store, from_old_names, load_clip
 from cocoop.clip import CLIP
-from cocoop.data import few_shot_indices, fingerprint, picked_hash
+from cocoop.data import fingerprint
 from cocoop.errors import InputError, NotFittedError, expect_choice
 from cocoop.evaluation import Agreement, Metrics, evaluate, predict_probabilities, verify_shortlist
 from cocoop.features import (
-    AugmentedFeatures,
-    FeatureSource,
-    FeatureStore,
-    FixedFeatures,
     Picture,
     StoredFeatures,
     encode_pictures,
-    fingerprints,
-    read_pictures,
 )
-from cocoop.labels import new_classes, number_classes, number_labels
-from cocoop.methods import METHODS, Method, Shortlist
+from cocoop.labels import new_classes, number_labels
+from cocoop.methods import Method, Shortlist
 from cocoop.results import Run, check_new, keeping, write_run
 from cocoop.results.card import model_card
-from cocoop.saved import OF_THE_MACHINE, Fit, Learning, frozen_parameters, lies_elsewhere, not_as_written, read_saved
+from cocoop.saved import OF_THE_MACHINE, Fit, frozen_parameters, lies_elsewhere, not_as_written, read_saved
 from cocoop.saved import to_run as fit_to_run
-from cocoop.training import Epoch, prepare, train
-
-_RENAMED = {"features": "feature_cache", "compile": "cuda_graph"}
-_NOW_SETTINGS = ("context", "context_length", "class_specific", "class_position", "templates")
-
-
-class BeforeTraining(NamedTuple):
-    """What `fit` has settled before it trains.
-
-    clip: the loaded CLIP. store: where image features are kept, if anywhere. picked: positions of the images to learn
-    from. trained_on: the `fingerprint` of each of them that is a file.
-    """
-
-    clip: CLIP
-    store: FeatureStore | None
-    picked: list[int]
-    trained_on: frozenset[str]
+from cocoop.training import Epoch
 
 
 class Classifier:
@@ -129,20 +104,8 @@ class Classifier:
         self.dtype = dtype
         self.memory_budget = memory_budget
         self.cuda_graph = cuda_graph
-        for name, value in old_names.items():
-            self._take_old(name, value)
-
-    def _take_old(self, name: str, value: Any) -> None:
-        if name in _RENAMED:
-            setattr(self, _RENAMED[name], value)
-            now = _RENAMED[name]
-        elif name in _NOW_SETTINGS:
-            self.settings = {**(self.settings or {}), name: value}
-            now = f"settings={{{name!r}: ...}}"
-        else:
-            names = [p.name for p in signature(Classifier).parameters.values() if p.kind != Parameter.VAR_KEYWORD]
-            raise TypeError(f"{type(self).__name__} takes no {name!r}; it takes {', '.join(names)}")
-        warnings.warn(f"{name} is called {now} now, and will be gone in the next release", FutureWarning, stacklevel=3)
+        for name, value in from_old_names(old_names, settings).items():
+            setattr(self, name, value)
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """The constructor's arguments by name, as scikit-learn asks for them; none has parameters of its own."""
@@ -154,7 +117,7 @@ class Classifier:
         images: Sequence[Picture],
         labels: Sequence[Any],
         class_names: Sequence[str] | None = None,
-        before_training: Callable[[BeforeTraining], object] | None = None,
+        before_training: Callable[[fitting.BeforeTraining], object] | None = None,
     ) -> Self:
         """Pick `shots` images per class and learn from them. A method that learns nothing (zero-shot) picks none.
 
@@ -171,41 +134,10 @@ class Classifier:
                 decode, or a parameter that cannot work.
             DivergedError: a loss or gradient is not finite; the error keeps the last good tensors.
         """
-        started = time.perf_counter()
-        parameters = self.get_params()
-        check_parameters(parameters)
-        check_pictures(images, labels)
-        images = list(images)  # by position: a column of pandas looks up row numbers
-        classes, targets = number_classes(labels, class_names)
-        names = [str(name) for name in classes.tolist()]
-        seed = operator.index(self.seed)
-        with torch.inference_mode(False), torch.enable_grad():  # learned tensors need gradients, whoever calls
-            clip = load_clip(self.clip, parameters)
-            # The random start comes from `seed`; the global random state is left as it was.
-            with torch.random.fork_rng(devices=[]):
-                torch.manual_seed(seed)
-                model = METHODS[self.method](clip, names, **(self.settings or {}))
-            picked = self._pick(targets, seed) if model.learns() else []
-            pictures, targets = [images[i] for i in picked], [targets[i] for i in picked]
-            learning = self._learning(model)
-            source = self._source(model, learning, pictures, seed) if picked else None
-            trained_on = fingerprints(pictures, source.contents) if source else []
-            if before_training is not None:
-                began = time.perf_counter()
-                before_training(BeforeTraining(clip, self._store(clip), picked, frozenset(trained_on)))
-                started += time.perf_counter() - began
-            history = self._learn(model, learning, source, targets, seed) if source else []
+        fitted = fitting.fit(self.get_params(), images, labels, class_names, before_training)
         # All at once and last, so that a fit that fails leaves an earlier one whole.
-        self.clip_, self.model_, self.classes_ = clip, model, classes
-        self.fit_ = Fit(
-            parameters=frozen_parameters(parameters, clip),
-            learning=learning,
-            history=history,
-            picked=picked,
-            trained_on=trained_on,
-            split_hash=picked_hash(images, picked, targets, names),
-            seconds=time.perf_counter() - started,
-        )
+        self.model_, self.classes_, self.fit_ = fitted
+        self.clip_ = self.model_.clip
         return self
 
     @property
@@ -305,7 +237,7 @@ class Classifier:
     def encode(self, images: Sequence[Picture]) -> Tensor | StoredFeatures:
         """Image features [N, E], unit norm, without augmentation; those that `feature_cache` holds are read from it."""
         self._fitted()
-        return encode_pictures(self.clip_, list(images), self._store(self.clip_))
+        return encode_pictures(self.clip_, list(images), feature_store(self.get_params(), self.clip_))
 
     def set_classes(self, class_names: Iterable[Any], allow_equal: bool = False) -> Self:
         """Classify into these classes from now on, with what was learned on the old ones.
@@ -363,7 +295,7 @@ class Classifier:
             InputError: not a run folder, a damaged one, another CLIP or tokenizer than it was trained with, a method
                 that is not registered, or another name in `machine`.
         """
-        machine = {_RENAMED.get(name, name): value for name, value in machine.items()}
+        machine = {RENAMED.get(name, name): value for name, value in machine.items()}
         for name in machine:
             expect_choice("load", name, OF_THE_MACHINE)
         saved = read_saved(folder)
@@ -388,56 +320,6 @@ class Classifier:
     def __sklearn_clone__(self) -> Self:
         """An unfitted copy on the same CLIP: scikit-learn's own way would copy the frozen weights."""
         return type(self)(**self.get_params())
-
-    def _pick(self, targets: Sequence[int], seed: int) -> list[int]:
-        return list(range(len(targets))) if self.shots is None else few_shot_indices(targets, self.shots, seed)
-
-    def _learning(self, model: Method) -> Learning | None:
-        """The numbers that were given, or else those of the method's recipe; None without a recipe."""
-        recipe = model.recipe
-        if recipe is None:
-            return None
-        augment = bool(model.clip.augment if self.augment == "auto" else self.augment)
-        return Learning(
-            epochs=operator.index(recipe.epochs if self.epochs is None else self.epochs),
-            batch_size=operator.index(recipe.batch_size if self.batch_size is None else self.batch_size),
-            lr=float(recipe.lr if self.lr is None else self.lr),
-            augment=augment,
-            views=None if self.views is None or not augment else operator.index(self.views),
-        )
-
-    def _source(
-        self, model: Method, learning: Learning | None, pictures: Sequence[Picture], seed: int
-    ) -> AugmentedFeatures | FixedFeatures:
-        """Features to learn from. Either way an image that does not decode is found before any training."""
-        store = self._store(model.clip)
-        if learning is None or not learning.augment:
-            encoded = read_pictures(model.clip, pictures, store, fill=True)
-            return FixedFeatures(encoded.features, encoded.contents)
-        view_seed = seed if self.view_seed is None else operator.index(self.view_seed)
-        return AugmentedFeatures(model.clip, pictures, view_seed, learning.epochs, learning.views, store)
-
-    def _learn(
-        self, model: Method, learning: Learning | None, source: FeatureSource, targets: Sequence[int], seed: int
-    ) -> list[Epoch]:
-        prepare(model, source, targets)
-        if learning is None or model.recipe is None:
-            return []
-        return train(
-            model,
-            source,
-            targets,
-            seed=seed,
-            epochs=learning.epochs,
-            batch_size=learning.batch_size,
-            lr=learning.lr,
-            momentum=model.recipe.momentum,
-            weight_decay=model.recipe.weight_decay,
-            cuda_graph=self.cuda_graph,
-        )
-
-    def _store(self, clip: CLIP) -> FeatureStore | None:
-        return None if self.feature_cache is None else FeatureStore(self.feature_cache, clip)
 
     def _inference(self, shortlist: int | None) -> Method | Shortlist:
         return self.model_ if shortlist is None else Shortlist(self.model_, shortlist)

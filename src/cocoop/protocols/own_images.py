@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from cocoop.classifier import BeforeTraining, Classifier
+from cocoop.classifier import Classifier
 from cocoop.data import Dataset, Example, ImageError, check_images, fingerprint, split_hash
 from cocoop.errors import InputError
 from cocoop.evaluation import score
 from cocoop.features import Features, fingerprints, read_pictures
+from cocoop.fitting import BeforeTraining
 from cocoop.methods import ZeroShot
 from cocoop.progress import progress
 from cocoop.results import Run
