@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -30,10 +29,6 @@ from cocoop.clip.sources.preprocessing import stated_augment, stated_preprocessi
 from cocoop.clip.sources.tokens import Tokenizer, default_tokenizer, load_tokenizer
 from cocoop.errors import InputError
 from cocoop.weights.read import read_weights
-
-# torchvision cannot be imported beside a CPU-only torch, and a broken one makes `import transformers` fail.
-# Nothing here needs it. This module is the one that imports transformers first.
-sys.modules.setdefault("torchvision", None)  # type: ignore[arg-type]
 
 BUNDLED = {"tiny": Path(__file__).parents[1] / "tiny"}
 
