@@ -91,12 +91,6 @@ def as_custom_text(folder, kind, state):
     return folder
 
 
-def as_legacy_file(folder, kind, state):
-    path = with_config(folder, kind) / "model.pt"
-    torch.save(state, path, _use_new_zipfile_serialization=False)
-    return path
-
-
 def as_hugging_face(folder, kind, state):
     hugging_face_model(state).save_pretrained(folder)
     return folder

@@ -112,21 +112,6 @@ def write_archive(path, pickle, *storages, folder="archive"):
     write_zip(path, [Entry(f"{folder}/data.pkl", pickle), *data])
 
 
-MAGIC = 0x1950A86A20F9469CFC6C
-"""The number that begins files of torch.save before torch 1.6."""
-
-
-def write_legacy(path, program, storages=(), keys=None, header=(MAGIC, 1001, {"little_endian": True})):
-    """A file of torch.save before torch 1.6: `header`, the pickle `program`, the keys, and the storages.
-
-    Each of `storages` is the number of its items, as it stands in the file, and its bytes. Keys are "0", "1", ...
-    """
-    keys = [str(key) for key in range(len(storages))] if keys is None else keys
-    body = b"".join(struct.pack("<q", count) + held for count, held in storages)
-    first = b"".join(pickle.dumps(part, 2) for part in header)
-    path.write_bytes(first + program + pickle.dumps(keys, 2) + body)
-
-
 def changed(whole, random, places):
     """The bytes with one to four changes, most of them in the first two of `places` (start, end)."""
     held = bytearray(whole)

@@ -14,7 +14,6 @@ from clip_formats import (
     as_hugging_face,
     as_hugging_face_bin,
     as_hugging_face_shards,
-    as_legacy_file,
     as_open_clip_bin,
     as_open_clip_safetensors,
     as_openai_archive,
@@ -37,7 +36,6 @@ EVERY_TOWER = [
     as_open_clip_bin,
     as_training_checkpoint,
     as_custom_text,
-    as_legacy_file,
 ]
 FORMATS = [(form, kind) for form in EVERY_TOWER for kind in STATES]
 FORMATS += [(form, "ViT") for form in (as_hugging_face, as_hugging_face_shards, as_hugging_face_bin)]

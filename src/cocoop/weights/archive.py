@@ -8,15 +8,14 @@ import io
 import itertools
 import struct
 import zipfile
-from collections.abc import Iterable
 from pathlib import Path
 
 from torch import Tensor
 
-from cocoop.weights.contents import MAX_TENSORS, module_state, state_in
-from cocoop.weights.described import Record, TensorRef
+from cocoop.weights.contents import expect_honest, module_state, state_in
 from cocoop.weights.faults import Fault, big_endian, broken, damaged, shown, unsafe
-from cocoop.weights.mapped import map_tensors
+from cocoop.weights.stand_ins import Record
+from cocoop.weights.storages import Storages
 from cocoop.weights.unpickle import MAX_PICKLE, read_pickle
 
 MAX_ENTRIES = 20_000
@@ -35,13 +34,11 @@ def read_archive(path: Path) -> tuple[dict[str, Tensor], bool]:
     """
     with _Careful(path) as file:
         archive = _Archive(file)
-        saved = read_pickle(archive.pickle())
-        scripted = isinstance(saved, Record)
-        wanted = module_state(saved) if isinstance(saved, Record) else state_in(saved, TensorRef)
-        if len(wanted) > MAX_TENSORS:
-            raise unsafe(f"at most {MAX_TENSORS:,} tensors", f"{len(wanted):,}")
-        spans = archive.spans({tensor.storage.key for tensor in wanted.values()})
-    return map_tensors(path, archive.size, wanted, spans), scripted
+        saved = read_pickle(archive.pickle(), Storages(path, archive.size, archive.spans()).stored)
+    scripted = isinstance(saved, Record)
+    tensors = module_state(saved) if isinstance(saved, Record) else state_in(saved)
+    expect_honest(tensors, archive.size)
+    return tensors, scripted
 
 
 class _Careful(io.FileIO):
@@ -81,15 +78,16 @@ class _Archive:
             raise big_endian()
         return self._read("data.pkl", MAX_PICKLE)
 
-    def spans(self, keys: Iterable[str]) -> dict[str, tuple[int, int]]:
+    def spans(self) -> dict[str, tuple[int, int]]:
         """Key of a storage -> where its bytes start in the file, and how many they are. No two overlap."""
-        found = {key: self._span(f"data/{key}") for key in keys}
+        names = [name for name in self._entries if name.startswith("data/")]
+        spans = {name.removeprefix("data/"): self._span(name) for name in names}
         pickle = self._entries["data.pkl"]
-        taken = sorted([*found.values(), (self._start(pickle), pickle.compress_size)])
+        taken = sorted([*spans.values(), (self._start(pickle), pickle.compress_size)])
         for (start, size), (following, _) in itertools.pairwise(taken):
             if start + size > following:
                 raise unsafe("entries one after the other", "two that overlap")
-        return found
+        return spans
 
     def _read(self, name: str, limit: int) -> bytes:
         info = self._entries[name]
@@ -107,9 +105,7 @@ class _Archive:
         return bytes(data)
 
     def _span(self, name: str) -> tuple[int, int]:
-        info = self._entries.get(name)
-        if info is None:
-            raise damaged(f"the entry {shown(name)}, which the pickle refers to", "an archive without it")
+        info = self._entries[name]
         if info.compress_type != zipfile.ZIP_STORED or info.compress_size != info.file_size:
             raise unsafe("numbers stored as they are, as torch does", f"{shown(name)} compressed")
         start = self._start(info)

@@ -1,20 +1,16 @@
-"""From the object in a checkpoint to tensors by name. `T` is a tensor, or what describes one."""
-
-from typing import TypeVar
+"""From the object in a checkpoint to tensors by name."""
 
 from torch import Tensor
 
-from cocoop.weights.described import Record, TensorRef, kind_of
 from cocoop.weights.faults import Fault, damaged, shown, unsafe
-
-T = TypeVar("T", Tensor, TensorRef)
+from cocoop.weights.stand_ins import Record, kind_of
 
 MAX_TENSORS = 20_000
 _MAX_DEPTH, _MAX_ATTRIBUTES, _MAX_NAME = 32, 100_000, 1_000
 """A CLIP of 48 blocks has modules 6 deep and about 10,000 attributes. The bounds also end circles."""
 
 
-def state_in(value: object, kind: type[T]) -> dict[str, T]:
+def state_in(value: object) -> dict[str, Tensor]:
     """The state dict that a checkpoint is, or that a training checkpoint has as its "state_dict".
 
     Raises a `Fault` that says what was there unless it is a mapping of texts to at least one tensor.
@@ -29,17 +25,17 @@ def state_in(value: object, kind: type[T]) -> dict[str, T]:
     for name, tensor in value.items():
         if not isinstance(name, str):
             raise _no_state(expected, f"a dict of {len(value)} with a key of kind {kind_of(name)}")
-        if not isinstance(tensor, kind):
+        if not isinstance(tensor, Tensor):
             raise _no_state(expected, f"a dict of {len(value)} whose {shown(name)!r} is of kind {kind_of(tensor)}")
     return value
 
 
-def module_state(root: Record) -> dict[str, TensorRef]:
+def module_state(root: Record) -> dict[str, Tensor]:
     """The tensors of a TorchScript module and of its submodules, by dotted name; other attributes are left out.
 
     Raises a `Fault` for a tree that no model has: too deep, too large, or with names that are no names.
     """
-    found: dict[str, TensorRef] = {}
+    tensors: dict[str, Tensor] = {}
     modules = [("", root, 0)]
     seen = 0
     while modules:
@@ -53,13 +49,13 @@ def module_state(root: Record) -> dict[str, TensorRef]:
             name = _dotted(prefix, attribute)
             if isinstance(value, Record):
                 modules.append((f"{name}.", value, depth + 1))
-            elif isinstance(value, TensorRef):
-                if name in found:
+            elif isinstance(value, Tensor):
+                if name in tensors:
                     raise unsafe("one tensor of each name", f"two named {shown(name)}")
-                found[name] = value
-    if not found:
+                tensors[name] = value
+    if not tensors:
         raise _no_state("a TorchScript model with weights", f"{shown(root.name)} without tensors")
-    return found
+    return tensors
 
 
 def expect_honest(tensors: dict[str, Tensor], file_size: int) -> None:

@@ -1,65 +1,51 @@
-"""What a weights pickle may name. A name is looked up in a literal table and never imported, so nothing of it runs."""
+"""What a weights pickle may name, each with what stands for it. A name is never imported, so nothing of it runs."""
 
 import re
 from collections.abc import Callable
 from typing import Any
 
 import torch
+from torch import Tensor
 
-from cocoop.weights.described import Call, Inert, RecordClass, StorageKind, StorageRef, TensorRef, whole
-from cocoop.weights.faults import damaged, shown, unknown, unsafe
+from cocoop.weights.faults import shown, unknown, unsafe
+from cocoop.weights.stand_ins import Call, Inert, Record
+from cocoop.weights.storages import view
 
 _LONGEST_NAME = 500
 
 
-def _tensor(args: tuple[Any, ...], dtype: torch.dtype | None, metadata: object) -> TensorRef:
-    """From (storage, offset, size, stride, ...), of which the rest does not matter to the values."""
-    storage, offset, size, stride = args[:4]
-    if not isinstance(storage, StorageRef) or not (whole((offset,)) and whole(size) and whole(stride)):
-        raise damaged("a tensor's storage, offset, size and strides", "other values in its place")
-    if len(size) != len(stride):
-        raise damaged("a tensor with as many strides as axes", f"{len(size)} axes and {len(stride)} strides")
+def _tensor_v2(
+    storage: object, offset: object, size: object, stride: object, grad: object, hooks: object, metadata: object = None
+) -> Tensor:
+    return _tensor_v3(storage, offset, size, stride, grad, hooks, None, metadata)
+
+
+def _tensor_v3(
+    storage: object,
+    offset: object,
+    size: object,
+    stride: object,
+    grad: object,
+    hooks: object,
+    dtype: torch.dtype | None,
+    metadata: object = None,
+) -> Tensor:
+    """As torch.save writes dtypes that have no class of storages."""
     if metadata:
         raise unknown("tensors with further properties, such as conjugated ones")
-    kind = dtype if dtype is not None else storage.dtype
-    if kind is None:
-        raise damaged("a tensor of numbers", "one of plain bytes")
-    return TensorRef(storage, kind, offset, size, stride)
+    return view(storage, dtype, offset, size, stride)
 
 
-def _tensor_v2(args: tuple[Any, ...]) -> TensorRef:
-    """(storage, offset, size, stride, requires_grad, hooks[, metadata])."""
-    if len(args) not in (6, 7):
-        raise damaged("a tensor of 6 or 7 parts", f"{len(args)} parts")
-    return _tensor(args, None, args[6] if len(args) == 7 else None)
+def _parameter(data: object, grad: object, hooks: object, state: object = None) -> object:
+    return data
 
 
-def _tensor_v3(args: tuple[Any, ...]) -> TensorRef:
-    """(storage, offset, size, stride, requires_grad, hooks, dtype[, metadata]): dtypes without a storage class."""
-    if len(args) not in (7, 8) or not isinstance(args[6], torch.dtype):
-        raise damaged("a tensor of 7 or 8 parts with its dtype", f"{len(args)} parts")
-    return _tensor(args, args[6], args[7] if len(args) == 8 else None)
+def _nothing(name: str) -> Callable[..., Inert]:
+    """A function whose arguments do not matter."""
+    return lambda *_: Inert(name)
 
 
-def _first(*counts: int) -> Callable[[tuple[Any, ...]], object]:
-    """A function of so many arguments that gives the first: what it adds does not matter here."""
-
-    def make(args: tuple[Any, ...]) -> object:
-        if len(args) not in counts:
-            raise damaged(f"{' or '.join(map(str, counts))} arguments", f"{len(args)}")
-        return args[0]
-
-    return make
-
-
-def _nothing(name: str) -> Callable[[tuple[Any, ...]], object]:
-    """A function whose arguments do not matter, and whose value no tensor needs."""
-    return lambda _: Inert(name)
-
-
-def _ordered_dict(args: tuple[Any, ...]) -> object:
-    if args:
-        raise damaged("an OrderedDict that starts empty", f"one with {len(args)} arguments")
+def _ordered_dict() -> dict[Any, Any]:
     return {}
 
 
@@ -78,18 +64,11 @@ _STORAGES = {
     "ComplexDouble": torch.complex128,
 }
 _NEW_DTYPES = (torch.uint16, torch.uint32, torch.uint64, torch.float8_e4m3fn, torch.float8_e5m2)
-_CALLS: dict[str, Callable[[tuple[Any, ...]], object]] = {
+_CALLS: dict[str, Callable[..., object]] = {
     "torch._utils._rebuild_tensor_v2": _tensor_v2,
     "torch._utils._rebuild_tensor_v3": _tensor_v3,
-    "torch._utils._rebuild_parameter": _first(3),
-    "torch._utils._rebuild_parameter_with_state": _first(4),
-    "torch.jit._pickle.build_intlist": _first(1),
-    "torch.jit._pickle.build_tensorlist": _first(1),
-    "torch.jit._pickle.build_doublelist": _first(1),
-    "torch.jit._pickle.build_boollist": _first(1),
-    "torch.jit._pickle.restore_type_tag": _first(2),
-    "torch.Size": _first(1),
-    "torch.device": _first(1, 2),
+    "torch._utils._rebuild_parameter": _parameter,
+    "torch._utils._rebuild_parameter_with_state": _parameter,
     "collections.OrderedDict": _ordered_dict,
 }
 _INERT = (
@@ -98,8 +77,9 @@ _INERT = (
         for module in ("builtins", "__builtin__")
         for name in ("set", "bytes", "bytearray", "complex")
     ),
-    "collections.Counter",
-    "_codecs.encode",
+    *(f"torch.jit._pickle.{name}" for name in ("build_intlist", "build_tensorlist", "build_doublelist")),
+    *(f"torch.jit._pickle.{name}" for name in ("build_boollist", "restore_type_tag")),
+    *("torch.Size", "torch.device", "collections.Counter", "_codecs.encode"),
     *("numpy.dtype", "numpy.core.multiarray.scalar", "numpy._core.multiarray.scalar"),
 )
 """Makers of values that stand beside tensors. Open_clip's learning rates are scalars of numpy; protocol 2 writes bytes
@@ -112,20 +92,20 @@ _OF_TORCH = re.compile(
 _NAMES: dict[str, object] = {
     **{name: Call(name, make) for name, make in _CALLS.items()},
     **{name: Call(name, _nothing(name)) for name in _INERT},
-    **{f"torch.{kind}Storage": StorageKind(dtype) for kind, dtype in _STORAGES.items()},
+    **{f"torch.{kind}Storage": dtype for kind, dtype in _STORAGES.items()},
     **{str(dtype): dtype for dtype in (*_STORAGES.values(), *_NEW_DTYPES)},
-    "torch.storage.UntypedStorage": StorageKind(None),
+    "torch.storage.UntypedStorage": torch.uint8,
 }
 """All that a pickle may name, beside the classes of TorchScript (`__torch__.`), which become records."""
 
 
-def named(module: str, name: str) -> object:
+def stand_in(module: str, name: str) -> object:
     """What stands for a name in a pickle. Raises a `Fault` for every name that is not in the table."""
     if len(module) + len(name) > _LONGEST_NAME:  # such names, joined again and again, would fill the memory
         raise unsafe("tensors and plain values alone", f"a pickle that asks for {shown(module)}.{shown(name)}")
     full = f"{module}.{name}"
     if full.startswith("__torch__."):
-        return RecordClass(full)
+        return Call(full, lambda: Record(full))
     if full not in _NAMES and _OF_TORCH.fullmatch(full):
         raise unknown(shown(full))
     if full not in _NAMES:

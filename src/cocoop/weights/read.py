@@ -13,7 +13,6 @@ from cocoop.weights.archive import read_archive
 from cocoop.weights.contents import state_in
 from cocoop.weights.faults import Fault, broken, damaged, shown, unsafe
 from cocoop.weights.kinds import HEAD, foreign
-from cocoop.weights.legacy import is_legacy, read_legacy
 
 MAX_INDEX = 16 * 2**20
 MAX_SAFETENSORS_HEADER = 100_000_000
@@ -34,8 +33,8 @@ class Weights:
 def read_weights(path: Path) -> Weights:
     """The tensors in a weights file, or in all files of an index of shards (`*.index.json`). Nothing in it is run.
 
-    Knows safetensors, archives of torch.save and torch.jit.save (zip), and torch.save's format before torch 1.6. All
-    are mapped: bytes are read when first used. A training checkpoint gives its "state_dict".
+    Knows safetensors, and the archives of torch.save and torch.jit.save (zip). All are mapped: bytes are read when
+    first used. A training checkpoint gives its "state_dict".
 
     Raises `InputError` for a file that is absent, damaged, of another kind, or that asks for more than tensors.
     """
@@ -83,8 +82,6 @@ def _read_file(path: Path) -> Weights:
         return Weights(_read_safetensors(path), scripted=False)
     if head.startswith((b"PK\3\4", b"PK\5\6")):
         return Weights(*read_archive(path))
-    if is_legacy(head):
-        return Weights(read_legacy(path), scripted=False)
     raise foreign(head)
 
 
@@ -102,7 +99,7 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
         raise
     except Exception as error:  # SafetensorError mostly
         raise broken("a whole safetensors file", error) from error
-    return state_in(tensors, Tensor)
+    return state_in(tensors)
 
 
 def _read_shards(path: Path) -> Weights:
