@@ -1,9 +1,10 @@
-"""The layers of DESIGN.md: imports go down only. And what `import cocoop` gives and costs."""
+"""The layers of DESIGN.md: imports go down only, between rooms and inside. And what `import cocoop` gives and costs."""
 
 import ast
 import inspect
 import subprocess
 import sys
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -43,6 +44,52 @@ MAY_IMPORT = {
 MAY_IMPORT["cli"] = set(MAY_IMPORT)
 """Part of the package -> the parts it may import."""
 
+IMAGES = {"examples", "split", "dataset"}
+TABLES = {"cells", "groups", "layout", "rounding"}
+INSIDE = {
+    "clip": {
+        "activations": set(),
+        "fill": set(),
+        "precision": set(),
+        "text": {"activations", "fill"},
+        "image": {"activations", "fill"},
+        "sources": {"text", "image"},
+        "model": {"precision", "text", "image", "sources"},
+        "describe": {"model", "text"},
+    },
+    "data": {
+        "cache": set(),
+        "examples": set(),
+        "fingerprint": set(),
+        "images": set(),
+        "store": set(),
+        "base_new": {"examples"},
+        "few_shot": {"examples"},
+        "split": {"examples"},
+        "dataset": {"base_new", "examples", "split"},
+        "own": IMAGES,
+        "folder": IMAGES | {"own"},
+        "manifest": IMAGES | {"own"},
+        "hugging_face": IMAGES | {"own", "store"},
+        "papers": IMAGES | {"folder"},
+        "drawn": IMAGES,
+        "sources": IMAGES | {"cache", "own", "folder", "manifest", "hugging_face", "papers", "drawn", "store"},
+    },
+    "reports": {
+        "cells": set(),
+        "rounding": {"cells"},
+        "groups": {"cells"},
+        "commands": {"groups"},
+        "base_to_new": {"cells"},
+        "layout": {"cells", "groups", "rounding"},
+        "latex": TABLES,
+        "protocol_tables": TABLES,
+        "page": TABLES | {"commands", "protocol_tables"},
+        "formats": TABLES | {"latex", "page"},
+    },
+}
+"""Room -> its files and folders -> those of the same room that each may import. Its `__init__.py` may import all."""
+
 ALLOWED_OUTSIDE = {
     "errors": set(),
     "shapes": set(),
@@ -59,21 +106,35 @@ ALLOWED_OUTSIDE = {
 FILES = sorted(path for path in SOURCE.rglob("*.py") if path != SOURCE / "__init__.py")
 
 
+def module_of(path: Path) -> str:
+    """`cocoop.data` for `data/__init__.py`, `cocoop.data.own` for `data/own.py`."""
+    return ".".join(["cocoop", *path.relative_to(SOURCE).with_suffix("").parts]).removesuffix(".__init__")
+
+
+MODULES = {module_of(path) for path in FILES}
+
+
 def imported(path: Path) -> set[str]:
-    """Every module that a file imports, at its top or inside a function."""
-    found = set()
+    """Every module that a file imports: at its top, inside a function, or for type checkers alone."""
+    modules = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
+            modules |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}: a relative import hides its layer"
+            names = {f"{node.module}.{alias.name}" for alias in node.names}
             # `from cocoop import x` would reach any layer through the package's own front.
-            found |= {f"cocoop.{alias.name}" for alias in node.names} if node.module == "cocoop" else {node.module}
-    return found
+            modules |= names if node.module == "cocoop" else names & MODULES
+            modules |= set() if names <= modules else {node.module}
+    return modules
 
 
 def part_of(path: Path) -> str:
     return path.relative_to(SOURCE).parts[0].removesuffix(".py")
+
+
+def sub_part_of(path: Path) -> str:
+    return path.relative_to(SOURCE).parts[1].removesuffix(".py")
 
 
 def test_the_rule_covers_every_part():
@@ -90,14 +151,26 @@ def test_imports_go_down_only(path):
         assert outside <= ALLOWED_OUTSIDE[part]
 
 
-def test_the_rule_has_no_circle():
-    """Independent of the files: the table itself is an order."""
-    left = dict(MAY_IMPORT)
-    while left:
-        lowest = [part for part, below in left.items() if not below & left.keys()]
-        assert lowest, f"a circle among {sorted(left)}"
-        for part in lowest:
-            del left[part]
+@pytest.mark.parametrize("room", INSIDE)
+def test_imports_inside_a_room_go_down_only(room):
+    files = [path for path in FILES if part_of(path) == room and path != SOURCE / room / "__init__.py"]
+    assert {sub_part_of(path) for path in files} == set(INSIDE[room])
+    for path in files:
+        inside = [module.split(".") for module in imported(path) if module.startswith(f"cocoop.{room}")]
+        assert all(len(names) > 2 for names in inside), f"{path} imports the front of its own room"
+        assert {names[2] for names in inside} - {sub_part_of(path)} <= INSIDE[room][sub_part_of(path)], path
+
+
+@pytest.mark.parametrize("rule", [MAY_IMPORT, *INSIDE.values()], ids=["rooms", *INSIDE])
+def test_the_rules_have_no_circle(rule):
+    """Independent of the files: each table itself is an order."""
+    assert set().union(*rule.values()) <= set(rule)
+    TopologicalSorter(rule).prepare()  # raises CycleError
+
+
+def test_the_modules_have_no_circle():
+    """An edge is an import that is written down; that Python runs the `__init__.py` above a module first is none."""
+    TopologicalSorter({module_of(path): imported(path) & MODULES for path in FILES}).prepare()  # raises CycleError
 
 
 def test_no_file_imports_torchvision_timm_open_clip_or_dassl():
@@ -127,14 +200,14 @@ def test_import_is_lazy_and_every_name_works_from_a_fresh_start():
 
 @pytest.mark.parametrize("name", cocoop.__all__)
 def test_every_public_name_is_documented(name):
-    found = getattr(cocoop, name)
+    value = getattr(cocoop, name)
     if name == "METHODS":
-        assert {method.__name__ for method in found.values()} == {"ZeroShot", "CoOp", "CoCoOp"}
+        assert {method.__name__ for method in value.values()} == {"ZeroShot", "CoOp", "CoCoOp"}
         return
-    assert len(inspect.getdoc(found)) > 20
-    if inspect.isclass(found) and found.__module__.startswith("cocoop"):
-        methods = [key for key, value in vars(found).items() if inspect.isfunction(value) and not key.startswith("_")]
-        assert [key for key in methods if not inspect.getdoc(getattr(found, key))] == []
+    assert len(inspect.getdoc(value)) > 20
+    if inspect.isclass(value) and value.__module__.startswith("cocoop"):
+        methods = [key for key, member in vars(value).items() if inspect.isfunction(member) and not key.startswith("_")]
+        assert [key for key in methods if not inspect.getdoc(getattr(value, key))] == []
 
 
 def test_an_unknown_name_lists_the_known_ones():

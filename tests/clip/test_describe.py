@@ -18,14 +18,14 @@ TWELVE_LAYERS = Shape(64, 64, 12, 16, 8, 64, 1, vocabulary=2125)
 
 
 @pytest.fixture(scope="module")
-def found(tiny):
+def described(tiny):
     return describe(tiny, [10])
 
 
-def test_sizes_are_those_of_the_models_own_config(tiny, found):
+def test_sizes_are_those_of_the_models_own_config(tiny, described):
     config = json.loads((BUNDLED["tiny"] / "config.json").read_text())
     text, image = config["text_config"], config["vision_config"]
-    assert found["text_tower"] == {
+    assert described["text_tower"] == {
         "kind": "causal transformer",
         "layers": text["num_hidden_layers"],
         "width": text["hidden_size"],
@@ -35,7 +35,7 @@ def test_sizes_are_those_of_the_models_own_config(tiny, found):
         "context_length": text["max_position_embeddings"],
         "vocabulary": text["vocab_size"],
     }
-    assert found["image_tower"] == {
+    assert described["image_tower"] == {
         "kind": "vision transformer",
         "layers": image["num_hidden_layers"],
         "width": image["hidden_size"],
@@ -46,9 +46,9 @@ def test_sizes_are_those_of_the_models_own_config(tiny, found):
         "activation": image["hidden_act"],
         "joint_width": config["projection_dim"],
     }
-    assert found["joint_width"] == config["projection_dim"]
+    assert described["joint_width"] == config["projection_dim"]
     stated = json.loads((BUNDLED["tiny"] / "preprocessor_config.json").read_text())
-    assert found["transform"] == {
+    assert described["transform"] == {
         "size": image["image_size"],
         "resize_mode": "shortest",
         "interpolation": "bicubic",
@@ -57,7 +57,7 @@ def test_sizes_are_those_of_the_models_own_config(tiny, found):
     }
 
 
-def test_parameters_are_those_in_the_file(found):
+def test_parameters_are_those_in_the_file(described):
     sizes, scale = {}, None
     with safe_open(BUNDLED["tiny"] / "model.safetensors", "pt") as file:
         for name in file.keys():  # noqa: SIM118  it is no mapping
@@ -67,18 +67,18 @@ def test_parameters_are_those_in_the_file(found):
                 scale = tensor.double().exp().item()
             else:
                 sizes[half] = sizes.get(half, 0) + tensor.numel()
-    assert found["parameters"] == sizes | {"all": sum(sizes.values()) + 1}
-    assert found["weights_mb"] == pytest.approx(4 * sum(sizes.values()) / 1e6)
-    assert found["logit_scale"] == pytest.approx(scale)
+    assert described["parameters"] == sizes | {"all": sum(sizes.values()) + 1}
+    assert described["weights_mb"] == pytest.approx(4 * sum(sizes.values()) / 1e6)
+    assert described["logit_scale"] == pytest.approx(scale)
 
 
-def test_the_rest_is_what_it_was_loaded_as(tiny, found):
-    assert (found["name"], found["dtype"], found["device"]) == ("tiny", "float32", "cpu")
-    assert found["tokenizer"] == {"class": type(tiny.tokenizer).__name__, "vocabulary": 2125, "source": None}
-    assert found["fingerprint"] == tiny.fingerprint
-    assert json.loads(json.dumps(found)) == found
+def test_the_rest_is_what_it_was_loaded_as(tiny, described):
+    assert (described["name"], described["dtype"], described["device"]) == ("tiny", "float32", "cpu")
+    assert described["tokenizer"] == {"class": type(tiny.tokenizer).__name__, "vocabulary": 2125, "source": None}
+    assert described["fingerprint"] == tiny.fingerprint
+    assert json.loads(json.dumps(described)) == described
     half = describe(CLIP.load("tiny", tokenizer=BUNDLED["tiny"], device="cpu", dtype="bfloat16"), [])
-    assert half["weights_mb"] == found["weights_mb"] / 2 and half["dtype"] == "bfloat16"
+    assert half["weights_mb"] == described["weights_mb"] / 2 and half["dtype"] == "bfloat16"
     assert half["tokenizer"]["source"] == str(BUNDLED["tiny"]) and half["memory"] == []
 
 
@@ -88,15 +88,15 @@ def test_a_tokenizer_that_does_not_say_its_size(golden):
 
 def test_a_resnet():
     state = random_clip_state()
-    found = describe(CLIP.load(state, BUNDLED["tiny"], device="cpu"), [])
-    tower = found["image_tower"]
-    assert tower["kind"] == "ResNet" and tower["joint_width"] == found["joint_width"]
+    described = describe(CLIP.load(state, BUNDLED["tiny"], device="cpu"), [])
+    tower = described["image_tower"]
+    assert tower["kind"] == "ResNet" and tower["joint_width"] == described["joint_width"]
     assert tower["width"] == len(state["visual.layer1.0.conv1.weight"])
     # Its norms are folded into the convolutions: of a norm's four vectors one is left.
     whole = sum(tensor.numel() for name, tensor in state.items() if name.startswith("visual."))
     counters = sum(name.endswith("num_batches_tracked") for name in state)
     folded = sum(3 * len(tensor) for name, tensor in state.items() if name.endswith("running_var"))
-    assert found["parameters"]["image"] == whole - counters - folded
+    assert described["parameters"]["image"] == whole - counters - folded
 
 
 def peak_megabytes(clip, classes, training):

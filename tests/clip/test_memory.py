@@ -69,10 +69,10 @@ def test_any_budget_gives_the_same_values_and_gradients(budget, images, classes)
     tower = build_tower()
     features, gradient = features_and_gradient(build_prompts(tower, classes), images, 64)
     tower.memory_budget = budget
-    found, found_gradient = features_and_gradient(build_prompts(tower, classes), images, 64)
+    divided, divided_gradient = features_and_gradient(build_prompts(tower, classes), images, 64)
     # Float32 sums in another order: some tens of roundings of unit-norm features, and of gradients summed over classes.
-    torch.testing.assert_close(found, features, rtol=0, atol=1e-6)
-    assert (found_gradient - gradient).norm() <= 1e-5 * gradient.norm()
+    torch.testing.assert_close(divided, features, rtol=0, atol=1e-6)
+    assert (divided_gradient - gradient).norm() <= 1e-5 * gradient.norm()
 
 
 @pytest.mark.parametrize(("megabytes", "images"), [(7, 1), (10, 1), (30, 1), (10, 8), (30, 8), (90, 8)])

@@ -53,9 +53,9 @@ def test_logits_and_gradients_against_float64(load, dtype, method):
         clip, names, *_ = load("float32")
         state = method(clip, names, context=None, context_length=4).state_dict()
         exact, exact_gradients, scale = logits_and_gradients(load, "float64", method, state)
-        found, found_gradients, _ = logits_and_gradients(load, dtype, method, state)
-        assert (found - exact).abs().max() / scale < cosines
-        error = (found_gradients - exact_gradients).norm() / exact_gradients.norm()
+        logits, logit_gradients, _ = logits_and_gradients(load, dtype, method, state)
+        assert (logits - exact).abs().max() / scale < cosines
+        error = (logit_gradients - exact_gradients).norm() / exact_gradients.norm()
         assert error < gradients
         if dtype != "float32":  # so that the tolerance says something
             assert error > gradients / 100

@@ -110,9 +110,9 @@ def test_dtypes_agree_with_float64(dtype, values, gradients):
     context = random_context(3, 4, torch.float32)
     exact, exact_gradient = run(TOWERS[torch.float64], prompts, context.double(), plain=True)
     for plain in (False, True):
-        found, gradient = run(TOWERS[dtype], prompts, context, plain)
-        assert found.dtype == torch.float32
-        assert (found - exact).abs().max() < values
+        features, gradient = run(TOWERS[dtype], prompts, context, plain)
+        assert features.dtype == torch.float32
+        assert (features - exact).abs().max() < values
         assert (gradient - exact_gradient).norm() / exact_gradient.norm() < gradients
 
 
@@ -166,8 +166,8 @@ def test_a_callers_autocast_changes_nothing():
     prompts = Prompts(TOWERS[torch.float32], ["x"] * 3, random_prompts([1, 5, 2], seed=3, slots=4))
     context = random_context(2, 4, torch.float32)
     with torch.autocast("cpu", torch.bfloat16):
-        found = prompts.encode(context)
-    assert torch.equal(found, prompts.encode(context))
+        features = prompts.encode(context)
+    assert torch.equal(features, prompts.encode(context))
 
 
 def test_two_forward_passes_before_a_backward_pass_do_not_disturb_each_other():

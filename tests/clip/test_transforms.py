@@ -82,8 +82,8 @@ def test_a_view_is_interpolated_as_the_test_transform():
         generator = random.Random(seed)
         view = image.crop(_random_box(50, 40, generator)).resize((8, 8), Image.Resampling.BILINEAR)
         expected = np.array(view)[:, ::-1] if generator.random() < 0.5 else np.array(view)
-        found = (augment(image, bilinear, random.Random(seed)) * 255).round().permute(1, 2, 0).numpy()
-        assert np.array_equal(found, expected)
+        augmented = (augment(image, bilinear, random.Random(seed)) * 255).round().permute(1, 2, 0).numpy()
+        assert np.array_equal(augmented, expected)
 
 
 def test_normalisation_by_hand():

@@ -16,7 +16,7 @@ from cocoop.clip.text.typical import CONTEXT_LENGTH, suffix_lengths
 from cocoop.errors import InputError
 
 MOST_CLASSES = 100_000
-"""Of how many classes `describe` estimates the memory, at most."""
+"""The most classes for which `describe` estimates the memory."""
 
 _MB = 1e6
 _PREFIX = 1 + CONTEXT_LENGTH
@@ -27,18 +27,17 @@ def describe(clip: CLIP, classes: Sequence[int]) -> dict[str, Any]:
 
     Args:
         clip: any that `CLIP.load` gives.
-        classes: the K, each 1 to `MOST_CLASSES`, for which to estimate the memory of the text side.
+        classes: numbers K, each 1 to `MOST_CLASSES`, for which the memory of the text side is estimated.
 
     Returns:
         "name"; "family" and "file", as in `CLIP.origin`; "text_tower" and "image_tower": sizes by name, heads and
-        activations included; "joint_width": E;
-        "logit_scale": 1/tau; "parameters": counts "text", "image" and "all", which has the temperature, too;
-        "weights_mb": both towers in "dtype", the name of what it computes in on "device"; "transform"; "tokenizer":
-        its class, its vocabulary (None if it does not say), where it came from (None: the model's own, or an object);
-        "fingerprint"; "fast_path": True, because `CLIP.load` refuses towers that are not causal or not read at their
-        end token; "memory": for each K what the text side takes for one image beside the weights, "predict_mb" and
-        "train_mb", with names as long as ImageNet's and four context tokens; see `memory.expected_bytes`. MB are 10^6
-        bytes.
+        activations included; "joint_width": E; "logit_scale": 1/tau; "parameters": counts "text", "image" and "all",
+        which has the temperature, too; "weights_mb": the size of both towers; "dtype": the name of the precision;
+        "device"; "transform"; "tokenizer": its class, its vocabulary (None if it does not say), its source (None: the
+        model's own, or an object); "fingerprint"; "fast_path": True, because `CLIP.load` refuses towers that are not
+        causal or not read at their end token; "memory": "predict_mb" and "train_mb" of the text side for each K, for
+        one image, beside the weights, with names as long as ImageNet's and four context tokens; see
+        `memory.expected_bytes`. MB are 10^6 bytes.
 
     Raises:
         InputError: a K out of range, or the CLIP's memory budget is too small for it.

@@ -1,4 +1,4 @@
-"""A module around tensors that exist, without making others first."""
+"""Build a module around existing tensors, without allocating others first."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _Module = TypeVar("_Module", bound=nn.Module)
 
 
 def check_layers(what: str, width: int, heads: int, eps: float) -> None:
-    """`InputError` unless layers of this width can have so many heads, and norms this eps."""
+    """Raise `InputError` unless `heads` divide the width, and `eps` fits a layer norm."""
     if not isinstance(heads, int) or heads < 1 or width % heads:
         raise InputError(
             f"{what}: expected a width that whole heads share; got {heads!r} heads for a width of {width}."
@@ -25,7 +25,7 @@ def check_layers(what: str, width: int, heads: int, eps: float) -> None:
 
 
 class _NoStart(TorchFunctionMode):
-    """Leaves tensors as they are where `torch.nn.init` would draw them: on the meta device it imports a compiler."""
+    """Skips `torch.nn.init`, which imports a compiler on the meta device."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if getattr(func, "__module__", None) == "torch.nn.init":
@@ -37,7 +37,7 @@ def fill(what: str, build: Callable[[], _Module], weights: Mapping[str, Tensor])
     """The module that `build` makes, with these tensors as its own: no copy, no random start.
 
     Args:
-        what: is built, for the message.
+        what: the name of what is built, for the message.
         build: makes the module. It runs on the meta device: what it makes has a shape and no memory.
         weights: a state dict, complete.
 

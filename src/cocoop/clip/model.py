@@ -37,10 +37,10 @@ class CLIP:
         name: the source it was loaded from, for run folders and messages.
         origin: the family of its checkpoint, and the file that the weights were read from ("" of a state dict).
         text: the text tower; `text.plain = True` switches to the full-length path.
-        dtype, precision: of its tensors; how it computes with them (`precision.name` as `load` takes it).
+        dtype: of its tensors. precision: how it computes with them; `precision.name` is what `load` takes.
         image_tower: pixels [B, 3, N, N] -> image features [B, E], before the unit norm; `describe()` says its sizes.
-        formula: what the towers compute with their tensors, as far as these do not show it: heads, activation, eps.
-        tokenizer_source: the folder or hub id that `tokenizer` named; None for the model's own, or an object.
+        formula: the settings of the towers that their tensors do not show: heads, activation, eps.
+        tokenizer_source: the folder or hub id given as `tokenizer`; None for the model's own or an object.
         preprocess: Pillow image -> [3, N, N] float32: OpenAI's test transform, or what the model's files say of it.
         augment: whether prompts are learned from random crops and flips, unless the user says otherwise.
         logit_scale: 1/tau = exp of the learned value, a float.
@@ -90,7 +90,7 @@ class CLIP:
                 "bfloat16", "float64" or the torch dtype; or "tf32", float32 whose products an NVIDIA GPU takes as
                 TF32. Learned tensors, norms, logits and loss are always float32 or better.
             memory_budget: bytes that the text side may take beside the weights, such as "4GB"; "auto" is what is free.
-                Classes and images are divided to fit, and activations computed twice rather than kept. Same results.
+                Classes and images are divided to fit, and activations recomputed rather than kept: the same results.
             quick_gelu: of a state dict: whether the towers' activation is QuickGELU (the default, as OpenAI's) or GELU.
 
         Raises:
@@ -103,15 +103,15 @@ class CLIP:
             return cls(load_parts(source, tokenizer, quick_gelu), where, precision, budget)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> CLIP:
-        """Itself, and so are its towers wherever they appear: what is frozen, copies share."""
+        """Return the same object: copies share what is frozen, and so its towers, wherever they refer to them."""
         memo.update({id(module): module for tower in (self.text, self.image_tower) for module in tower.modules()})
         return self
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 (64 hex digits) of what both towers compute: tells models apart.
+        """SHA-256 (64 hex digits) that tells apart models that compute something else.
 
-        Of their heads, activations and epsilons, and of their tensors by name, in the dtype they have here.
+        It covers both towers' heads, activations and epsilons, and their tensors by name, in the dtype they have here.
         """
         digest = hashlib.sha256(f"{self.logit_scale!r} {self.formula}".encode())
         for tower in (self.text, self.image_tower):
@@ -121,7 +121,7 @@ class CLIP:
         return digest.hexdigest()
 
     def products(self) -> AbstractContextManager[None]:
-        """A context in which products are what `precision` says. Every backward pass through a tower belongs in it."""
+        """A context in which products have this CLIP's precision. Run every backward pass through a tower in it."""
         return products(self.precision, self.device)
 
     @property
@@ -141,7 +141,7 @@ class CLIP:
     def encode_texts(self, texts: Sequence[str]) -> Tensor:
         """N texts -> text features [N, E], unit norm, at least float32.
 
-        What the tokenized texts have in common at their beginning is run once.
+        The tokens that all texts begin with are run once.
 
         Raises:
             InputError: no texts, or one too long for the context length; the text, its tokens and the limit are named.

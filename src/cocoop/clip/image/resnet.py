@@ -139,7 +139,7 @@ class ResNetTower(nn.Module):
 
     @property
     def formula(self) -> dict[str, Any]:
-        """What is computed beyond what the tensors show."""
+        """The settings that the tensors do not show, by transformers' names: heads and activation."""
         return {"num_attention_heads": self.attnpool.heads, "hidden_act": "relu"}
 
     def describe(self) -> dict[str, str | int | list[int]]:
@@ -203,11 +203,11 @@ def _check(tower: ResNetTower, state: Mapping[str, Tensor]) -> None:
     _refuse("of another dtype than float16 to float64", [f"{name} ({dtype})" for name, dtype in odd.items()])
 
 
-def _refuse(what: str, found: Sequence[str]) -> None:
-    if found:
+def _refuse(what: str, names: Sequence[str]) -> None:
+    if names:
         raise InputError(
             "ResNet image tower: expected every tensor of OpenAI's ModifiedResNet, in matching shapes, and no others; "
-            f"got {len(found)} {what}, such as {', '.join(found[:_SHOWN])}. {_REMEDY}"
+            f"got {len(names)} {what}, such as {', '.join(names[:_SHOWN])}. {_REMEDY}"
         )
 
 

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from cocoop.clip.activations import ACTIVATIONS
 from cocoop.clip.fill import check_layers, fill
-from cocoop.clip.text.block import ACTIVATIONS
 from cocoop.errors import InputError, expect_choice
 
 
@@ -62,7 +62,7 @@ class ImageTower(nn.Module):
 
     Attributes:
         image_size: N, pixels.
-        formula: what is computed beyond what the tensors show.
+        formula: the settings that the tensors do not show, by transformers' names: heads, activation, eps.
     """
 
     def __init__(

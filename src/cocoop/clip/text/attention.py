@@ -22,13 +22,13 @@ class KeysValues(NamedTuple):
     values: Tensor
 
     def then(self, later: KeysValues) -> KeysValues:
-        """These positions, then others. Leading axes of length 1 stand for all of the others'."""
+        """These positions followed by others. Leading axes of length 1 are expanded to those of the others."""
         many = later.keys.shape[:-3]
         both = zip(self, later, strict=True)
         return KeysValues(*(torch.cat([a.expand(*many, -1, -1, -1), b], dim=-2) for a, b in both))
 
     def per_row(self) -> KeysValues:
-        """[G, H, S, D/H] -> [G, 1, H, S, D/H], for all rows of a group."""
+        """[G, H, S, D/H] -> [G, 1, H, S, D/H], which broadcasts over the rows of a group."""
         return KeysValues(self.keys.unsqueeze(1), self.values.unsqueeze(1))
 
 
@@ -161,5 +161,5 @@ def _derivative(gradient: Tensor, queries: Tensor, seen: KeysValues, weights: Te
 
 def _products(a: Tensor, b: Tensor) -> Tensor:
     """Matrix products over all leading axes."""
-    found = torch.bmm(a.flatten(0, -3), b.flatten(0, -3))
-    return found.view(*a.shape[:-1], b.shape[-1])
+    products = torch.bmm(a.flatten(0, -3), b.flatten(0, -3))
+    return products.view(*a.shape[:-1], b.shape[-1])

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -11,33 +10,8 @@ from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
+from cocoop.clip.activations import ACTIVATIONS, Activation
 from cocoop.errors import expect_choice
-
-_aten = torch.ops.aten
-
-
-class Activation(NamedTuple):
-    """An activation as defined, and as base(scale z) / scale: torch has `base` and its derivative as one operation.
-
-    base: its forward overload with `out=`. derivative: its backward overload with `grad_input=`.
-    """
-
-    defined: Callable[[Tensor], Tensor]
-    base: Any
-    derivative: Any
-    scale: float
-
-
-def _quick_gelu(z: Tensor) -> Tensor:
-    return z * torch.sigmoid(1.702 * z)
-
-
-ACTIVATIONS = {
-    # z sigmoid(1.702 z) is silu(1.702 z) / 1.702; the products before and after take the factors for nothing.
-    "quick_gelu": Activation(_quick_gelu, _aten.silu.out, _aten.silu_backward.grad_input, 1.702),
-    "gelu": Activation(functional.gelu, _aten.gelu.out, _aten.gelu_backward.grad_input, 1.0),
-}
-"""The activations of released CLIPs, by transformers' names."""
 
 
 class Block(nn.Module):
@@ -61,13 +35,13 @@ class Block(nn.Module):
 
     @property
     def activation(self) -> Activation:
-        """By name, since what torch gives for its operations cannot be pickled."""
+        """Looked up by name, because torch's overloads cannot be pickled."""
         return ACTIVATIONS[self.activation_name]
 
     def queries_keys_values(self, x: Tensor) -> Tensor:
         """[N, D] -> [N, 3 D]: query, key and value, each H heads side by side."""
-        found: Tensor = self.qkv(self.ln_1(x))
-        return found
+        qkv: Tensor = self.qkv(self.ln_1(x))
+        return qkv
 
     def queries(self, normed: Tensor) -> Tensor:
         """`ln_1` of rows, [N, D] -> their queries alone [N, D]."""
@@ -80,19 +54,19 @@ class Block(nn.Module):
         return functional.linear(normed, self.qkv.weight[width:], self.qkv.bias[width:])
 
     def finish_plainly(self, x: Tensor, attended: Tensor) -> Tensor:
-        """As `finish`, operation by operation as the formula has them: what the original does, and `finish` equals."""
+        """`finish` as the original computes it, operation by operation: equal up to rounding."""
         x = x + self.out(attended)
-        found: Tensor = x + self.proj(self.activation.defined(self.fc(self.ln_2(x))))
-        return found
+        y: Tensor = x + self.proj(self.activation.defined(self.fc(self.ln_2(x))))
+        return y
 
     def finish(self, x: Tensor, attended: Tensor) -> Tensor:
         """Add the attention result and the MLP to the residual stream. x, attended: [N, D]."""
-        found: Tensor = _Finish.apply(x, attended, self)  # type: ignore[no-untyped-call]
-        return found
+        y: Tensor = _Finish.apply(x, attended, self)  # type: ignore[no-untyped-call]
+        return y
 
 
 class _Finish(Function):
-    """`Block.finish` with its derivative by hand: keeps the MLP's input once, and works in place."""
+    """`Block.finish` with its derivative by hand: saves the MLP's input once, and works in place."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, attended: Tensor, block: Block) -> Tensor:
@@ -111,14 +85,14 @@ class _Finish(Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None]:
-        """The same products from behind. The weights are frozen: only the rows have gradients."""
+        """The transposed products in reverse order. The weights are frozen: only the rows have gradients."""
         x, mean, rstd, hidden = ctx.saved_tensors
         block: Block = ctx.block
         norm = block.ln_2
         to_hidden = gradient @ block.proj.weight
         # The factor 1 / scale of `proj` and the factor scale of `fc` cancel.
         block.activation.derivative(to_hidden, hidden, grad_input=to_hidden)
-        to_x: Tensor = _aten.native_layer_norm_backward(
+        to_x: Tensor = torch.ops.aten.native_layer_norm_backward(
             to_hidden @ block.fc.weight,
             x,
             norm.normalized_shape,

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -18,12 +17,10 @@ from torch.nn.functional import scaled_dot_product_attention
 from torch.utils.checkpoint import checkpoint
 
 from cocoop.clip.text.attention import KeysValues, Layout, attend, attend_all, bias_of, heads
+from cocoop.clip.text.block import Block
 from cocoop.clip.text.memory import give_back_freed_memory
 from cocoop.clip.text.packing import Packing, pack
-
-if TYPE_CHECKING:
-    from cocoop.clip.text.block import Block
-    from cocoop.clip.text.tower import TextTower
+from cocoop.clip.text.tower import TextTower
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,7 +42,7 @@ class Suffixes:
 
 
 def suffixes_of(tower: TextTower, packing: Packing, embeddings: Tensor, hoist: bool) -> Suffixes:
-    """Suffix token embeddings [T, D] made ready; `hoist` computes the queries, keys and values of layer 0, too."""
+    """The suffixes of token embeddings [T, D]; `hoist` computes their queries, keys and values of layer 0 now."""
     x = embeddings[packing.source.flatten()] + tower.positions[packing.position.flatten()]
     qkv = tower.layers[0].queries_keys_values(x) if hoist else None
     biases = (bias_of(mask[:, None], x.dtype) for mask in (packing.mask, packing.ends_mask))
@@ -81,7 +78,7 @@ def encode_plain(tower: TextTower, prefix: Tensor, suffix: Tensor, lengths: Sequ
 
 
 def constant_keys_values(tower: TextTower, x: Tensor) -> list[KeysValues]:
-    """Of every layer the keys and values of a beginning [P, D], embeddings plus positions, that never changes."""
+    """The keys and values in every layer of a constant beginning [P, D], embeddings plus positions."""
     nothing = [x.new_empty(1, block.heads, 0, tower.width // block.heads) for block in tower.layers]
     no_classes = suffixes_of(tower, pack([], len(x), x.device), x[:0], hoist=False)
     return _pass(tower, [KeysValues(none, none) for none in nothing], x[None], lambda: no_classes)[1]
@@ -94,10 +91,10 @@ def encode_packed(
 
     Args:
         tower: the text tower.
-        known: keys and values of the first positions, those that are the same for all groups; there may be none.
+        known: each layer's keys and values of the first positions, which all groups share; there may be none.
         prefix: [G, M, D] states entering layer 0 (embedding plus position) of the other prefix positions.
-        parts: the suffixes of all classes, in parts; each is asked for when its turn comes.
-        kept: of how many parts the activations are kept for the backward pass; those of the others are computed again.
+        parts: the suffixes of all classes, in parts; each is called when its turn comes.
+        kept: how many parts keep their activations for the backward pass; the others recompute them.
 
     Returns:
         [G, K, E], before the unit norm.
@@ -105,12 +102,12 @@ def encode_packed(
     features = []
     for number, part in enumerate(parts):
         if number < kept or not torch.is_grad_enabled():
-            found, after = _pass(tower, known, prefix, part)
+            encoded, after = _pass(tower, known, prefix, part)
         else:
-            found, after = checkpoint(
+            encoded, after = checkpoint(
                 _frugal_pass, tower, known, prefix, part, use_reentrant=False, preserve_rng_state=False
             )
-        features.append(found)
+        features.append(encoded)
         if number == 0:  # its pass took the prefix along; to the others all of the prefix is known
             known, prefix = after, prefix[:, :0]
     return torch.cat(features, dim=1) if len(features) > 1 else features[0]
@@ -144,13 +141,13 @@ def _pass(
 def _frugal_pass(
     tower: TextTower, known: list[KeysValues], prefix: Tensor, part: Callable[[], Suffixes]
 ) -> tuple[Tensor, list[KeysValues]]:
-    """`_pass`, once what passes before it have freed is given back."""
+    """`_pass`, after returning the memory that earlier passes freed."""
     give_back_freed_memory(prefix.device)
     return _pass(tower, known, prefix, part)
 
 
 def _layout(tower: TextTower, new: int, suffixes: Suffixes) -> Layout:
-    """Of the rows of one pass: `new` prefix positions that are not known yet, and the suffixes."""
+    """How the rows of one pass lie: `new` prefix positions that are not known yet, then the suffixes."""
     packing = suffixes.packing
     causal = suffixes.bias.new_ones(new, packing.prefix_length, dtype=torch.bool).tril(packing.prefix_length - new)
     rows, slots = packing.source.shape
@@ -160,7 +157,7 @@ def _layout(tower: TextTower, new: int, suffixes: Suffixes) -> Layout:
 def _last_layer(
     tower: TextTower, block: Block, x: Tensor, known: KeysValues, suffixes: Suffixes
 ) -> tuple[Tensor, KeysValues]:
-    """The last layer needs the keys and values of all rows, and the rest of EOT rows only. x: [G, M + R * C, D]."""
+    """The last layer: keys and values of all rows, everything else of EOT rows only. x: [G, M + R * C, D]."""
     packing, new = suffixes.packing, x.shape[1] - len(suffixes.x)
     normed = block.ln_1(x)
     of_prefix, of_suffixes = block.keys_values(normed).split([new, len(suffixes.x)], dim=1)

@@ -1,4 +1,4 @@
-"""How much the text side may hold at a time: how classes and images are divided, and what is computed twice."""
+"""How much the text side may hold at a time: how classes and images are divided, and what is recomputed."""
 
 from __future__ import annotations
 
@@ -9,15 +9,13 @@ import re
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
+from cocoop.clip.text.packing import Packing
+from cocoop.clip.text.tower import TextTower
 from cocoop.errors import InputError
-
-if TYPE_CHECKING:
-    from cocoop.clip.text.packing import Packing
-    from cocoop.clip.text.tower import TextTower
 
 _UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 _UNITS |= {"KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40}
@@ -32,7 +30,7 @@ _CONTROL_GROUPS = (
 )
 _USABLE = 0.8  # of the memory that is free, what "auto" takes
 _OUTPUTS = 8 * 4  # bytes per number of the text features [G, K, E]: float32 copies through norm, loss and back
-# Of a given budget one pass may take a quarter, and what is held for good another; so there is room for the outputs.
+# One pass may take a quarter of a given budget, and hoisted tensors another; the rest is room for the outputs.
 _SHARE = 4
 _TYPICAL_ROW = 16  # slots of a packed row, where the real number is not known yet
 
@@ -44,7 +42,7 @@ def parse_memory(budget: str | int) -> int | None:
         budget: "auto", a number of bytes, or a text such as "4GB", "500 MB" or "2GiB".
 
     Raises:
-        InputError: none of these, or nothing at all.
+        InputError: none of these, or less than a byte.
     """
     if budget == "auto":
         return None
@@ -65,9 +63,9 @@ def free_memory(device: torch.device) -> int:
 
 def _free_of_machine() -> int:
     try:
-        found = re.search(r"MemAvailable:\s+(\d+) kB", Path("/proc/meminfo").read_text())
-        if found:
-            return int(found[1]) * 1024
+        available = re.search(r"MemAvailable:\s+(\d+) kB", Path("/proc/meminfo").read_text())
+        if available:
+            return int(available[1]) * 1024
     except OSError:
         pass
     try:  # no Linux: half of what is built in
@@ -77,21 +75,21 @@ def _free_of_machine() -> int:
 
 
 def _free_of_container() -> list[int]:
-    """What control groups, versions 2 and 1, leave to this process; empty without a limit."""
-    found = []
+    """Bytes that each control group (version 2 or 1) leaves to this process; [] without a limit."""
+    free = []
     for limit, used in _CONTROL_GROUPS:
         try:
-            found.append(max(0, int(Path(limit).read_text()) - int(Path(used).read_text())))
+            free.append(max(0, int(Path(limit).read_text()) - int(Path(used).read_text())))
         except (OSError, ValueError):  # not there, or "max"
             continue
-    return found
+    return free
 
 
 def give_back_freed_memory(device: torch.device) -> None:
     """Return freed memory of the process to the system, if `device` is a CPU and the C library is glibc.
 
-    It keeps what was freed in pieces between what is in use. Passes of slightly different sizes then add up to far more
-    than any of them needs (a third over a budget, measured).
+    glibc keeps freed pieces that lie between used ones. Passes of slightly different sizes then add up to far more than
+    any of them needs (a third over a budget, measured).
     """
     trim = _c_library_function("malloc_trim")
     if device.type == "cpu" and trim is not None:
@@ -140,7 +138,7 @@ def tokens_at_once(tower: TextTower, prefix: int, longest: int) -> int:
 
 
 def may_hoist(tower: TextTower, tokens: int) -> bool:
-    """Whether states, queries, keys and values of this many suffix tokens may be held for good."""
+    """Whether the states, queries, keys and values of this many suffix tokens may stay in memory."""
     if tower.memory_budget is None:
         return True
     return _hoisted_bytes(tower, tokens) <= tower.memory_budget // _SHARE
@@ -153,8 +151,8 @@ def _hoisted_bytes(tower: TextTower, tokens: int) -> int:
 def plan(tower: TextTower, packings: Sequence[Packing], groups: int, training: bool) -> tuple[int, int]:
     """How to run G groups through these parts of the classes: (groups in one pass, passes that keep their activations).
 
-    `training` says whether anything is kept at all. The other passes are computed again in the backward pass, one at a
-    time. The results are the same.
+    Without `training` no pass keeps any. Passes that keep none are recomputed in the backward pass, one at a time. The
+    results are the same.
 
     Raises:
         InputError: the budget is too small for one pass.
@@ -181,9 +179,9 @@ def plan(tower: TextTower, packings: Sequence[Packing], groups: int, training: b
 
 
 def expected_bytes(tower: TextTower, packings: Sequence[Packing], training: bool) -> int:
-    """What the text side of one image takes at its peak beside the weights, with gradients or without.
+    """Peak bytes of the text side for one image, beside the weights, with gradients or without.
 
-    Rather too much: measured peaks are a tenth to a third lower.
+    A cautious estimate: measured peaks are a tenth to a third lower.
 
     Raises:
         InputError: the budget is too small for it.
@@ -207,13 +205,13 @@ def _output_bytes(tower: TextTower, packings: Sequence[Packing], groups: int) ->
 
 
 def pass_bytes(tower: TextTower, packing: Packing) -> int:
-    """What one pass of one group with gradients keeps for the backward pass, roughly, working memory included."""
+    """Roughly the bytes that one pass of one group keeps for the backward pass, working memory included."""
     rows, row = packing.source.shape
     return (rows * row + packing.prefix_length) * _bytes_per_token(tower, packing.prefix_length, row)
 
 
 def _bytes_per_token(tower: TextTower, prefix: int, row: int) -> int:
-    """Of a suffix token, what all layers keep for the backward pass, and one more layer's worth to work with.
+    """Bytes that all layers keep of a suffix token for the backward pass, and that one layer needs to work.
 
     A layer keeps its input, the MLP's input (D each) and hidden states (F), the queries (D), the keys and values of the
     token's row with the prefix before it (2 D each of its share), and the attention weights (H per position seen).
@@ -226,5 +224,5 @@ def _bytes_per_token(tower: TextTower, prefix: int, row: int) -> int:
 
 
 def _working_bytes_per_token(tower: TextTower) -> int:
-    """Of a suffix token, what a layer works with beside what it keeps."""
+    """Bytes that a layer needs to work on a suffix token, beside those that it keeps."""
     return tower.positions.itemsize * (2 * tower.layers[0].fc.out_features + 8 * tower.width)

@@ -33,7 +33,7 @@ def slot(index: int) -> int:
 class Prompts:
     """K prompts over a frozen text tower, ready to be encoded for any value of their context slots.
 
-    What does not depend on the slots is computed here, once: the keys and values of the tokens before the first slot,
+    Here is computed once what does not depend on the slots: the keys and values of the tokens before the first slot,
     and the first layer's queries, keys and values of the classes' own tokens. The classes lie in parts that go through
     the tower one after another, of a size that its memory budget allows.
 
@@ -73,7 +73,7 @@ class Prompts:
         self._plans: dict[tuple[int, bool], tuple[int, int]] = {}
 
     def select(self, classes: Sequence[int]) -> Prompts:
-        """The prompts of some of the classes, by number, for a single use: nothing of theirs is made ready for more."""
+        """The prompts of some classes, by number, for a single use: nothing of them is computed ahead."""
         selected = copy(self)
         selected._take([self._suffixes[k] for k in classes], self._packings[0].prefix_length, hoist=False)
         return selected
@@ -115,14 +115,14 @@ class Prompts:
         return torch.cat(features)
 
     def _plan(self, groups: int, training: bool) -> tuple[int, int]:
-        """How to run so many groups; decided once, so that no step asks the device what is free."""
+        """`plan` for this many groups, cached, so that no step asks the device for its free memory."""
         if (groups, training) not in self._plans:
             self._plans[groups, training] = plan(self._tower, self._packings, groups, training)
         return self._plans[groups, training]
 
 
 class _Part:
-    """Some of the classes: their suffixes, made ready once if they hold no slots and memory allows."""
+    """Some of the classes: their suffixes, computed once if they hold no slots and memory allows."""
 
     def __init__(self, tower: TextTower, suffixes: Sequence[Symbols], prefix_length: int, hoist: bool) -> None:
         self.embedder = _Embedder(tower, list(chain.from_iterable(suffixes)))

@@ -22,7 +22,7 @@ class TextTower(nn.Module):
         plain: False (default) runs the packed path; True the full-length one. Same values up to rounding.
         memory_budget: bytes that encoding may take besides the weights, or None for what is free; see `memory.py`.
         context_length: the most positions a prompt may have, SOS and EOT included (77 in released models).
-        formula: what is computed beyond what the tensors show, by transformers' names of the settings.
+        formula: the settings that the tensors do not show, by transformers' names: heads, activation, eps.
     """
 
     def __init__(
@@ -87,7 +87,7 @@ class TextTower(nn.Module):
 
     @property
     def no_context(self) -> Tensor:
-        """[1, 0, D]: the value of no context slots."""
+        """[1, 0, D]: the context of prompts without slots."""
         return self.positions.new_empty(1, 0, self.width)
 
     @property
