@@ -29,10 +29,13 @@ def clean(text: str) -> str:
 
 
 def check_spelling(names: Sequence[str]) -> None:
-    """Raise `InputError` for an empty list, or a name that is empty once `_` is read as a space, or no Unicode text.
+    """Raise `InputError` for what is no list of texts, an empty list, or a name that is empty or no Unicode text.
 
-    The last are names of folders in bytes that are not UTF-8: no file of a run could keep them.
+    Empty is a name once `_` is read as a space. No Unicode text are names of folders in bytes that are not UTF-8: no
+    file of a run could keep them.
     """
+    if isinstance(names, str) or not all(isinstance(name, str) for name in names):
+        raise InputError(f"class names: expected a list of texts; got {names!r}.")
     if not names:
         raise InputError("class names: expected at least one; got an empty list. Give one name per class.")
     for name in names:

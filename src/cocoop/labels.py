@@ -121,11 +121,8 @@ def new_classes(given: Iterable[Any], allow_equal: bool) -> tuple[NDArray[Any], 
 
 def list_names(class_names: Sequence[str]) -> list[str]:
     """Class names [K] into which labels are numbers; two may be equal. `InputError` unless they are a list of texts."""
-    if isinstance(class_names, str) or not all(isinstance(name, str) for name in class_names):
-        raise InputError(f"class names: expected a list of texts; got {class_names!r}.")
-    names = [composed(name) for name in class_names]
-    check_spelling(names)
-    return names
+    check_spelling(class_names)
+    return [composed(name) for name in class_names]
 
 
 def label_numbers(labels: Sequence[Any], class_names: Sequence[str]) -> list[int]:

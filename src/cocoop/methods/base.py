@@ -143,7 +143,9 @@ class Method(nn.Module, ABC):
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
         """Refuse what `to`, `double`, `cuda` and their like would change: the learned tensors stay with the CLIP."""
-        for name, tensor in self.named_parameters():
+        # Also where nothing is learned: what a method keeps of its CLIP would not move.
+        kept = torch.empty(0, device=self.clip.device, dtype=torch.promote_types(self.clip.dtype, torch.float32))
+        for name, tensor in [*self.named_parameters(), ("what it keeps", kept)]:
             moved = fn(tensor.detach())
             if (moved.device, moved.dtype) != (tensor.device, tensor.dtype):
                 raise InputError(
