@@ -60,7 +60,7 @@ INSIDE = {
     "data": {
         "cache": set(),
         "examples": set(),
-        "fingerprint": set(),
+        "fingerprint": {"images"},
         "images": set(),
         "store": set(),
         "base_new": {"examples"},
