@@ -94,16 +94,16 @@ def download(hub_id: str, check_family: CheckFamily) -> Path:
     repository = _find(hub_id)
     small = repository.has([CONFIG, OPEN_CLIP_CONFIG, PREPROCESSOR_CONFIG, PROCESSOR_CONFIG, *_TOKENIZER])
     folder = repository.fetch(small) if small else None
-    config = (settings_in(folder, CONFIG) if folder else None) or {}
-    family: object = config.get("model_type")
+    config, open_clip = (settings_in(folder, name) if folder else None for name in (CONFIG, OPEN_CLIP_CONFIG))
+    family: object = (config or {}).get("model_type")
     kinds = (*HUGGING_FACE_WEIGHTS, *OPEN_CLIP_WEIGHTS) if family else OPEN_CLIP_WEIGHTS
     weights = next(iter(repository.has(kinds)), None)
     if weights in OPEN_CLIP_WEIGHTS:
-        check_family(repository.hub_id, "open_clip", settings_in(folder, OPEN_CLIP_CONFIG) if folder else None)
+        check_family(repository.hub_id, "open_clip", open_clip)
     elif family:
         check_family(repository.hub_id, family, config)
     if weights is None:
-        raise _no_weights(repository, kinds)
+        raise repository.lacks(" or ".join(kinds), "the weights of a CLIP")
     folder = repository.fetch([weights])
     if weights.endswith(_INDEX):
         repository.fetch(_shards(repository, folder, weights))
@@ -115,10 +115,7 @@ def download_tokenizer(hub_id: str) -> Path:
     repository = _find(hub_id)
     names = repository.has([CONFIG, *_TOKENIZER])
     if not names:
-        raise InputError(
-            f"{repository.hub_id}: expected a model with a tokenizer ({', '.join(_TOKENIZER)}); it has "
-            f"{_some(repository.files)}."
-        )
+        raise repository.lacks(" or ".join(_TOKENIZER), "a tokenizer")
     return repository.fetch(names)
 
 
@@ -145,6 +142,15 @@ class _Repository:
         """Those of these files that it has."""
         return [name for name in names if name in self.files]
 
+    def lacks(self, names: str, what: str) -> CocoopError:
+        """The error for files that are not to be had; if the hub is silent, for want of an answer."""
+        if self.silence is not None:
+            return hub_error(self.hub_id, self.silence, names)
+        some = ", ".join(sorted(self.files)[:8]) or "no files"
+        return InputError(
+            f"{self.hub_id}: expected a model with {what} ({names}); it has {some}. Give the id of another."
+        )
+
     def fetch(self, names: Collection[str]) -> Path:
         """Download those of these files, of which it has each and at least one, that the cache lacks.
 
@@ -154,17 +160,14 @@ class _Repository:
 
         folder = self.folder
         absent = [name for name in names if not (folder and (folder / name).is_file())]
-        # Looked at first, because the client draws progress bars even where nothing is left to download.
-        if folder is None or absent:
-            try:
-                self.folder = folder = Path(
-                    snapshot_download(
-                        self.repo, revision=folder.name if folder else self.revision, allow_patterns=absent
-                    )
-                )
-            except Exception as error:  # the hub, the network, the disk: they raise what they please
-                raise hub_error(self.hub_id, error, absent[0]) from error
-        return folder
+        if folder is not None and not absent:  # the client draws progress bars even where nothing is left to download
+            return folder
+        revision = folder.name if folder else self.revision
+        try:
+            self.folder = Path(snapshot_download(self.repo, revision=revision, allow_patterns=absent))
+        except Exception as error:  # the hub, the network, the disk: they raise what they please
+            raise hub_error(self.hub_id, error, absent[0]) from error
+        return self.folder
 
 
 def _find(name: str) -> _Repository:
@@ -222,19 +225,6 @@ def _ask(repo: str, revision: str | None) -> ModelInfo | Exception:
         return TimeoutError(f"no answer within {patience:g} s (HF_HUB_ETAG_TIMEOUT sets how long to wait)")
 
 
-def _no_weights(repository: _Repository, kinds: Collection[str]) -> CocoopError:
-    if repository.silence is not None:
-        return hub_error(repository.hub_id, repository.silence, " or ".join(kinds))
-    return InputError(
-        f"{repository.hub_id}: expected a model with the weights of a CLIP ({' or '.join(kinds)}); it has "
-        f"{_some(repository.files)}. Give the id of another."
-    )
-
-
-def _some(files: Collection[str]) -> str:
-    return ", ".join(sorted(files)[:8]) or "no files"
-
-
 def _shards(repository: _Repository, folder: Path, index: str) -> list[str]:
     """The files that an index names. They come from elsewhere, so only plain names of the same folder will do."""
     parts = (settings_in(folder, index) or {}).get("weight_map")
@@ -246,8 +236,6 @@ def _shards(repository: _Repository, folder: Path, index: str) -> list[str]:
             f"{repr(strange[0]) if strange else 'none'}. Do not use this model."
         )
     absent = sorted(shards.difference(repository.files))
-    if absent and repository.silence is not None:
-        raise hub_error(repository.hub_id, repository.silence, absent[0])
     if absent:
-        raise InputError(f"{repository.hub_id}: expected the files that {index} names; it has no {absent[0]}.")
+        raise repository.lacks(absent[0], f"the files that {index} names")
     return sorted(shards)

@@ -57,7 +57,7 @@ class Parts:
 
 
 @dataclass(frozen=True)
-class _Found:
+class _Model:
     """A checkpoint, its family and file, and the folder that its transform (and tokenizer, if it is whole) lies in."""
 
     family: str
@@ -74,40 +74,40 @@ def load_parts(
 ) -> Parts:
     """Find out what `source` is and load it. See `CLIP.load`."""
     if isinstance(source, Mapping):
-        found = _state_dict(source, tokenizer, quick_gelu)
+        model = _state_dict(source, tokenizer, quick_gelu)
     elif quick_gelu is not None:
         raise InputError(
             f"quick_gelu: expected nothing beside {source}; got {quick_gelu!r}. It is for state dicts; files have a "
             "config that says it, such as open_clip_config.json."
         )
     elif isinstance(source, str | os.PathLike) and isinstance(os.fspath(source), str):
-        found = _find(os.fspath(source))
+        model = _find(os.fspath(source))
     else:
         raise InputError(
             f"clip: expected a name, a folder, a file or a state dict; got {type(source).__name__}. See CLIP.load."
         )
-    towers = read_towers(found.family, found.checkpoint)
+    towers = read_towers(model.family, model.checkpoint)
     size = towers.image.image_size
-    transform = {} if found.folder is None else stated_preprocessing(found.folder, found.family, size)
+    transform = {} if model.folder is None else stated_preprocessing(model.folder, model.family, size)
     return Parts(
-        name=found.checkpoint.name,
-        origin=(found.family, str(found.file or "")),
+        name=model.checkpoint.name,
+        origin=(model.family, str(model.file or "")),
         towers=towers,
-        tokenizer=_tokenizer(found, towers, tokenizer),
+        tokenizer=_tokenizer(model, towers, tokenizer),
         preprocess=Preprocess(size, **transform),
         tokenizer_source=os.fspath(tokenizer) if isinstance(tokenizer, str | os.PathLike) else None,
-        augment=found.folder is None or stated_augment(found.folder),
+        augment=model.folder is None or stated_augment(model.folder),
     )
 
 
-def _state_dict(state: Mapping[str, Any], tokenizer: object, quick_gelu: bool | None) -> _Found:
+def _state_dict(state: Mapping[str, Any], tokenizer: object, quick_gelu: bool | None) -> _Model:
     if tokenizer is None:
         raise InputError(
             "tokenizer: expected a folder or a tokenizer object, because a state dict has no vocabulary; got None."
         )
     if not isinstance(quick_gelu, bool | None):
         raise InputError(f"quick_gelu: expected True, False or None; got {quick_gelu!r}.")
-    return _Found("openai", Checkpoint("state dict", _own_copies(state), quick_gelu=quick_gelu is not False))
+    return _Model("openai", Checkpoint("state dict", _own_copies(state), quick_gelu=quick_gelu is not False))
 
 
 def _own_copies(state: Mapping[str, Any]) -> dict[str, Tensor]:
@@ -122,7 +122,7 @@ def _own_copies(state: Mapping[str, Any]) -> dict[str, Tensor]:
         raise InputError(f"state dict: expected tensors by name; got {type(error).__name__}: {error}.") from error
 
 
-def _find(name: str) -> _Found:
+def _find(name: str) -> _Model:
     place = BUNDLED.get(name) or (Path(name) if name and name not in SHORT_NAMES else None)
     if place is None or not _exists(place):
         place = _from_hub(name, _hub_id(name))
@@ -159,7 +159,7 @@ def _exists(place: Path) -> bool:
         return False
 
 
-def _in_folder(name: str, folder: Path, weights: Path | None = None) -> _Found:
+def _in_folder(name: str, folder: Path, weights: Path | None = None) -> _Model:
     """The model in a folder, with these weights of Hugging Face's or the first that are there."""
     config = settings_in(folder, CONFIG)
     family = (config or {}).get("model_type")
@@ -171,11 +171,11 @@ def _in_folder(name: str, folder: Path, weights: Path | None = None) -> _Found:
         if weights is None:
             raise InputError(_incomplete(folder, HUGGING_FACE_WEIGHTS))
         checkpoint = Checkpoint(name, read_weights(weights).tensors, config)
-        return _Found(family, checkpoint, weights, folder, has_tokenizer)
+        return _Model(family, checkpoint, weights, folder, has_tokenizer)
     if open_clip_weights is None:
         raise InputError(_incomplete(folder, (CONFIG, *OPEN_CLIP_WEIGHTS)))
     checkpoint = Checkpoint(name, read_weights(open_clip_weights).tensors, settings_in(folder, OPEN_CLIP_CONFIG))
-    return _Found("open_clip", checkpoint, open_clip_weights, folder, has_tokenizer)
+    return _Model("open_clip", checkpoint, open_clip_weights, folder, has_tokenizer)
 
 
 def _incomplete(folder: Path, wanted: tuple[str, ...]) -> str:
@@ -186,26 +186,26 @@ def _incomplete(folder: Path, wanted: tuple[str, ...]) -> str:
     return f"{folder}: expected a model folder with {' or '.join(wanted)}; it has none. {hint}"
 
 
-def _in_file(name: str, path: Path) -> _Found:
+def _in_file(name: str, path: Path) -> _Model:
     if not path.is_file():  # a pipe would be waited for
         raise InputError(f"{name}: expected a model folder or a weights file; got something else of that name.")
     if path.name in HUGGING_FACE_WEIGHTS and (settings_in(path.parent, CONFIG) or {}).get("model_type"):
         return _in_folder(name, path.parent, path)
     weights = read_weights(path)
     if weights.scripted:
-        return _Found("openai", Checkpoint(name, weights.tensors), path)
+        return _Model("openai", Checkpoint(name, weights.tensors), path)
     checkpoint = Checkpoint(name, weights.tensors, settings_in(path.parent, OPEN_CLIP_CONFIG))
     described = checkpoint.config is not None  # or else other models' files may lie beside it
-    return _Found("open_clip", checkpoint, path, path.parent, described and has_vocabulary(path.parent))
+    return _Model("open_clip", checkpoint, path, path.parent, described and has_vocabulary(path.parent))
 
 
-def _tokenizer(found: _Found, towers: Towers, given: str | os.PathLike[str] | Tokenizer | None) -> Tokenizer:
+def _tokenizer(model: _Model, towers: Towers, given: str | os.PathLike[str] | Tokenizer | None) -> Tokenizer:
     """The tokenizer that is given, or the model's own, or the one that belongs to models like it."""
     if given is not None:
         return load_tokenizer(given) if isinstance(given, str | os.PathLike) else given
-    name = found.checkpoint.name
-    if found.has_tokenizer and found.folder is not None:
-        return load_tokenizer(found.folder)
+    name = model.checkpoint.name
+    if model.has_tokenizer and model.folder is not None:
+        return load_tokenizer(model.folder)
     if towers.vocabulary is not None:
         if not is_hub_id(towers.vocabulary):  # nor is it opened as a path: a config may come from anywhere
             raise InputError(
@@ -214,7 +214,7 @@ def _tokenizer(found: _Found, towers: Towers, given: str | os.PathLike[str] | To
             )
         return default_tokenizer(towers.vocabulary, name)
     vocabulary = towers.text.token_embedding.num_embeddings
-    if found.family not in ("openai", "open_clip") or vocabulary != _OPENAI_VOCABULARY:
+    if model.family not in ("openai", "open_clip") or vocabulary != _OPENAI_VOCABULARY:
         raise InputError(
             f"{name}: expected a tokenizer of {vocabulary:,} tokens with the model ({' or '.join(VOCABULARIES)}); it "
             "has none. Say where one is: --tokenizer DIR (tokenizer=... in Python)."

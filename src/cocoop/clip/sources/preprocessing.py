@@ -65,15 +65,15 @@ def stated_augment(folder: Path) -> bool:
 
 
 def _from_hugging_face(path: Path, stated: Mapping[str, Any], size: int) -> dict[str, Any]:
-    found = _colours(path, stated, "image_mean", "image_std")
+    settings = _colours(path, stated, "image_mean", "image_std")
     square = {"height": size, "width": size}
     if "size" in stated:
         # Transformers makes a number or {"shortest_edge"} the shorter side, and resizes to {"height", "width"} exactly.
         _expect(path, stated, "size", (size, {"shortest_edge": size}, square))
-        found["resize_mode"] = "squash" if stated["size"] == square else "shortest"
+        settings["resize_mode"] = "squash" if stated["size"] == square else "shortest"
     for name, value in _FIXED.items():
         _expect(path, stated, name, (value,))
-    _expect(path, stated, "do_center_crop", (True, False) if found.get("resize_mode") == "squash" else (True,))
+    _expect(path, stated, "do_center_crop", (True, False) if settings.get("resize_mode") == "squash" else (True,))
     if stated.get("do_center_crop", True):
         _expect(path, stated, "crop_size", (size, square))
     _check_rescale_factor(path, stated.get("rescale_factor", _RESCALE_FACTOR))
@@ -82,19 +82,19 @@ def _from_hugging_face(path: Path, stated: Mapping[str, Any], size: int) -> dict
         if not isinstance(resample, int) or isinstance(resample, bool) or resample not in _RESAMPLE:
             choices = ", ".join(f"{number} ({name})" for number, name in sorted(_RESAMPLE.items()))
             raise InputError(f"{path}: resample: expected one of {choices}; got {_short(resample)}.")
-        found["interpolation"] = _RESAMPLE[resample]
-    return found
+        settings["interpolation"] = _RESAMPLE[resample]
+    return settings
 
 
 def _from_open_clip(path: Path, stated: Mapping[str, Any]) -> dict[str, Any]:
     # "size" does not count: open_clip, too, takes the image tower's.
-    found = _colours(path, stated, "mean", "std")
+    settings = _colours(path, stated, "mean", "std")
     _expect(path, stated, "mode", ("RGB",))
     for name, choices in (("resize_mode", RESIZE_MODES), ("interpolation", tuple(INTERPOLATIONS))):
         if name in stated:
             expect_choice(f"{path}: {name}", stated[name], choices)
-            found[name] = stated[name]
-    return found
+            settings[name] = stated[name]
+    return settings
 
 
 def _expect(path: Path, stated: Mapping[str, Any], name: str, choices: Sequence[Any]) -> None:

@@ -53,8 +53,8 @@ def load_tokenizer(place: str | os.PathLike[str]) -> Tokenizer:
             raise InputError(f"{name}: expected a folder with a tokenizer ({_WANTED}) or a hub id; got {got}.")
         folder = download_tokenizer(name)
     if not has_vocabulary(folder):
-        found = sorted(path.name for path in folder.iterdir())[:8]
-        raise InputError(f"{name}: expected a tokenizer ({_WANTED}); got {', '.join(found) or 'no files'}.")
+        files = sorted(path.name for path in folder.iterdir())[:8]
+        raise InputError(f"{name}: expected a tokenizer ({_WANTED}); got {', '.join(files) or 'no files'}.")
     return _read(name, folder)
 
 

@@ -66,9 +66,9 @@ def read(checkpoint: Checkpoint) -> Towers:
             "trained with QuickGELU (OpenAI's, DFN's, MetaCLIP's, and names that end in -quickgelu), or false for GELU "
             "(LAION's, DataComp's)."
         )
-    found = towers(checkpoint, _settings(checkpoint.name, checkpoint.config, checkpoint.tensors))
-    _check_sizes(checkpoint.name, checkpoint.config, found)
-    return found
+    pair = towers(checkpoint, _settings(checkpoint.name, checkpoint.config, checkpoint.tensors))
+    _check_sizes(checkpoint.name, checkpoint.config, pair)
+    return pair
 
 
 def check_config(name: str, config: Mapping[str, Any]) -> None:
@@ -157,9 +157,9 @@ def _text_width(tensors: Mapping[str, Tensor]) -> int:
     return shape[-1] if shape else 64
 
 
-def _check_sizes(name: str, config: Mapping[str, Any], found: Towers) -> None:
+def _check_sizes(name: str, config: Mapping[str, Any], pair: Towers) -> None:
     """A config that states other sizes than the tensors' belongs to another model, and so do its other settings."""
-    text, image = found.text, found.image.describe()
+    text, image = pair.text, pair.image.describe()
     actual: dict[str, dict[str, Any]] = {
         "model_cfg": {"embed_dim": image["joint_width"]},
         "text_cfg": {
