@@ -27,6 +27,9 @@ RENAMED = {"features": "feature_cache", "compile": "cuda_graph"}
 NOW_SETTINGS = ("context", "context_length", "class_specific", "class_position", "templates")
 """What were parameters of a classifier, and are settings of a method now."""
 
+OLD_NAMES = (*RENAMED, *NOW_SETTINGS)
+"""All names that a classifier's parameters had until the last release."""
+
 
 def from_old_names(given: Mapping[str, Any], settings: Mapping[str, Any] | None) -> dict[str, Any]:
     """Parameters by the names that they had before -> by those of now, each with a `FutureWarning`.
@@ -44,10 +47,14 @@ def from_old_names(given: Mapping[str, Any], settings: Mapping[str, Any] | None)
             called = f"settings={{{name!r}: ...}}"
         else:
             raise TypeError(f"PromptClassifier got an unexpected keyword argument {name!r}")
-        warnings.warn(
-            f"{name} is called {called} now, and will be gone in the next release", FutureWarning, stacklevel=4
-        )
+        warn_renamed(name, called, stacklevel=5)
     return now
+
+
+def warn_renamed(name: str, now: str, stacklevel: int = 3) -> None:
+    """Say once what is called otherwise now."""
+    text = f"{name} is called {now} now; the old name will be gone in the next release"
+    warnings.warn(text, FutureWarning, stacklevel=stacklevel)
 
 
 def feature_store(parameters: Mapping[str, Any], clip: CLIP) -> FeatureStore | None:

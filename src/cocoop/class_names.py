@@ -1,10 +1,13 @@
-"""Class names: how prompts spell them, and which lists of them cannot work.
+"""Class names and labels that are names: how prompts spell them, and which of them cannot work.
 
 At the bottom of the package, because both `data` and `methods` need the rule.
 """
 
 import html
-from collections.abc import Sequence
+import unicodedata
+from collections.abc import Iterable, Sequence
+from reprlib import repr as shortened
+from typing import Any
 
 from cocoop.errors import InputError
 
@@ -16,6 +19,79 @@ def prompt_name(name: str) -> str:
     punctuation: "what? ." has other tokens than "what?.", in which "?." is one.
     """
     return name.replace("_", " ")
+
+
+def composed(name: str) -> str:
+    """The name in Unicode's composed form (NFC), in which equal looks are equal texts. Prompts are the same in both.
+
+    "café" is one class, whether its é is one character or two, as the file systems of Macs write it.
+    """
+    return unicodedata.normalize("NFC", name)
+
+
+def listed(given: Iterable[Any]) -> list[Any]:
+    """Class names in the order given: of a list, an array, the keys of a dict, a generator.
+
+    Raises:
+        InputError: one text, or a set, whose order is another in the next process, or nothing that has items.
+    """
+    if isinstance(given, str | bytes | set | frozenset) or not isinstance(given, Iterable):
+        raise InputError(f"class names: expected a list of names, in an order that stays; got {given!r}.")
+    return list(given)
+
+
+def plain_labels(labels: Sequence[Any], what: str = "labels") -> list[Any]:
+    """The labels [N], each a name (`composed`) or a number, and all of one kind: those that a run folder can keep.
+
+    `what` is what messages call them.
+
+    Raises:
+        InputError: a label is missing (None, NaN), bytes, a date or another object, more than one value, or of another
+            kind than the first.
+    """
+    values = labels.tolist() if hasattr(labels, "tolist") else list(labels)  # arrays, tensors, columns of tables
+    plain = [plain_label(value, number, what) for number, value in enumerate(values)]
+    for number, value in enumerate(plain):
+        if type(value) is not type(plain[0]):
+            raise InputError(
+                f"{what}: expected all of one kind; got {plain[0]!r} ({type(plain[0]).__name__}) and, as number "
+                f"{number}, {value!r} ({type(value).__name__}). Make all of them texts."
+            )
+    return plain
+
+
+def plain_label(value: Any, number: int, what: str = "labels") -> Any:
+    """The label number `number` of `plain_labels`; the same errors, but that of several kinds."""
+    value = value.item() if getattr(value, "ndim", None) == 0 else value  # a scalar of NumPy or torch
+    if isinstance(value, list | tuple | dict | set) or getattr(value, "ndim", None):
+        raise InputError(
+            f"{what}: expected one name (or number) in every place; number {number}, counted from 0, is "
+            f"{shortened(value)}."
+        )
+    if value is None or _is_missing(value):
+        raise InputError(
+            f"{what}: expected a name in every place; number {number}, counted from 0, is missing ({value!r}). Leave "
+            "it out, image and all, or give it a name."
+        )
+    if isinstance(value, bytes):
+        raise InputError(f"{what}: expected texts; got the bytes {value!r}. Decode them: label.decode().")
+    if isinstance(value, str):
+        return composed(value)
+    for kind in (bool, int, float):
+        if isinstance(value, kind):
+            return kind(value)
+    raise InputError(
+        f"{what}: expected texts or numbers, which a run folder can keep; got {shortened(value)} "
+        f"({type(value).__name__}). Give str(label) instead."
+    )
+
+
+def _is_missing(value: Any) -> bool:
+    """Whether this is NaN, NaT or pandas' NA: what is not equal to itself, or will not say whether it is."""
+    try:
+        return bool(value != value)
+    except (TypeError, ValueError):
+        return True
 
 
 def clean(text: str) -> str:
@@ -35,7 +111,7 @@ def check_spelling(names: Sequence[str]) -> None:
     file of a run could keep them.
     """
     if isinstance(names, str) or not all(isinstance(name, str) for name in names):
-        raise InputError(f"class names: expected a list of texts; got {names!r}.")
+        raise InputError(f"class names: expected a list of texts; got {shortened(names)}.")
     if not names:
         raise InputError("class names: expected at least one; got an empty list. Give one name per class.")
     for name in names:

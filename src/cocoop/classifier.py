@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from cocoop import fitting
-from cocoop.arguments import RENAMED, check_pictures, feature_store, from_old_names, load_clip
+from cocoop.arguments import RENAMED, check_pictures, feature_store, from_old_names, load_clip, warn_renamed
 from cocoop.clip import CLIP
 from cocoop.data import fingerprint
 from cocoop.errors import InputError, NotFittedError, expect_choice
@@ -295,7 +295,9 @@ class Classifier:
             InputError: not a run folder, a damaged one, another CLIP or tokenizer than it was trained with, a method
                 that is not registered, or another name in `machine`.
         """
-        machine = {RENAMED.get(name, name): value for name, value in machine.items()}
+        for name in RENAMED.keys() & machine.keys():
+            warn_renamed(name, RENAMED[name])
+            machine[RENAMED[name]] = machine.pop(name)
         for name in machine:
             expect_choice("load", name, OF_THE_MACHINE)
         saved = read_saved(folder)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from cocoop.arguments import check_parameters, check_pictures, feature_store, load_clip
 from cocoop.clip import CLIP
 from cocoop.data import few_shot_indices, picked_hash
+from cocoop.errors import InputError
 from cocoop.features import AugmentedFeatures, FeatureStore, FixedFeatures, Picture, fingerprints, read_pictures
 from cocoop.labels import number_classes
 from cocoop.methods import METHODS, Method
@@ -102,12 +103,17 @@ def _learning(parameters: Mapping[str, Any], model: Method) -> Learning | None:
         parameters[name] for name in ("epochs", "batch_size", "lr", "augment", "views")
     )
     augment = bool(model.clip.augment if augment == "auto" else augment)
+    if views is not None and not augment:
+        raise InputError(
+            f"views: expected nothing, because the files of the CLIP {model.clip.name} say that its images are "
+            f"learned as they are; got {views!r}. Leave it out, or add augment=True (--augment)."
+        )
     return Learning(
         epochs=operator.index(recipe.epochs if epochs is None else epochs),
         batch_size=operator.index(recipe.batch_size if batch_size is None else batch_size),
         lr=float(recipe.lr if lr is None else lr),
         augment=augment,
-        views=None if views is None or not augment else operator.index(views),
+        views=None if views is None else operator.index(views),
     )
 
 

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Iterable, Sequence
-from numbers import Integral, Real
-from reprlib import repr as shortened
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cocoop.class_names import check_class_names, check_spelling
+from cocoop.class_names import check_class_names, check_spelling, composed, listed, plain_labels
 from cocoop.errors import InputError
 
 _SHOWN = 10
@@ -30,75 +27,11 @@ def number_classes(labels: Sequence[Any], class_names: Sequence[str] | None) -> 
         names = list_names(class_names)
         return np.asarray(names), label_numbers(labels, names)
     plain = plain_labels(labels)
-    try:
-        classes, numbers = np.unique(np.asarray(plain), return_inverse=True)
-    except TypeError as error:
-        raise InputError(
-            f"labels: expected names or numbers, which have an order; got {type(plain[0]).__name__} ({error}). "
-            "Give str(label) instead."
-        ) from error
+    classes, numbers = np.unique(np.asarray(plain), return_inverse=True)
     if len(classes) < 2:
         raise InputError(f"labels: expected at least two classes; got only {classes.tolist()[0]!r}.")
     check_class_names([str(name) for name in classes.tolist()])
     return classes, numbers.tolist()
-
-
-def plain_labels(labels: Sequence[Any], what: str = "labels") -> list[Any]:
-    """The labels [N], each a name or a number and all of one kind; names in Unicode's composed form (NFC).
-
-    So "café" is one class, whether é is one character or two, as file systems of Macs have it.
-    `what` is what messages call them.
-
-    Raises:
-        InputError: a label is missing (None, NaN), bytes, more than one value, or of another kind than the first.
-    """
-    values = labels.tolist() if isinstance(labels, np.ndarray) else list(labels)
-    plain = [_plain_label(value, number, what) for number, value in enumerate(values)]
-    for number, value in enumerate(plain):
-        if _kind(value) is not _kind(plain[0]):
-            raise InputError(
-                f"{what}: expected all of one kind; got {plain[0]!r} ({type(plain[0]).__name__}) and, as number "
-                f"{number}, {value!r} ({type(value).__name__}). Make all of them texts."
-            )
-    return plain
-
-
-def _plain_label(value: Any, number: int, what: str) -> Any:
-    if value is None or _is_missing(value):
-        raise InputError(
-            f"{what}: expected a name in every place; number {number}, counted from 0, is missing ({value!r}). Leave "
-            "it out, image and all, or give it a name."
-        )
-    if isinstance(value, bytes):
-        raise InputError(f"{what}: expected texts; got the bytes {value!r}. Decode them: label.decode().")
-    if isinstance(value, list | tuple | dict | set | np.ndarray):
-        raise InputError(
-            f"{what}: expected one name (or number) in every place; number {number}, counted from 0, is "
-            f"{shortened(value)}."
-        )
-    if isinstance(value, np.generic):
-        value = value.item()
-    return composed(value) if isinstance(value, str) else value
-
-
-def _is_missing(value: Any) -> bool:
-    """Whether this is NaN, NaT or pandas' NA: what is not equal to itself, or will not say whether it is."""
-    if isinstance(value, np.ndarray | list | tuple | dict | set):
-        return False
-    try:
-        return bool(value != value)
-    except TypeError:
-        return True
-
-
-def _kind(value: Any) -> type:
-    kinds: tuple[type, ...] = (str, bool, Integral, Real)
-    return next((kind for kind in kinds if isinstance(value, kind)), type(value))
-
-
-def composed(name: str) -> str:
-    """The name in Unicode's composed form, in which equal looks are equal texts. Prompts are the same in both."""
-    return unicodedata.normalize("NFC", name)
 
 
 def new_classes(given: Iterable[Any], allow_equal: bool) -> tuple[NDArray[Any], list[str]]:
@@ -111,18 +44,17 @@ def new_classes(given: Iterable[Any], allow_equal: bool) -> tuple[NDArray[Any], 
     Raises:
         InputError: one text, a set (whose order changes), mixed kinds, none, an empty name, or equal ones.
     """
-    if isinstance(given, str | bytes | set | frozenset) or not isinstance(given, Iterable):
-        raise InputError(f"class names: expected a list of names, in an order that stays; got {given!r}.")
-    classes = plain_labels(list(given), what="class names")
+    classes = plain_labels(listed(given), what="class names")
     names = [str(value) for value in classes]
     (check_spelling if allow_equal else check_class_names)(names)
     return np.asarray(classes), names
 
 
-def list_names(class_names: Sequence[str]) -> list[str]:
+def list_names(class_names: Iterable[str]) -> list[str]:
     """Class names [K] into which labels are numbers; two may be equal. `InputError` unless they are a list of texts."""
-    check_spelling(class_names)
-    return [composed(name) for name in class_names]
+    given = listed(class_names)
+    check_spelling(given)
+    return [composed(name) for name in given]
 
 
 def label_numbers(labels: Sequence[Any], class_names: Sequence[str]) -> list[int]:
@@ -144,7 +76,7 @@ def number_labels(classes: NDArray[Any], labels: Sequence[Any], class_names: Seq
     Raises:
         InputError: a label that is none of the classes, or the name of two.
     """
-    names = classes.tolist()
+    names = plain_labels(classes.tolist())  # older run folders keep names as they were spelled
     if class_names is None:
         given = plain_labels(labels)
     else:

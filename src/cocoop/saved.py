@@ -98,7 +98,7 @@ def to_run(fit: Fit, model: Method, classes: Sequence[Any]) -> Run:
         "device": str(clip.device),
         "dtype": clip.precision.name,
         "seed": fit.parameters["seed"],
-        "shots": fit.parameters["shots"] if fit.learning else 0,
+        "shots": fit.parameters["shots"] if fit.picked else 0,
         "classes": len(classes),
         "training_images": len(fit.picked),
         "trainable_parameters": model.trainable_parameters,

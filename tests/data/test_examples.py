@@ -38,7 +38,13 @@ def test_positions_by_label_keeps_first_appearance_and_order():
 
 @pytest.mark.parametrize(
     ("name", "spelled"),
-    [("Apply_Eye_Makeup", "Apply Eye Makeup"), (" cat ", "cat"), ("_x_", "x"), ("a__b", "a  b"), ("___", "")],
+    [
+        ("Apply_Eye_Makeup", "Apply Eye Makeup"),
+        (" cat ", " cat "),
+        ("_x_", " x "),
+        ("a__b", "a  b"),
+        ("what?_", "what? "),
+    ],
 )
 def test_prompt_name_turns_underscores_to_spaces_and_keeps_the_case(name, spelled):
     assert prompt_name(name) == spelled

@@ -74,7 +74,7 @@ def test_a_test_split_is_what_is_scored(tiny, dataset):
 
 
 def test_zero_shot_learns_nothing_and_is_scored_on_all(tiny, dataset):
-    classifier = make(tiny, "zero-shot", templates=["the digit {}."])
+    classifier = make(tiny, "zero-shot", settings={"templates": ["the digit {}."]})
     run = fit_and_score(classifier, dataset).run
     assert run.record["results"] == run.record["zero_shot"]
     assert run.record["results"]["test"]["n"] == len(dataset.train)

@@ -93,6 +93,7 @@ def save(model: CLIPModel, folder: Path) -> None:
         "image_mean": MEAN,
         "image_std": STD,
         "do_convert_rgb": True,
+        "augment": False,  # its images are signs: cut or mirrored they are others; see `stated_augment`
     }
     half = CLIPModel(model.config)
     half.load_state_dict(model.state_dict())

@@ -124,7 +124,7 @@ def train(
     with keeping(out, learned_by(classifier)):
         run, tested_on_training = fit_and_score(classifier, dataset)
         folder = write_run(out, run, model_card(run.config, run.record))
-    for text in _cautions(classifier, dataset, tested_on_training):
+    for text in (*_cautions(classifier, dataset, tested_on_training), *_worse_than_zero_shot(run)):
         note(f"note: {text}")
     if clip == "tiny":
         note("note: the bundled CLIP 'tiny' is for trials; for photographs add --clip openai/clip-vit-base-patch16")
@@ -142,14 +142,14 @@ def train(
     print(f"accuracy on the {test['n']:,} {which} images, in percent:")
     print(f"  {test['accuracy']:6.2f}  {method}")
     print(f"  {beside['accuracy']:6.2f}  zero-shot, {dataset.template!r}")
-    if classifier.picked_ and test["accuracy"] < beside["accuracy"]:
-        for text in _worse_than_zero_shot(run):
-            note(f"note: {text}")
 
 
 def _worse_than_zero_shot(run: Run) -> Iterator[str]:
-    """What to say and to try where learning did harm."""
-    settings = run.record["settings"]
+    """What to say and to try where learning did harm on the scored images."""
+    settings, scored = run.record["settings"], (run.record["results"], run.record["zero_shot"])
+    learned, beside = (figures.get("test", {}).get("accuracy", 0) for figures in scored)
+    if not run.history or learned >= beside:
+        return
     yield "learning did worse than the hand-written prompt on these images; what may help:"
     if settings["augment"]:
         yield "  --no-augment, if a cut or mirrored image shows something else, as signs and letters do"

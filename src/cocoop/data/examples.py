@@ -4,14 +4,15 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from cocoop.class_names import composed
 from cocoop.errors import InputError
 
 
 class Example(NamedTuple):
     """One labelled image.
 
-    `path` is the image file, `label` an integer from 0, `class_name` the name as the data spells it
-    (underscores kept; prompts turn them into spaces, see `cocoop.class_names.prompt_name`).
+    `path` is the image file, `label` an integer from 0, `class_name` the name as the data spells it, in Unicode's
+    composed form (underscores kept; prompts turn them into spaces, see `cocoop.class_names.prompt_name`).
     """
 
     path: Path
@@ -27,8 +28,8 @@ def class_names(examples: Sequence[Example]) -> list[str]:
     """
     names: dict[int, str] = {}
     for example in examples:
-        known = names.setdefault(example.label, example.class_name)
-        if known != example.class_name:
+        known = names.setdefault(example.label, composed(example.class_name))
+        if known != composed(example.class_name):
             raise InputError(
                 f"examples: expected one name per label; got {known!r} and {example.class_name!r} for label "
                 f"{example.label} ({example.path}). Correct the labels."

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from os import PathLike
 from pathlib import Path
 
-from cocoop.class_names import check_class_names
+from cocoop.class_names import check_class_names, composed
 from cocoop.data.dataset import Dataset
 from cocoop.data.examples import Example
 from cocoop.data.own import SPLIT_NAMES, by_split, number_by_name
@@ -106,14 +106,16 @@ def _is_split(root: Path) -> bool:
 
 
 def _images_by_class(root: Path) -> dict[str, list[Path]]:
-    """Class name -> its images. At least one class has any."""
-    images = {folder.name: _images(folder) for folder in _folders(root)}
+    """Class name -> its images, in string order of the names. At least one class has any."""
+    images: dict[str, list[Path]] = {}
+    for folder in _folders(root):  # two, where a name was written in two ways that look the same
+        images.setdefault(composed(folder.name), []).extend(_images(folder))
     if not any(images.values()):
         endings = " ".join(sorted(IMAGE_SUFFIXES))
         raise InputError(
             f"{root}: expected {_LAYOUT.format(root=root)}; got no image in any sub-folder (endings read: {endings})."
         )
-    return images
+    return dict(sorted(images.items()))
 
 
 def _images(folder: Path) -> list[Path]:

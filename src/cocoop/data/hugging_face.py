@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cocoop.class_names import composed
 from cocoop.data.dataset import Dataset
 from cocoop.data.own import by_split, number_by_name
 from cocoop.data.store import store_bytes
@@ -98,7 +99,8 @@ def _check_alike(source: str, splits: Mapping[str, Any], image: str, label: str,
     """Splits that were saved together need not have the same columns, or the same classes in them."""
     for split, part in splits.items():
         missing = {image, label} - set(part.features)
-        unknown = set() if missing or names is None else set(getattr(part.features[label], "names", names)) - set(names)
+        own = () if missing or names is None else getattr(part.features[label], "names", names)
+        unknown = set(map(composed, own)) - set(map(composed, names or ()))
         if missing or unknown:
             got = f"no column {sorted(missing)[0]!r}" if missing else f"the class {sorted(unknown)[0]!r}"
             raise InputError(

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from PIL import Image
 
-from cocoop.class_names import check_class_names
+from cocoop.class_names import check_class_names, composed
 from cocoop.data.dataset import Dataset
 from cocoop.data.examples import Example
 from cocoop.data.split import Splits, split_hash
@@ -67,11 +67,12 @@ def number_by_name(
     Raises:
         InputError: no images, fewer than two classes, or names that a prompt cannot tell apart.
     """
-    train, val, test = (list(named.get(split, ())) for split in ("train", "val", "test"))
+    parts = (named.get(split, ()) for split in ("train", "val", "test"))
+    train, val, test = ([(path, composed(label)) for path, label in part] for part in parts)
     pairs = [*train, *val, *test]
     if not pairs:
         raise InputError(f"{name}: expected labelled images; got none.")
-    names = sorted({label for _, label in pairs}) if class_names is None else list(class_names)
+    names = sorted({label for _, label in pairs}) if class_names is None else [*map(composed, class_names)]
     check_class_names(names)
     numbers = {label: number for number, label in enumerate(names)}
     splits = tuple([Example(path, numbers[label], label) for path, label in split] for split in (train, val, test))

@@ -9,7 +9,7 @@ from typing import Any
 
 from PIL import Image
 
-from cocoop.class_names import check_spelling
+from cocoop.class_names import check_spelling, plain_label
 from cocoop.data.cache import cache_folder
 from cocoop.data.dataset import Dataset
 from cocoop.data.drawn.offline import OFFLINE, OFFLINE_VARIANTS, read_offline_dataset
@@ -26,7 +26,7 @@ from cocoop.data.store import store_image
 from cocoop.errors import InputError
 
 Labelled = tuple[str | PathLike[str] | Image.Image, Any]
-"""An image file or an open image, and its class: a name, or anything whose `str` is the name."""
+"""An image file or an open image, and its class: a name, or a number whose `str` is the name."""
 
 _FORMS = (
     "Give a folder with one sub-folder per class, or train, val and test folders of such, a manifest (.csv, .jsonl), "
@@ -104,9 +104,9 @@ def _read_pairs(pairs: Iterable[Labelled], pictures: Path) -> Dataset:
     for number, pair in enumerate(pairs):
         match pair:
             case (str() | PathLike() as path, label):
-                named.append((Path(path).absolute(), str(label)))
+                named.append((Path(path).absolute(), str(plain_label(label, number))))
             case (Image.Image() as image, label):
-                named.append((store_image(image, pictures), str(label)))
+                named.append((store_image(image, pictures), str(plain_label(label, number))))
             case _:
                 parts = (
                     f" ({', '.join(type(part).__name__ for part in pair)})" if isinstance(pair, tuple | list) else ""

@@ -8,6 +8,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+from cocoop.class_names import composed
 from cocoop.data.examples import Example, positions_by_label
 from cocoop.errors import InputError
 
@@ -139,7 +140,7 @@ def _load_json(path: Path) -> Any:
 def _example(entry: object, image_root: Path, where: str) -> Example:
     match entry:
         case [str(relative), int(label), str(name)] if relative and label >= 0 and not isinstance(label, bool):
-            return Example(image_root / relative, label, name)
+            return Example(image_root / relative, label, composed(name))
     raise InputError(f'{where}: expected ["relative/path.jpg", label from 0, "class name"]; got {entry!r}.')
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from cocoop.class_names import check_spelling
+from cocoop.class_names import check_spelling, listed
 from cocoop.clip import CLIP
 from cocoop.errors import InputError
 from cocoop.shapes import expect_shape
@@ -53,9 +53,9 @@ class Method(nn.Module, ABC):
 
     def __init__(self, clip: CLIP, class_names: Sequence[str]) -> None:
         super().__init__()
-        check_spelling(class_names)
         self.clip = clip
-        self.class_names = list(class_names)
+        self.class_names: list[str] = listed(class_names)
+        check_spelling(self.class_names)
 
     @property
     @abstractmethod
@@ -94,10 +94,11 @@ class Method(nn.Module, ABC):
         """Keep what was learned and classify into these K classes instead.
 
         Raises:
-            InputError: no names, an empty one, or one too long for the context length.
+            InputError: no list of names, an empty one, or one too long for the context length.
         """
-        check_spelling(class_names)
-        before, self.class_names = self.class_names, list(class_names)
+        names = listed(class_names)
+        check_spelling(names)
+        before, self.class_names = self.class_names, names
         try:
             self._take_classes()
         except Exception:

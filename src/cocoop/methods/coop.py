@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal, get_args
 import torch
 from torch import Tensor, nn
 
-from cocoop.class_names import prompt_name
+from cocoop.class_names import listed, prompt_name
 from cocoop.clip import CLIP, Prompts, slot
 from cocoop.errors import InputError, expect_choice
 from cocoop.methods.base import Recipe
@@ -52,7 +52,7 @@ class CoOp(PromptMethod):
         self.class_specific = class_specific
         self.class_position = class_position
         # Class-specific random vectors are drawn for each class; words are the same start for all.
-        draws = len(class_names) if class_specific else 1
+        draws = len(self.class_names) if class_specific else 1
         start = torch.stack([initial_context(clip, context, context_length) for _ in range(draws)])
         self.ctx = nn.Parameter(start if class_specific else start[0])
         self._take_classes()
@@ -70,12 +70,13 @@ class CoOp(PromptMethod):
 
     def set_classes(self, class_names: Sequence[str]) -> CoOp:
         """Classify into other classes with the same context; not possible with class-specific contexts."""
-        if self.class_specific and list(class_names) != self.class_names:
+        names = listed(class_names)
+        if self.class_specific and names != self.class_names:
             raise InputError(
                 "set_classes: expected the classes it was trained on, because every class has a context of its own; "
                 "got others. Train with class_specific=False to use the prompt with new classes."
             )
-        return super().set_classes(class_names)
+        return super().set_classes(names)
 
     def _take_classes(self) -> None:
         prompts = [self.clip.prompt(self._symbols(k, name)) for k, name in enumerate(self.class_names)]

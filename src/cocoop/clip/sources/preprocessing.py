@@ -56,9 +56,9 @@ def stated_augment(folder: Path) -> bool:
     as signs and letters, are others when they are cut or mirrored. The entry is this package's own.
 
     Raises:
-        InputError: the entry is neither true nor false.
+        InputError: the entry is neither true nor false; null states nothing.
     """
-    augment = (settings_in(folder, PREPROCESSOR_CONFIG) or {}).get("augment", True)
+    augment = _not_null(settings_in(folder, PREPROCESSOR_CONFIG) or {}).get("augment", True)
     if not isinstance(augment, bool):
         raise InputError(f"{folder / PREPROCESSOR_CONFIG}: augment: expected true or false; got {_short(augment)}.")
     return augment
