@@ -60,8 +60,8 @@ INSIDE = {
     "data": {
         "cache": set(),
         "examples": set(),
-        "fingerprint": {"images"},
         "images": set(),
+        "fingerprint": {"images"},
         "store": set(),
         "base_new": {"examples"},
         "few_shot": {"examples"},

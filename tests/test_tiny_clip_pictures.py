@@ -6,7 +6,7 @@ import numpy as np
 import pinned
 import pytest
 
-from cocoop.data.drawn import benchmark
+from cocoop.data.drawn import offline_pictures
 from cocoop.data.drawn.shapes import COLOURS, SHAPES, TEXTURES, is_held_out
 from tools.tiny_clip.pictures import FAMILIES, class_names, render
 
@@ -25,12 +25,12 @@ HASHES = {
 @pytest.mark.parametrize("family", FAMILIES)
 def test_the_training_pictures_of_the_bundled_weights_can_be_drawn_again(family):
     pinned.skip_unless_pinned()
-    found = sha256()
+    digest = sha256()
     for split in ("train", "validation", "test"):
         for index in range(200):
             picture = render(family, split, 1, index)
-            found.update(picture.pixels.tobytes() + "|".join(picture.names).encode())
-    assert found.hexdigest() == HASHES[family]
+            digest.update(picture.pixels.tobytes() + "|".join(picture.names).encode())
+    assert digest.hexdigest() == HASHES[family]
 
 
 @pytest.mark.parametrize("family", ["pictographs", "shapes"])
@@ -38,12 +38,12 @@ def test_training_pictures_are_no_benchmark_pictures(family):
     """A sample of what tools/tiny_clip/check_apart.py compares in full."""
     trained = {render(family, "train", 1, index).pixels.tobytes() for index in range(1000)}
     tested = {
-        benchmark.picture(family, split, name, 0).pixels.tobytes()
+        offline_pictures.picture(family, split, name, 0).pixels.tobytes()
         for split in ("train", "val", "test")
-        for name in benchmark.names(family)
+        for name in offline_pictures.names(family)
     }
     assert len(trained) == 1000
-    assert len(tested) == 3 * len(benchmark.names(family))
+    assert len(tested) == 3 * len(offline_pictures.names(family))
     assert not trained & tested
 
 

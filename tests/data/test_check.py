@@ -36,8 +36,8 @@ def miniatures(tmp_path_factory) -> Path:
 @pytest.mark.parametrize("name", PAPER_DATASETS)
 def test_a_miniature_has_everything_but_the_numbers(name, miniatures):
     """Every part of the guide is found where the miniature, written from the facts, has put it."""
-    found = check_dataset(name, miniatures)
-    assert found and all(finding.what.startswith("number of ") for finding in found)
+    findings = check_dataset(name, miniatures)
+    assert findings and all(finding.what.startswith("number of ") for finding in findings)
 
 
 def test_the_numbers_of_a_miniature(miniatures):
@@ -66,9 +66,9 @@ def test_the_published_split_with_all_its_images_is_whole(tmp_path):
     lost = [path for path, _, _ in split["test"][5:9]]
     for path in lost:
         (folder / "images" / path).unlink()
-    found = "4 missing: " + ", ".join(f"images/{path}" for path in lost[:3]) + ", ..."
+    missing = "4 missing: " + ", ".join(f"images/{path}" for path in lost[:3]) + ", ..."
     assert check_dataset("dtd", tmp_path) == [
-        Finding("test images", folder, "all 1,692 that the test split lists", found)
+        Finding("test images", folder, "all 1,692 that the test split lists", missing)
     ]
 
 
@@ -141,7 +141,7 @@ def test_images_that_only_a_list_has(tmp_path, as_in_the_table):
 
 
 @pytest.mark.parametrize(
-    ("name", "path", "content", "found"),
+    ("name", "path", "content", "reason"),
     [
         ("oxford_pets", "split_zhou_OxfordPets.json", "{", "expected a split file"),
         ("stanford_cars", "devkit/cars_meta.mat", "not MATLAB", "cars_meta.mat"),
@@ -150,12 +150,12 @@ def test_images_that_only_a_list_has(tmp_path, as_in_the_table):
         ("ucf101", "ucfTrainTestlist/classInd.txt", "\xff\n", "classInd.txt"),
     ],
 )
-def test_what_cannot_be_read_is_a_finding_without_a_hint_to_this_check(name, path, content, found, tmp_path):
+def test_what_cannot_be_read_is_a_finding_without_a_hint_to_this_check(name, path, content, reason, tmp_path):
     folder = write_miniature(name, tmp_path)
     (folder / path).write_text(content, encoding="latin-1")
     *_, finding = check_dataset(name, tmp_path)
     assert (finding.what, finding.where) == ("contents", folder)
-    assert found in finding.found and "cocoop datasets" not in finding.found
+    assert reason in finding.found and "cocoop datasets" not in finding.found
 
 
 def test_an_unknown_name():

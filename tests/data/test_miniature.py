@@ -182,14 +182,14 @@ def test_the_variants_show_what_imagenet_shows(raw_root):
     """A class has one colour in all five: the middle of its pictures, averaged, is nearest to ImageNet's."""
 
     def middles(name):
-        found = {}
+        pixels_by_folder = {}
         for example in read_paper_dataset(name, raw_root).test:
             with Image.open(example.path) as image:
                 pixel = image.convert("RGB").resize((1, 1), box=(18, 14, 22, 18)).getpixel((0, 0))
-            found.setdefault(example.path.parent.name, []).append(pixel)
+            pixels_by_folder.setdefault(example.path.parent.name, []).append(pixel)
         return {
             folder: [sum(channel) / len(pixels) for channel in zip(*pixels, strict=True)]
-            for folder, pixels in found.items()
+            for folder, pixels in pixels_by_folder.items()
         }
 
     source = middles("imagenet")
@@ -230,10 +230,10 @@ def test_the_same_arguments_write_the_same_bytes(name, raw_root, tmp_path):
 def test_other_numbers_of_images(name, images, kind, tmp_path):
     write_miniature(name, tmp_path, images=images, split_file=kind)
     dataset = read_paper_dataset(name, tmp_path)
-    found = Counter(e.label for part in (dataset.train, dataset.test) for e in part)
+    counts = Counter(e.label for part in (dataset.train, dataset.test) for e in part)
     if name != "imagenet":
-        found += Counter(e.label for e in dataset.val)
-    assert found == {label: images for label in range(len(dataset.class_names))}
+        counts += Counter(e.label for e in dataset.val)
+    assert counts == {label: images for label in range(len(dataset.class_names))}
     train, _ = sample_few_shot(dataset.train, dataset.val, shots=2, seed=1)
     assert len(train) == 2 * len(dataset.class_names)
 

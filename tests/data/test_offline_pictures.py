@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from cocoop import CLIP
-from cocoop.data.drawn import benchmark, glyphs, shapes, shifts
+from cocoop.data.drawn import glyphs, offline_pictures, shapes, shifts
 from cocoop.data.drawn.offline import SHIFTS
 from cocoop.data.drawn.signs import SIGNS
 from tools.tiny_clip.choose_signs import COUNT, choose
@@ -44,27 +44,31 @@ def test_shapes_are_all_held_out_combinations_by_name():
         for shape in shapes.SHAPES
         if shapes.is_held_out(texture, colour, shape)
     ]
-    assert list(benchmark.names("shapes")) == sorted(expected)
+    assert list(offline_pictures.names("shapes")) == sorted(expected)
     assert 0.09 < len(expected) / (5 * 12 * 28) < 0.12
-    for name in benchmark.names("shapes"):
-        assert benchmark.picture("shapes", "test", name, 3).names[0] == name
+    for name in offline_pictures.names("shapes"):
+        assert offline_pictures.picture("shapes", "test", name, 3).names[0] == name
 
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_the_pictures_stay_what_they_are(family):
     pinned.skip_unless_pinned()
-    found = sha256()
-    for name in benchmark.names(family):
+    digest = sha256()
+    for name in offline_pictures.names(family):
         for split in ("train", "val", "test"):
-            found.update(benchmark.picture(family, split, name, 0).pixels)
+            digest.update(offline_pictures.picture(family, split, name, 0).pixels)
         for shift in SHIFTS:
-            found.update(benchmark.shifted(family, shift, name, 0))
-    assert found.hexdigest() == HASHES[family]
+            digest.update(offline_pictures.shifted(family, shift, name, 0))
+    assert digest.hexdigest() == HASHES[family]
 
 
 @pytest.fixture(scope="module")
 def pictures():
-    return [benchmark.picture(family, "test", name, 5) for family in FAMILIES for name in benchmark.names(family)[::40]]
+    return [
+        offline_pictures.picture(family, "test", name, 5)
+        for family in FAMILIES
+        for name in offline_pictures.names(family)[::40]
+    ]
 
 
 def shifted(shift, picture):
@@ -108,7 +112,7 @@ def test_blur_and_noise_change_how_rough_a_picture_is(pictures):
 def test_sketch_draws_the_edge_of_a_square_and_pales_the_rest():
     pixels = np.full((32, 32, 3), (200, 20, 20), np.uint8)
     pixels[8:24, 8:24] = (20, 20, 200)
-    after = shifted("sketch", benchmark.Picture(pixels, (), np.zeros((32, 32), np.float32)))
+    after = shifted("sketch", offline_pictures.Picture(pixels, (), np.zeros((32, 32), np.float32)))
     assert np.array_equal(after[8, 12:20], pixels[8, 12:20])  # its edge is drawn in full
     for place in ((0, 0), (16, 16)):
         assert np.array_equal(after[place], np.rint(255 - 0.4 * (255.0 - pixels[place])))
@@ -117,16 +121,16 @@ def test_sketch_draws_the_edge_of_a_square_and_pales_the_rest():
 @torch.no_grad()
 @pytest.mark.parametrize("family", FAMILIES)
 def test_the_bundled_clip_loses_some_of_its_accuracy_and_not_all(family, tiny: CLIP):
-    names = benchmark.names(family)
+    names = offline_pictures.names(family)
     texts = tiny.encode_texts([f"a photo of a {name}." for name in names])
 
     def accuracy(draw):
         images = [tiny.preprocess(Image.fromarray(draw(name))) for name in names]
-        found = (tiny.encode_images(torch.stack(images)) @ texts.T).argmax(dim=1)
-        return float((found == torch.arange(len(names))).float().mean())
+        nearest = (tiny.encode_images(torch.stack(images)) @ texts.T).argmax(dim=1)
+        return float((nearest == torch.arange(len(names))).float().mean())
 
-    plain = accuracy(lambda name: benchmark.picture(family, "test", name, 0).pixels)
+    plain = accuracy(lambda name: offline_pictures.picture(family, "test", name, 0).pixels)
     assert plain > 0.5
     for shift in SHIFTS:
-        left = accuracy(lambda name, shift=shift: benchmark.shifted(family, shift, name, 0))
+        left = accuracy(lambda name, shift=shift: offline_pictures.shifted(family, shift, name, 0))
         assert 0.1 < left < plain - 0.08  # chance is below 0.01

@@ -19,7 +19,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from cocoop.data import OFFLINE, SHIFTS
-from cocoop.data.drawn import benchmark
+from cocoop.data.drawn import offline_pictures
 from cocoop.data.drawn.digits import digit_images, digit_split
 from cocoop.data.drawn.distort import SIZE
 from cocoop.data.drawn.offline import PICTURES_PER_CLASS
@@ -42,12 +42,12 @@ def digits() -> Iterator[Pixels]:
 def drawn(family: str) -> Iterator[Pixels]:
     """All pictures of a drawn data set: its three splits, then its shifted variants."""
     for split, count in PICTURES_PER_CLASS.items():
-        for name in benchmark.names(family):
-            yield from (benchmark.picture(family, split, name, number).pixels for number in range(count))
+        for name in offline_pictures.names(family):
+            yield from (offline_pictures.picture(family, split, name, number).pixels for number in range(count))
     for shift in SHIFTS:
-        for name in benchmark.names(family):
+        for name in offline_pictures.names(family):
             for number in range(PICTURES_PER_CLASS["test"]):
-                yield benchmark.shifted(family, shift, name, number)
+                yield offline_pictures.shifted(family, shift, name, number)
 
 
 def pictures_of(data_set: str) -> Iterator[Pixels]:
@@ -60,8 +60,8 @@ def test_pictures(family: str) -> Floats:
     """The test pictures of a drawn data set as rows, [N, 3072]; none for another family."""
     if family not in OFFLINE:
         return np.empty((0, SIZE * SIZE * 3), dtype=np.float32)
-    names, count = benchmark.names(family), PICTURES_PER_CLASS["test"]
-    pixels = [benchmark.picture(family, "test", name, i).pixels for name in names for i in range(count)]
+    names, count = offline_pictures.names(family), PICTURES_PER_CLASS["test"]
+    pixels = [offline_pictures.picture(family, "test", name, i).pixels for name in names for i in range(count)]
     return np.stack(pixels).reshape(len(pixels), -1).astype(np.float32)
 
 
@@ -87,9 +87,9 @@ def main() -> None:
     """Prints what is compared, the number of equal pictures, and the nearest pairs."""
     hashes: dict[bytes, str] = {}
     for data_set in OFFLINE:
-        found = [sha256(pixels.tobytes()).digest() for pixels in pictures_of(data_set)]
-        hashes |= dict.fromkeys(found, data_set)
-        print(f"benchmark: {data_set} and its variants, {len(found):,} pictures, {len(set(found)):,} different")
+        digests = [sha256(pixels.tobytes()).digest() for pixels in pictures_of(data_set)]
+        hashes |= dict.fromkeys(digests, data_set)
+        print(f"benchmark: {data_set} and its variants, {len(digests):,} pictures, {len(set(digests)):,} different")
     jobs = [(family, i, min(i + CHUNK, count)) for family, count in COUNTS.items() for i in range(0, count, CHUNK)]
     trained, equal = 0, 0
     nearest = {family: np.full(len(test_pictures(family)), np.inf) for family in COUNTS}

@@ -103,8 +103,8 @@ def measure_renderings(encoder: Encoder) -> Iterator[Result]:
 
 def measure_held_out(encoder: Encoder) -> Iterator[Result]:
     """Zero-shot on the held-out combinations of texture, colour and shape, among all that turn up."""
-    found = [render("shapes", "test", TEST_SEED, index) for index in range(12_000)]
-    kept = [picture for picture in found if _combination_is_held_out(picture.names[0])]
+    pictures = [render("shapes", "test", TEST_SEED, index) for index in range(12_000)]
+    kept = [picture for picture in pictures if _combination_is_held_out(picture.names[0])]
     names = sorted({picture.names[0] for picture in kept})
     labels = np.array([names.index(picture.names[0]) for picture in kept])
     images = encoder.images(np.stack([picture.pixels for picture in kept]))

@@ -82,8 +82,8 @@ def loss_of(logits: Tensor, right: Tensor) -> Tensor:
 def zero_shot(net: CLIPModel, tokenizer: Tokenizer, pixels: Tensor, labels: Tensor, names: list[str]) -> float:
     """Share of pictures [N, 32, 32, 3] whose nearest "a photo of a {name}." is the right one."""
     texts = model.text_features(net, encode(tokenizer, [f"a photo of a {name}." for name in names])[0])
-    found = torch.cat([(model.image_features(net, part) @ texts.T).argmax(1) for part in pixels.split(500)])
-    return (found == labels).float().mean().item()
+    nearest = torch.cat([(model.image_features(net, part) @ texts.T).argmax(1) for part in pixels.split(500)])
+    return (nearest == labels).float().mean().item()
 
 
 def rendered(family: str, split: str, count: int) -> tuple[Tensor, Tensor, list[str]]:

@@ -13,7 +13,7 @@ from cocoop.data.drawn.distort import Floats
 
 
 class Picture(NamedTuple):
-    """A finished picture, everything that it may rightly be called (the usual name first), and where its figure is."""
+    """A finished picture, all names that fit it (the usual one first), and where its figure is."""
 
     pixels: npt.NDArray[np.uint8]  # [32, 32, 3]
     names: tuple[str, ...]

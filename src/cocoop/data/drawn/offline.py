@@ -24,7 +24,7 @@ OFFLINE = ("digits", "pictographs", "shapes")
 """Data sets with all three splits. Their pictures are made for the bundled CLIP, "tiny"."""
 
 SHIFTS = ("sketch", "noise", "blur", "inverted", "texture")
-"""What may change between learning and testing: `cocoop.data.drawn.shifts` says how."""
+"""How test pictures may differ from training pictures; see `cocoop.data.drawn.shifts`."""
 
 OFFLINE_VARIANTS = tuple(f"{name}_{shift}" for name in ("pictographs", "shapes") for shift in SHIFTS)
 """Test splits of the drawn ones, shifted: "pictographs_sketch" and so on."""
@@ -78,9 +78,9 @@ def _file(folder: Path, split: str, class_name: str, number: int) -> Path:
 def _class_names(name: str) -> list[str]:
     if name == "digits":
         return list(DIGIT_COUNTS)
-    from cocoop.data.drawn import benchmark
+    from cocoop.data.drawn import offline_pictures
 
-    return list(benchmark.names(name.partition("_")[0]))
+    return list(offline_pictures.names(name.partition("_")[0]))
 
 
 def _members(name: str) -> dict[str, list[tuple[str, int]]]:
@@ -96,16 +96,16 @@ def _members(name: str) -> dict[str, list[tuple[str, int]]]:
 def _image(name: str, split: str, class_name: str, number: int) -> Image.Image:
     if name == "digits":
         return digit_images()[class_name][number]
-    from cocoop.data.drawn import benchmark
+    from cocoop.data.drawn import offline_pictures
 
     family, _, shift = name.partition("_")
     if shift:
-        return Image.fromarray(benchmark.shifted(family, shift, class_name, number))
-    return Image.fromarray(benchmark.picture(family, split, class_name, number).pixels)
+        return Image.fromarray(offline_pictures.shifted(family, shift, class_name, number))
+    return Image.fromarray(offline_pictures.picture(family, split, class_name, number).pixels)
 
 
 def _marker(dataset: Dataset) -> dict[str, object]:
-    """What the file that is written last says."""
+    """The content of the marker file, which is written last."""
     images = [len(split) for split in (dataset.train, dataset.val, dataset.test)]
     return {"data set": dataset.name, "version": _VERSION, "classes": dataset.class_names, "images": images}
 
@@ -113,18 +113,18 @@ def _marker(dataset: Dataset) -> dict[str, object]:
 def _is_whole(dataset: Dataset) -> bool:
     """Whether this version made the data set's folder and all files are still there."""
     try:
-        found = json.loads((dataset.image_root / _MARKER).read_text(encoding="utf-8"))
+        marker = json.loads((dataset.image_root / _MARKER).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         if not dataset.image_root.exists():
             return False
-        found = None
-    if not isinstance(found, dict) or found.get("data set") != dataset.name:
+        marker = None
+    if not isinstance(marker, dict) or marker.get("data set") != dataset.name:
         raise InputError(
             f"{dataset.image_root}: expected the data set {dataset.name} as cocoop wrote it, or nothing; got something "
             "else. Move it away, or choose another data root."
         )
     examples = (*dataset.train, *dataset.val, *dataset.test)
-    return found == _marker(dataset) and all(isfile(example.path) for example in examples)
+    return marker == _marker(dataset) and all(isfile(example.path) for example in examples)
 
 
 def _make(dataset: Dataset) -> None:
@@ -161,7 +161,7 @@ def _put_in_place(made: Path, dataset: Dataset) -> None:
 
 
 def _clear_abandoned(folder: Path) -> None:
-    """Removes what killed processes left of this data set."""
+    """Removes the half-written folders that killed processes left of this data set."""
     for left in folder.parent.glob(f".{folder.name}.*.tmp"):
         with suppress(FileNotFoundError):  # another process has just finished or cleared it
             if time.time() - left.stat().st_mtime > _ABANDONED:

@@ -1,4 +1,4 @@
-"""What changes between the pictures that are learned from and the shifted ones that are only tested on.
+"""The shifts between the pictures that are learned from and those of the shifted test sets.
 
 Each function takes a picture and random numbers and returns new pixels [32, 32, 3]; the class stays what it was, for
 colours as for outlines.
@@ -72,4 +72,4 @@ SHIFT: dict[str, Callable[[Picture, np.random.Generator], Pixels]] = {
     "inverted": inverted,
     "texture": texture,
 }
-"""Name -> what it does."""
+"""Name -> its function."""

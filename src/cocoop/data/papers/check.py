@@ -20,7 +20,7 @@ SHOWN = 3
 class Finding(NamedTuple):
     """One thing that is not as expected.
 
-    what: in a word or two. where: a path on this disk. note: worth knowing, but nothing is wrong.
+    what: the kind of thing. where: a path on this disk. note: whether it is only worth knowing, and not wrong.
     """
 
     what: str
@@ -65,8 +65,8 @@ def _check_parts(name: str, row: PaperDataset, folder: Path) -> Iterator[Finding
     missing = [part for part in GUIDES[name].parts if not (part.raw and has_split) and not _is_there(folder, part)]
     if row.split_file is not None and not has_split:
         other = not any(part.raw for part in missing)
-        found = "none; a split can be drawn from the raw data" if other else "none"
-        yield Finding("split file", folder / row.split_file, "the papers' split", found, note=other)
+        state = "none; a split can be drawn from the raw data" if other else "none"
+        yield Finding("split file", folder / row.split_file, "the papers' split", state, note=other)
     for part in missing:
         kind = "folder" if part.path.endswith("/") else "file"
         yield Finding(kind, folder / part.path, part.holds, f"no such {kind}")
@@ -77,13 +77,13 @@ def _is_there(folder: Path, part: Part) -> bool:
 
 
 def _check_counts(row: PaperDataset, folder: Path, dataset: Dataset) -> Iterator[Finding]:
-    found = {"classes": len(dataset.class_names)}
-    found |= {f"{part} images": len(getattr(dataset, part)) for part in row.sizes._fields}
+    counts = {"classes": len(dataset.class_names)}
+    counts |= {f"{part} images": len(getattr(dataset, part)) for part in row.sizes._fields}
     expected = {"classes": row.classes}
     expected |= {f"{part} images": size for part, size in row.sizes._asdict().items()}
     for what, number in expected.items():
-        if found[what] != number:
-            yield Finding(f"number of {what}", folder, f"{number:,}", f"{found[what]:,}")
+        if counts[what] != number:
+            yield Finding(f"number of {what}", folder, f"{number:,}", f"{counts[what]:,}")
 
 
 def _check_images(folder: Path, dataset: Dataset) -> Iterator[Finding]:

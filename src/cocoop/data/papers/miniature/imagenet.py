@@ -20,7 +20,7 @@ NAMES = {
 
 IN_A = ("n01498041", "n01531178", "n02106662", "n07697313")
 IN_R = ("n01443537", "n01484850", "n01498041", "n01514859", "n01531178", "n02106662", "n03773504", "n07697313")
-"""Those of the twelve that ImageNet-A and ImageNet-R have, too."""
+"""The classes, of the twelve, that ImageNet-A has, and those that ImageNet-R has."""
 
 _CLASSNAMES = {"classnames.txt": lines([f"{number} {name}" for number, name in NAMES.items()])}
 _ALL = tuple(NAMES)
@@ -48,7 +48,7 @@ def imagenetv2(images: int) -> Miniature:
 
 
 def imagenet_sketch(images: int) -> Miniature:
-    """Folders as ImageNet's."""
+    """Folders are called as in ImageNet."""
     return Miniature(_variant(_ALL, "{folder}/sketch_{i}.JPEG", images), _CLASSNAMES)
 
 
@@ -59,7 +59,7 @@ def imagenet_a(images: int) -> Miniature:
 
 
 def imagenet_r(images: int) -> Miniature:
-    """As ImageNet-A, with other classes."""
+    """The layout of ImageNet-A, with other classes."""
     classes = _variant(IN_R, "{folder}/art_{i}.jpg", images)
     return Miniature(classes, {**_CLASSNAMES, "imagenet-r/README.txt": b"Renditions.\n"})
 
@@ -67,7 +67,7 @@ def imagenet_r(images: int) -> Miniature:
 def _variant(
     numbers: tuple[str, ...], pattern: str, images: int, folders: dict[str, str] | None = None
 ) -> list[MiniatureClass]:
-    """As many images as ImageNet's miniature has for validation."""
+    """Test images alone: of each class as many as ImageNet's miniature has for validation."""
     folders = folders or {number: number for number in numbers}
     test = range(parts(images)[2])
     return [

@@ -33,7 +33,7 @@ MAKERS: dict[str, Callable[[int], Miniature]] = {
     "imagenet_a": imagenet.imagenet_a,
     "imagenet_r": imagenet.imagenet_r,
 }
-"""Name -> what makes its miniature, in memory, from the number of images per class."""
+"""Name -> function that makes its miniature in memory, from the number of images per class."""
 
 
 def write_miniature(name: str, root: str | PathLike[str], images: int = 12, split_file: bool = False) -> Path:

@@ -1,4 +1,4 @@
-"""What folders hold, by names alone: no file is opened or asked for its status, so that a million are quick."""
+"""List folders by names alone: no file is opened or asked for its status, so that a million files are quick."""
 
 import gc
 import os
@@ -41,7 +41,7 @@ def list_examples(root: Path, folders: Sequence[str], names: Sequence[str]) -> l
 
 @contextmanager
 def _without_collector() -> Iterator[None]:
-    """Keep Python from searching the growing list for garbage, which for ImageNet takes longer than listing it."""
+    """Keep Python from searching the growing list for garbage, which for ImageNet takes longer than the listing."""
     enabled = gc.isenabled()
     gc.disable()
     try:

@@ -30,14 +30,14 @@ def read_mat(path: Path, name: str, fields: tuple[str, ...] = ()) -> NDArray[Any
         raise InputError(f"{expected}; there is no such file.") from error
     except Exception as error:  # damaged bytes make SciPy raise nearly anything: zlib.error, struct.error, KeyError..
         raise InputError(f"{expected}; got {type(error).__name__}: {error}.") from error
-    found = content.get(name)
-    if not isinstance(found, np.ndarray):
+    variable = content.get(name)
+    if not isinstance(variable, np.ndarray):
         variables = sorted(key for key in content if not key.startswith("__"))
         raise InputError(f"{expected}; got the variables {', '.join(variables) or '(none)'}.")
-    missing = [field for field in fields if field not in (found.dtype.names or ())]
+    missing = [field for field in fields if field not in (variable.dtype.names or ())]
     if missing:
         raise InputError(f"{expected}; got none of the name {missing[0]!r}.")
-    return found.ravel()
+    return variable.ravel()
 
 
 def mat_text(cell: object, where: str) -> str:

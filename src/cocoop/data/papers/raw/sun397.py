@@ -22,8 +22,8 @@ def read_sun397(base: Path, images: Path) -> RawData:
 
     def examples(path: Path) -> list[Example]:
         fields = read_fields(path, r"/(\S+)/([^/\s]+)", '"/a/abbey/sun_aaa.jpg"')
-        found = ((label_by_name(path, folder, labels, listed_in), folder, image) for folder, image in fields)
-        return [Example(images / folder / image, label, names[label]) for label, folder, image in found]
+        listed = ((label_by_name(path, folder, labels, listed_in), folder, image) for folder, image in fields)
+        return [Example(images / folder / image, label, names[label]) for label, folder, image in listed]
 
     trainval = examples(base / "Training_01.txt")
     test = examples(base / "Testing_01.txt")

@@ -56,7 +56,7 @@ def label_by_name(where: str | PathLike[str], name: str, labels: Mapping[str, in
 
 @contextmanager
 def at(where: str | PathLike[str]) -> Iterator[None]:
-    """Put the place in front of an `InputError` that does not know it."""
+    """Put `where` in front of the message of an `InputError`."""
     try:
         yield
     except InputError as error:

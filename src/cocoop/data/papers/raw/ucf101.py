@@ -29,8 +29,8 @@ def read_ucf101(base: Path, images: Path) -> RawData:
 
     def examples(path: Path) -> list[Example]:
         videos = read_fields(path, _LINE, _FORM)
-        found = ((label_by_name(path, action, labels, listed_in), video) for action, video in videos)
-        return [Example(images / names[label] / f"{video}.jpg", label, names[label]) for label, video in found]
+        listed = ((label_by_name(path, action, labels, listed_in), video) for action, video in videos)
+        return [Example(images / names[label] / f"{video}.jpg", label, names[label]) for label, video in listed]
 
     trainval = examples(lists / "trainlist01.txt")
     test = examples(lists / "testlist01.txt")

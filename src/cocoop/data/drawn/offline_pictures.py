@@ -1,6 +1,6 @@
 """The pictures of the offline data sets `pictographs` and `shapes`, and of their shifted variants.
 
-A picture is a function of its data set, split, class and number. The streams of random numbers are named
+Data set, split, class and number decide a picture. The streams of random numbers are named
 "benchmark-train", "benchmark-val" and "benchmark-test"; the bundled CLIP learned from streams named "train".
 """
 
