@@ -44,9 +44,9 @@ def test_text_is_trainings_if_the_loop_called_for_it():
 
 def test_a_budget_is_measured_with_the_gradients_of_all_that_is_learned(capsys, tiny):
     memory_budget.measure("tiny", 20, "64MB")
-    found = json.loads(capsys.readouterr().out)
-    assert len(found["gradient"]) == CoCoOp(tiny, class_names(20)).trainable_parameters
-    assert found["seconds"] > 0 and (found["peak"] is None or found["peak"] >= 0)
+    measured = json.loads(capsys.readouterr().out)
+    assert len(measured["gradient"]) == CoCoOp(tiny, class_names(20)).trainable_parameters
+    assert measured["seconds"] > 0 and (measured["peak"] is None or measured["peak"] >= 0)
 
 
 def test_budgets_are_sizes_or_refused(capsys, monkeypatch):

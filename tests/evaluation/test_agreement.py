@@ -65,30 +65,30 @@ def test_a_shortlist_that_misses_the_top_class_is_reported(misled):
             share_full = 1 / sum(math.exp(value - row[top]) for value in row)
             share_kept = 1 / sum(math.exp(row[k] - row[best]) for k in classes)
             differences.append(abs(share_full - share_kept))
-        found = verify_shortlist(misled, IMAGES, LABELS, size)
-        assert found.same_top_class == pytest.approx(100 * same / 6)
-        assert found.full_top_in_shortlist == pytest.approx(100 * hits / 6)
-        assert found.largest_difference == pytest.approx(max(differences), abs=1e-4)
-        assert found.mean_difference == pytest.approx(sum(differences) / 6, abs=1e-4)
+        agreement = verify_shortlist(misled, IMAGES, LABELS, size)
+        assert agreement.same_top_class == pytest.approx(100 * same / 6)
+        assert agreement.full_top_in_shortlist == pytest.approx(100 * hits / 6)
+        assert agreement.largest_difference == pytest.approx(max(differences), abs=1e-4)
+        assert agreement.mean_difference == pytest.approx(sum(differences) / 6, abs=1e-4)
         if size == 1:
             assert same < 6, "the case should be one in which the ranking is wrong"
 
 
 def test_both_sets_of_figures_and_times(misled):
-    found = verify_shortlist(misled, IMAGES, LABELS, 3)
-    for metrics, model in ((found.shortlisted, Shortlist(misled, 3)), (found.full, misled)):
+    agreement = verify_shortlist(misled, IMAGES, LABELS, 3)
+    for metrics, model in ((agreement.shortlisted, Shortlist(misled, 3)), (agreement.full, misled)):
         probabilities = model.probabilities(IMAGES).double().numpy()
         assert metrics == measure(probabilities, np.array(LABELS), NAMES)
-    assert found.shortlisted != found.full
-    assert found.shortlist_seconds > 0 and found.full_seconds > 0
-    assert json.loads(json.dumps(found.as_dict()))["full"]["n"] == 6
+    assert agreement.shortlisted != agreement.full
+    assert agreement.shortlist_seconds > 0 and agreement.full_seconds > 0
+    assert json.loads(json.dumps(agreement.as_dict()))["full"]["n"] == 6
 
 
 def test_a_shortlist_of_all_classes_agrees_exactly(misled):
-    found = verify_shortlist(misled, IMAGES, LABELS, len(NAMES))
-    assert (found.same_top_class, found.full_top_in_shortlist) == (100, 100)
-    assert (found.largest_difference, found.mean_difference) == (0, 0)
-    assert found.shortlisted == found.full
+    agreement = verify_shortlist(misled, IMAGES, LABELS, len(NAMES))
+    assert (agreement.same_top_class, agreement.full_top_in_shortlist) == (100, 100)
+    assert (agreement.largest_difference, agreement.mean_difference) == (0, 0)
+    assert agreement.shortlisted == agreement.full
 
 
 def test_errors(golden, misled):

@@ -35,9 +35,9 @@ def drawn():
 def test_the_probabilities_are_held_once(drawn):
     probabilities, labels = drawn
     with PeakBytes() as bytes_used:
-        found = evaluate(Given(256), probabilities, labels)
-    assert found == measure(probabilities.double().numpy(), labels, Given(256).class_names)
-    assert bytes_used.peak <= 2.1 * probabilities.nbytes  # what is given and what is found
+        metrics = evaluate(Given(256), probabilities, labels)
+    assert metrics == measure(probabilities.double().numpy(), labels, Given(256).class_names)
+    assert bytes_used.peak <= 2.1 * probabilities.nbytes  # the probabilities given, and those computed
 
 
 def test_the_figures_take_some_numbers_per_image_and_no_copy(drawn):

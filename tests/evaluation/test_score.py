@@ -34,15 +34,15 @@ def drawn():
 
 def test_figures_and_what_was_said_of_every_image(drawn):
     probabilities, labels, examples = drawn
-    found = score(Given(), torch.from_numpy(probabilities), examples)
+    scores = score(Given(), torch.from_numpy(probabilities), examples)
     expected = measure(probabilities, labels, NAMES).as_dict()
-    assert {name: found.results[name] for name in expected} == expected
-    assert found.results.keys() - expected.keys() == {"mistakes"}
-    assert json.loads(json.dumps(found.results)) == found.results
-    assert found.predictions["label"].tolist() == labels.tolist()
-    assert found.predictions["predicted"].tolist() == [max(range(3), key=lambda k, p=p: p[k]) for p in probabilities]
-    assert found.predictions["confidence"].tolist() == [np.float32(max(row)) for row in probabilities]
-    assert [found.predictions[name].dtype for name in ("label", "predicted", "confidence")] == ["i4", "i4", "f4"]
+    assert {name: scores.results[name] for name in expected} == expected
+    assert scores.results.keys() - expected.keys() == {"mistakes"}
+    assert json.loads(json.dumps(scores.results)) == scores.results
+    assert scores.predictions["label"].tolist() == labels.tolist()
+    assert scores.predictions["predicted"].tolist() == [max(range(3), key=lambda k, p=p: p[k]) for p in probabilities]
+    assert scores.predictions["confidence"].tolist() == [np.float32(max(row)) for row in probabilities]
+    assert [scores.predictions[name].dtype for name in ("label", "predicted", "confidence")] == ["i4", "i4", "f4"]
 
 
 def test_the_most_confident_mistakes_come_first(drawn):

@@ -75,11 +75,11 @@ class Counting(TorchDispatchMode):
 
     def __init__(self):
         super().__init__()
-        self.found = []
+        self.functions = []
 
     def __torch_dispatch__(self, function, types, args=(), kwargs=None):
         if function.__name__.split(".")[0] in self.HOST:
-            self.found.append(function.__name__)
+            self.functions.append(function.__name__)
         return function(*args, **(kwargs or {}))
 
 
@@ -87,7 +87,7 @@ def test_the_guard_sees_what_it_should():
     for waits in (lambda x: x.item(), lambda x: bool(x), lambda x: x[x > 0], lambda x: torch.tensor(1.0)):
         with Counting() as mode:
             waits(torch.ones(()))
-        assert mode.found
+        assert mode.functions
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float16"])
@@ -96,7 +96,7 @@ def test_a_step_never_waits_for_its_device(method, dtype):
     step = Step(make(golden_clip.load(dtype=dtype), method))
     with Counting() as mode:
         step(FEATURES, LABELS)
-    assert mode.found == []
+    assert mode.functions == []
 
 
 @pytest.mark.parametrize("at_once", [1, 2, 64])

@@ -142,9 +142,9 @@ def test_many_batches_are_gathered_at_once(count, batch_size):
             return values[numbers]
 
     order = list(range(count))[::-1]
-    found = list(FixedFeatures(Noting()).batches(0, order, batch_size))
-    assert [len(batch) for batch in found] == [len(batch) for batch in values.split(batch_size)]
-    assert torch.equal(torch.cat(found), values.flip(0))
+    batches = list(FixedFeatures(Noting()).batches(0, order, batch_size))
+    assert [len(batch) for batch in batches] == [len(batch) for batch in values.split(batch_size)]
+    assert torch.equal(torch.cat(batches), values.flip(0))
     assert len(gathered) <= 3 and max(gathered) <= max(2048, batch_size)
 
 
@@ -157,12 +157,12 @@ def test_plain_features_are_those_of_the_test_transform(golden, pictures):
 def augmented(golden, pictures, order, batch_size, seed=1, epochs=1, **more):
     """Epoch -> image -> feature."""
     source = AugmentedFeatures(golden, pictures, seed, epochs, **more)
-    found = []
+    features = []
     for epoch in range(epochs):
         batches = list(source.batches(epoch, order, batch_size))
         assert [len(batch) for batch in batches[:-1]] == [batch_size] * (len(batches) - 1)
-        found.append(dict(zip(order, torch.cat(batches), strict=True)))
-    return found
+        features.append(dict(zip(order, torch.cat(batches), strict=True)))
+    return features
 
 
 def literal_view(golden, picture, seed, number):
@@ -179,9 +179,9 @@ def test_augmented_features_are_those_of_each_view_by_itself(golden, pictures, t
     monkeypatch.setattr("cocoop.features.sources._AHEAD", 20)  # of seven images two views at a time
     monkeypatch.setattr("cocoop.features.encode._BLOCK", 5)
     store = FeatureStore(tmp_path, golden) if kept else None
-    found = augmented(golden, pictures, [6, 0, 3], 2, epochs=5, views=views, store=store)
+    features = augmented(golden, pictures, [6, 0, 3], 2, epochs=5, views=views, store=store)
     for epoch in range(5):
-        for number, feature in found[epoch].items():
+        for number, feature in features[epoch].items():
             expected = literal_view(golden, pictures[number], 1, epoch % (views or 5))
             torch.testing.assert_close(feature, expected, rtol=0, atol=1e-6)
 
@@ -207,8 +207,8 @@ def test_no_feature_depends_on_those_beside_it(golden, pictures, tmp_path):
 def test_another_seed_or_epoch_is_another_view(golden, pictures):
     one, other = augmented(golden, pictures, [3], 1, epochs=2)
     (seed,) = augmented(golden, pictures, [3], 1, seed=2)
-    for found in (other, seed):
-        assert not torch.allclose(found[3], one[3], atol=1e-3)
+    for different in (other, seed):
+        assert not torch.allclose(different[3], one[3], atol=1e-3)
 
 
 def test_views_are_dropped_when_no_epoch_needs_them_any_more(golden, pictures, monkeypatch):

@@ -25,7 +25,7 @@ def timed(work: Callable[[], object], device: torch.device) -> Callable[[], floa
 
 
 def synchronize(device: torch.device) -> None:
-    """Wait until an accelerator has finished what it was given; a CPU has."""
+    """Wait until an accelerator has finished its work; a CPU always has."""
     if device.type != "cpu":
         torch.accelerator.synchronize(device)
 
@@ -36,7 +36,7 @@ def best_seconds(works: Mapping[str, Callable[[], float]], rounds: int, patience
     Args:
         works: name -> a function that does the work once and returns the seconds.
         rounds: turns of each after the first, which warms up.
-        patience: after this many seconds no further round begins, as soon as there was one after the first.
+        patience: after this many seconds no further round begins, but one after the first always does.
     """
     seconds: dict[str, list[float]] = {name: [] for name in works}
     started = time.perf_counter()

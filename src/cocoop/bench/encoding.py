@@ -42,7 +42,7 @@ class Encoding:
 
     @cached_property
     def prompts(self) -> Prompts:
-        """What does not depend on the image; made ready by the first pass, or by whoever asks before."""
+        """The prompts and all of them that does not depend on the image; built at first use."""
         names = class_names(self._classes)
         context = [slot(m) for m in range(CONTEXT_LENGTH)]
         prompts = [self._clip.prompt([*context, *self._clip.token_ids(f"{name}.")]) for name in names]

@@ -29,6 +29,11 @@ ROWS_AT_ONCE = 8192
 """More rows than this go through the tower in parts of about equal size."""
 
 
+def gflops(multiply_adds: int, milliseconds: float) -> float:
+    """A matrix rate: 10^9 operations (two per multiply-add) per second."""
+    return 2 * multiply_adds / milliseconds / 1e6
+
+
 class Product(NamedTuple):
     """[rows, in] times the transpose of `weight` [out, in]."""
 
@@ -37,7 +42,7 @@ class Product(NamedTuple):
 
 
 class Floor:
-    """The products of a text tower, ready to run on random inputs into buffers that are there already.
+    """The products of a text tower, ready to run on random inputs into buffers allocated before.
 
     Args:
         clip: whose text tower's weights to multiply with, in their order. At least two layers.
@@ -102,7 +107,7 @@ class Floor:
 
 
 def _products(tower: TextTower, rows: int, prefix_rows: int, eot_rows: int) -> Iterator[Product]:
-    """The products of some of the rows, first to last."""
+    """The products over this many rows of each kind, first to last."""
     *inner, last = tower.layers
     for number, block in enumerate(inner):
         yield Product(rows if number else prefix_rows, block.qkv.weight)

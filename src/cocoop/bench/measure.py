@@ -8,14 +8,14 @@ from functools import partial
 
 from cocoop.bench.clock import best_seconds, timed
 from cocoop.bench.encoding import Encoding
-from cocoop.bench.floor import Floor
+from cocoop.bench.floor import Floor, gflops
 from cocoop.bench.memory import PASSES, peak_megabytes
 from cocoop.bench.shapes import Shape
 from cocoop.clip import CLIP
 from cocoop.clip.text.typical import CONTEXT_LENGTH, suffix_lengths
 
 PLAIN_AT_MOST = 100
-"""Classes on the plain path. They do not depend on each other there, so that more are a multiple of these."""
+"""The most classes measured on the plain path. Its cost is proportional to them: that of more is scaled."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Cell:
         floor_ms: the matrix products alone; see `cocoop.bench.floor`.
         floor_multiply_adds: of these products, per image.
         plain_peak_mb, ours_peak_mb: memory at the peak of the pass, without the model, MB of 10^6 bytes; None where
-            it cannot be told.
+            the system does not tell.
     """
 
     classes: int
@@ -46,7 +46,7 @@ class Cell:
 
     @property
     def times_faster(self) -> float:
-        """How often ours fits into the plain path's time."""
+        """The plain path's time as a multiple of ours."""
         return self.plain_ms / self.ours_ms
 
     @property
@@ -56,12 +56,12 @@ class Cell:
 
     @property
     def floor_gflops(self) -> float:
-        """The matrix rate that the floor reached, 10^9 operations (two per multiply-add) per second."""
-        return 2 * self.floor_multiply_adds / self.floor_ms / 1e6
+        """The matrix rate that the floor reached; see `gflops`."""
+        return gflops(self.floor_multiply_adds, self.floor_ms)
 
     @property
     def times_less_memory(self) -> float | None:
-        """How often our peak fits into the plain path's."""
+        """The plain path's peak as a multiple of ours."""
         if self.plain_peak_mb is None or not self.ours_peak_mb:
             return None
         return self.plain_peak_mb / self.ours_peak_mb
@@ -77,7 +77,7 @@ def measure_classes(
     Args:
         clip: what to measure.
         classes: K.
-        images: the B.
+        images: values of B.
         rounds: of `best_seconds`.
         done: called after every cell.
     """
@@ -110,7 +110,7 @@ def measure_classes(
 
 
 def with_memory(clip: CLIP, shape: Shape, dtype: str, cells: Sequence[Cell], done: Callable[[], object]) -> list[Cell]:
-    """The cells of one K, with the peaks of memory. The plain path's peak is scaled from few classes, too."""
+    """The cells of one K with their peaks of memory. The plain path's peak is scaled as its time is."""
     few, classes = cells[0].plain_measured_classes, cells[0].classes
     plain = peak_megabytes(clip, shape, dtype, few, 1, plain=True)
     done()

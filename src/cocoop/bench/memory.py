@@ -19,7 +19,7 @@ from cocoop.errors import RunError
 from cocoop.results import peak_memory_mb, reset_peak_memory
 
 PASSES = {"forward": Encoding.forward, "forward+backward": Encoding.forward_and_backward}
-"""Name -> what `Encoding` does for it."""
+"""Name -> method of `Encoding`."""
 
 _MB = 1e6
 
@@ -27,11 +27,11 @@ _MB = 1e6
 def peak_megabytes(
     clip: CLIP, shape: Shape, dtype: str, classes: int, images: int, plain: bool
 ) -> dict[str, float | None]:
-    """Pass -> MB of 10^6 bytes at its peak, for K classes and B images at a time; None where it cannot be told.
+    """Pass -> MB of 10^6 bytes at its peak, for K classes and B images at a time; None where it is unknown.
 
-    On a GPU the most that was allocated, in this process. On a CPU the growth of the resident memory of a fresh
-    process with one like `clip` (of `shape` and `dtype`), whose allocator has nothing left over; told on Linux, which
-    lets the peak be reset.
+    On a GPU it is the most that was allocated, in this process. On a CPU it is the growth of the resident memory of a
+    fresh process, whose allocator holds no freed memory, with a CLIP of `shape` and `dtype`; known on Linux only, where
+    the peak can be reset.
 
     Raises:
         RunError: that process came to an end or met an error, for which too little memory is the usual reason.
@@ -72,9 +72,9 @@ def _allocated(clip: CLIP, classes: int, images: int, plain: bool) -> dict[str, 
 
 
 def _encoding(clip: CLIP, classes: int, images: int, plain: bool) -> Encoding:
-    """What is measured. What our path holds for good is made by its first pass and counted as its memory.
+    """The encoding to measure. The packed path builds its prompts in its first pass, so they count as its memory.
 
-    The plain path makes no use of it, so there it is made ahead.
+    The plain path does not use what is computed ahead in them, so its prompts are built before.
     """
     encoding = Encoding(clip, classes, images, plain)
     if plain:
@@ -111,7 +111,7 @@ def _grown(shape: Shape, dtype: str, threads: int, classes: int, images: int, pl
     """How far the resident memory of this process, which is a fresh one, grows in each pass."""
     torch.set_num_threads(threads)
     clip = random_clip(shape, "cpu", dtype)
-    Encoding(clip, 2, 1, plain).forward_and_backward()  # what the first pass loads for good
+    Encoding(clip, 2, 1, plain).forward_and_backward()  # loads libraries that the first pass needs
     encoding = _encoding(clip, classes, images, plain)
     gc.collect()
     give_back_freed_memory(clip.device)  # a pass that went on with it would seem to need less

@@ -20,7 +20,7 @@ from cocoop.results import environment
 
 @dataclass(frozen=True)
 class Bench:
-    """All figures of one run: the `Cell`s by K, B and pass, and one `TrainingImage` per K; and where they hold."""
+    """All figures of one run (a `Cell` per K, B and pass, a `TrainingImage` per K), and what they were measured on."""
 
     shape: str
     device: str
@@ -68,8 +68,8 @@ def bench(
 
     Args:
         shape: a name of `SHAPES`.
-        classes: the K, each at least 2.
-        images: the B, each at least 1.
+        classes: values of K, each at least 2.
+        images: values of B, each at least 1.
         device: as `CLIP.load` takes it.
         dtype: as `CLIP.load` takes it.
         rounds: turns of every work after a warm-up, at least 1; fewer where they would take over a minute.

@@ -83,7 +83,7 @@ def remarks(result: Bench) -> Iterator[str]:
 
 
 def _figure(value: float | None) -> str:
-    """Three digits that count."""
+    """Three significant digits, or a whole number; "-" for None."""
     if value is None:
         return "-"
     return f"{value:,.0f}" if value >= 100 else f"{value:.{1 if value >= 10 else 2}f}"

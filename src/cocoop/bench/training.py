@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from cocoop.bench.clock import best_seconds, timed
 from cocoop.bench.encoding import class_names
-from cocoop.bench.floor import Floor
+from cocoop.bench.floor import Floor, gflops
 from cocoop.bench.measure import PLAIN_AT_MOST
 from cocoop.bench.memory import allocated_megabytes
 from cocoop.clip import CLIP
@@ -34,7 +34,7 @@ class TrainingImage:
         classes: K.
         cocoop_ms: a step of CoCoOp at batch size 1.
         coop_ms: CoOp on the full-length path: a batch of 32 images shares one text pass, so 1/32 of its step.
-        coop_measured_classes: on how many it was measured; scaled from them to K.
+        coop_measured_classes: the number of classes it was measured on; scaled from them to K.
         floor_ms: the matrix products of CoCoOp's step alone.
         floor_multiply_adds: of these products.
         cocoop_peak_mb: on a GPU, memory at the peak of CoCoOp's training without the model, MB of 10^6 bytes; a CPU's
@@ -61,12 +61,12 @@ class TrainingImage:
 
     @property
     def floor_gflops(self) -> float:
-        """The matrix rate that the floor reached, 10^9 operations per second."""
-        return 2 * self.floor_multiply_adds / self.floor_ms / 1e6
+        """The matrix rate that the floor reached; see `gflops`."""
+        return gflops(self.floor_multiply_adds, self.floor_ms)
 
     @property
     def imagenet_hours(self) -> float | None:
-        """What all steps of 16-shot ImageNet take at this rate; None for another number of classes."""
+        """Hours for all steps of 16-shot ImageNet at this rate; None for another number of classes."""
         return self.cocoop_ms * IMAGENET_STEPS / 3_600_000 if self.classes == IMAGENET_CLASSES else None
 
 
@@ -89,7 +89,7 @@ def measure_training(clip: CLIP, classes: int, rounds: int) -> TrainingImage:
         coop_measured_classes=few,
         floor_ms=1000 * seconds["floor"],
         floor_multiply_adds=2 * floor.multiply_adds,
-        # A new one: what it holds for good is memory of its training.
+        # A new model: its prompts count as memory of its training.
         cocoop_peak_mb=allocated_megabytes(clip.device, lambda: cocoop()()),
     )
 
@@ -103,7 +103,7 @@ def _steps(model: Method, images: int, batch_size: int, plain: bool) -> Callable
 
     def run() -> float:
         model.clip.text.plain = plain
-        # The first epoch has the warm-up rate, and what is made ready once per training; the second is timed.
+        # The first epoch has the warm-up rate and everything that is done once per training; the second is timed.
         # The plain path copies numbers to the device in every pass, which a recording cannot hold.
         cuda_graph = "off" if plain else "auto"
         return train(model, source, labels, epochs=2, batch_size=batch_size, seed=0, cuda_graph=cuda_graph)[1].seconds

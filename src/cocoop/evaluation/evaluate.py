@@ -1,4 +1,4 @@
-"""A model and image features in, probabilities and figures out."""
+"""Probabilities and figures of a model on image features."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from cocoop.progress import counter
 
 _TEXT_FEATURES_AT_ONCE = 65_536  # B x K of one step; at E = 512 in float32 128 MB
 _COPIES = 4  # of them, from the tower through norm and product, float32
-_SHARE = 4  # they may take a quarter of a given memory budget, beside the pass and what the tower holds for good
+_SHARE = 4  # they may take a quarter of a given memory budget, beside the pass and the hoisted tensors
 
 
 def predict_probabilities(model: Method | Shortlist, image_features: Features) -> Tensor:
     """Class probabilities [N, K] of unit-norm image features [N, E], any N, on the CPU, with a progress bar.
 
-    They are what memory grows by with the images: 4 bytes each (8 where the CLIP is float64).
+    With the images, memory grows by these probabilities alone: 4 bytes each (8 where the CLIP is float64).
 
     Raises:
-        RunError: they are not finite, as those of damaged weights or of numbers too large for the dtype.
+        RunError: one is not finite, because weights are damaged or numbers too large for the dtype.
     """
     count, at_once = len(image_features), images_at_once(model)
     whole = torch.empty(0)
@@ -37,12 +37,12 @@ def predict_probabilities(model: Method | Shortlist, image_features: Features) -
                 whole = torch.empty(count, part.shape[1], dtype=part.dtype)
             whole[start : start + len(part)] = part
             if not whole[start : start + len(part)].isfinite().all():
-                raise RunError(_not_finite(_prompt(model).clip))
+                raise RunError(_not_finite(_method(model).clip))
             bar.update(len(part))
     return whole
 
 
-def _prompt(model: Method | Shortlist) -> Method:
+def _method(model: Method | Shortlist) -> Method:
     return model.model if isinstance(model, Shortlist) else model
 
 
@@ -58,9 +58,9 @@ def images_at_once(model: Method | Shortlist) -> int:
 
     Fewer within a given memory budget, where each image has text features of its own.
     """
-    pairs, prompt = _TEXT_FEATURES_AT_ONCE, _prompt(model)
-    if prompt.conditional and prompt.clip.text.memory_budget is not None:
-        pairs = min(pairs, prompt.clip.text.memory_budget // (_SHARE * _COPIES * 4 * prompt.clip.embed_dim))
+    pairs, method = _TEXT_FEATURES_AT_ONCE, _method(model)
+    if method.conditional and method.clip.text.memory_budget is not None:
+        pairs = min(pairs, method.clip.text.memory_budget // (_SHARE * _COPIES * 4 * method.clip.embed_dim))
     return max(1, pairs // len(model.class_names))
 
 

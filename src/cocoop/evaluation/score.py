@@ -1,4 +1,4 @@
-"""A model on labelled images: the figures, the worst mistakes, and what it said of every image."""
+"""A model on labelled images: the figures, the worst mistakes, and the prediction for every image."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MISTAKES = 12
 
 
 class Scores(NamedTuple):
-    """What one model did on N labelled images.
+    """The results of one model on N labelled images.
 
     results: `Metrics.as_dict()`, and "mistakes": of the images whose top class is not their label the `MISTAKES` with
         the highest top probability, highest first, each with "image" (its path), "label", "predicted" (class names) and

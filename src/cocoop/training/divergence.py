@@ -1,4 +1,4 @@
-"""What ends a training whose numbers are no longer finite, and what it leaves."""
+"""The error that ends a training whose numbers are no longer finite, with what was learned before."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ def explain(loss: float, epoch: int, step: int, rate: float, precision: str) -> 
     """The message of a `DivergedError`: what was not finite, where (both counted from 0), and what to do."""
     finite_loss = loss - loss == 0
     if not finite_loss:
-        found = f"a finite loss; got {loss}"
+        wanted = f"a finite loss; got {loss}"
     elif precision == "float16":
-        found = "gradients that fit float16 at some scale of the loss; got ones that overflow at every scale"
+        wanted = "gradients that fit float16 at some scale of the loss; got ones that overflow at every scale"
     else:
-        found = f"finite gradients; got others, at a loss of {loss:.6g}"
+        wanted = f"finite gradients; got others, at a loss of {loss:.6g}"
     where = f"in epoch {epoch}, step {step}, both counted from 0 (learning rate {rate:g}, dtype {precision})"
-    return f"training: expected {found} {where}. {_advice(epoch == step == 0, precision)}"
+    return f"training: expected {wanted} {where}. {_advice(epoch == step == 0, precision)}"
 
 
 def _advice(at_once: bool, precision: str) -> str:

@@ -1,11 +1,11 @@
-"""What a training reports of each epoch."""
+"""The report of one epoch."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Epoch:
-    """What one epoch did. `loss` is the mean over its steps, `accuracy` percent of its training images."""
+    """The figures of one epoch. `loss` is the mean over its steps, `accuracy` percent of its training images."""
 
     epoch: int
     learning_rate: float

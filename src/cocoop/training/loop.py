@@ -21,11 +21,11 @@ from cocoop.training.schedule import learning_rate
 from cocoop.training.step import Facts, Step, read
 
 _READ_EVERY = 64
-"""Steps that a GPU is given before it is asked what they found; asking makes it wait."""
+"""Steps that are queued on a GPU before their facts are read; reading makes it wait."""
 
 
 def prepare(model: Method, source: FeatureSource, labels: Sequence[int]) -> None:
-    """Give a method that asks for it all training images, as they look in the first epoch, before any training."""
+    """Before training, give a method with its own `prepare` all training images as they look in the first epoch."""
     _check_lengths(source, labels)
     if type(model).prepare is not Method.prepare:
         (features,) = source.batches(0, range(len(labels)), len(labels))
@@ -106,7 +106,7 @@ def _check_lengths(source: FeatureSource, labels: Sequence[int]) -> None:
 def _carry_out(
     run: Callable[[Tensor, Tensor], Tensor], batches: Iterable[tuple[Tensor, Tensor]], device: torch.device
 ) -> Iterator[Facts]:
-    """What each step found, read at once on a CPU and many at a time elsewhere."""
+    """The facts of every step, read one at a time on a CPU and many at a time elsewhere."""
     at_once = _steps_at_once(device)
     waiting: list[Tensor] = []
     for features, targets in batches:

@@ -12,12 +12,12 @@ from cocoop.errors import InputError, RunError, expect_choice
 from cocoop.training.step import Step
 
 CUDA_GRAPH = ("auto", "on", "off")
-"""Whether a training step is recorded: where it can be, or else the training fails, or never."""
+"""When a training step is recorded: where that is possible; always, or the training fails; never."""
 
 _WARM_UPS = 3  # what CUDA libraries set up at first use must not be part of a recording
 
 Recorder = Callable[[Callable[[], Tensor], torch.device], tuple[Tensor, Callable[[], None]]]
-"""Gives the tensor that a function returns on a device, and a call that computes it anew into the same tensor."""
+"""Records a function on a device: gives its result tensor, and a call that recomputes it into the same tensor."""
 
 
 def recorded(step: Step, cuda_graph: str) -> Callable[[Tensor, Tensor], Tensor]:

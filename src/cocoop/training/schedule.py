@@ -17,7 +17,7 @@ def learning_rate(epoch: int, epochs: int, lr: float) -> float:
 
 
 def warm_up_only(epochs: int) -> str | None:
-    """A caution where all of a training is the warm-up epoch, else None."""
+    """A warning if the warm-up epoch is the whole training, else None."""
     if epochs > 1:
         return None
     return f"the only epoch is the warm-up, at a learning rate of {WARMUP_LR:g}; take 2 epochs or more to learn"

@@ -15,7 +15,7 @@ from cocoop.training.loss_scale import LossScale
 
 
 class Facts(NamedTuple):
-    """What a step found: the loss before its update, and how many of its images were classified right.
+    """The results of a step: the loss before its update, and how many of its images were classified right.
 
     `stopped`: this step or one before met numbers that are not finite; nothing has changed since.
     """
@@ -26,7 +26,7 @@ class Facts(NamedTuple):
 
 
 class Step:
-    """A step of SGD (torch's own, in one kernel) on the gradients that the method says.
+    """A step of SGD (torch's own, in one kernel) on the gradients that the method gives.
 
     Everything is decided on the device. A loss or a gradient that is not finite sets a flag, and while it is set no
     call changes anything: whoever reads the flag, however late, finds the model as it was, and `restore` takes it
@@ -91,7 +91,7 @@ class Step:
 
     @contextmanager
     def rehearsal(self) -> Iterator[None]:
-        """Inside, calls compute all that a step does and change nothing that lasts."""
+        """A context in which calls compute all of a step and change neither tensors nor momenta."""
         self._stopped.fill_(True)
         try:
             yield
