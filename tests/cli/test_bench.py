@@ -10,10 +10,10 @@ def test_the_command(cocoop):
     arguments = "--shape tiny --classes 120 --images 1 --rounds 1 --device cpu --json"
     ran = cocoop("bench", *arguments.split())
     assert ran.code == 0
-    found = json.loads(ran.out)
-    assert (found["shape"], found["device"], found["dtype"], found["rounds"]) == ("tiny", "cpu", "float32", 1)
-    assert found["threads"] == torch.get_num_threads() and found["environment"]["packages"]["torch"]
-    cells = found["cells"]
+    result = json.loads(ran.out)
+    assert (result["shape"], result["device"], result["dtype"], result["rounds"]) == ("tiny", "cpu", "float32", 1)
+    assert result["threads"] == torch.get_num_threads() and result["environment"]["packages"]["torch"]
+    cells = result["cells"]
     assert [(cell["classes"], cell["images"], cell["passes"]) for cell in cells] == [
         (120, 1, "forward"),
         (120, 1, "forward+backward"),
@@ -23,7 +23,7 @@ def test_the_command(cocoop):
         assert cell["times_faster"] == pytest.approx(cell["plain_ms"] / cell["ours_ms"])
         assert cell["times_floor"] == pytest.approx(cell["ours_ms"] / cell["floor_ms"])
         assert cell["plain_peak_mb"] > cell["ours_peak_mb"] > 0
-    assert [image["classes"] for image in found["training"]] == [120]
+    assert [image["classes"] for image in result["training"]] == [120]
 
 
 @pytest.mark.parametrize(

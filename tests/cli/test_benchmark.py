@@ -34,7 +34,7 @@ def test_smoke(cocoop, tmp_path, protocol):
     for trial in trials:
         record = read_json(tmp_path / "out" / trial.folder / "record.json")
         assert list(record["results"]) == [test.name for test in trial.tests]
-        assert all(found["n"] > 0 for found in record["results"].values())
+        assert all(scores["n"] > 0 for scores in record["results"].values())
         assert trial.dataset in ran.out and trial.method in ran.out
     assert f"expected of cocoop benchmark {protocol} --preset smoke: a table" in ran.err
     assert f"{len(trials)} of {len(trials)} runs are done" in ran.err
@@ -52,9 +52,9 @@ def test_again_it_does_nothing_twice(cocoop, digits, tmp_path):
     assert "3 of 3 runs are done already" in second.err
     # More of it: only what is new.
     more = cocoop(*command, "--seeds", "1,2", "--methods", "coop", "--json")
-    found = json.loads(more.out)
-    assert (found["done"], found["failed"], found["out"]) == (2, [], "out")
-    assert found["tables"]
+    summary = json.loads(more.out)
+    assert (summary["done"], summary["failed"], summary["out"]) == (2, [], "out")
+    assert summary["tables"]
 
 
 def test_a_plan_beforehand(cocoop, digits, tmp_path):
@@ -79,13 +79,13 @@ def test_a_plan_beforehand(cocoop, digits, tmp_path):
 def test_a_plan_for_machines_knows_what_is_done(cocoop, digits):
     command = ("benchmark", "few-shot", "--datasets", digits, "--out", "out", *QUICK)
     cocoop(*command, "--methods", "zero-shot")
-    found = json.loads(cocoop(*command, "--dry-run", "--json").out)
-    assert [(run["method"], run["done"]) for run in found["runs"]] == [
+    plan = json.loads(cocoop(*command, "--dry-run", "--json").out)
+    assert [(run["method"], run["done"]) for run in plan["runs"]] == [
         ("zero-shot", True),
         ("coop", False),
         ("cocoop", False),
     ]
-    assert found["estimated_seconds"] > 0 and found["estimated_memory_mb"] > 0
+    assert plan["estimated_seconds"] > 0 and plan["estimated_memory_mb"] > 0
 
 
 def test_a_plan_of_miniatures_leaves_none(cocoop, tmp_path):
@@ -109,7 +109,7 @@ def test_a_run_that_fails_is_listed_and_the_others_done(cocoop, digits, tmp_path
     )
     assert "zero-shot" in ran.out and "1 of 3 runs are done" in ran.err and "Traceback" not in ran.err
     told = json.loads(cocoop(*command, "--json").out)
-    assert [found["run"] for found in told["failed"]] == [
+    assert [failure["run"] for failure in told["failed"]] == [
         f"few-shot/digits-here/{method}/1-shots/seed-1" for method in ("coop", "cocoop")
     ]
 

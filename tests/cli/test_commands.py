@@ -37,10 +37,10 @@ def test_a_test_split_is_scored_and_nothing_else(cocoop, tmp_path):
         "accuracy on the 6 test images, in percent:",
     ]
     # The test images are among the training split here; a split that was given is taken as it is.
-    found = json.loads(cocoop("evaluate", "run", "parts", "--include-training", "--json").out)
+    scored = json.loads(cocoop("evaluate", "run", "parts", "--include-training", "--json").out)
     recorded = read_run("run").record["results"]["test"]
-    assert {name: recorded[name] for name in found} == found and found["n"] == 6
-    assert set(recorded) - set(found) == {"dataset", "mistakes"}
+    assert {name: recorded[name] for name in scored} == scored and scored["n"] == 6
+    assert set(recorded) - set(scored) == {"dataset", "mistakes"}
 
 
 def test_every_form_of_the_same_images_gives_the_same_run(cocoop, photos, tmp_path):
@@ -128,13 +128,13 @@ def test_train_evaluate_predict_agree(cocoop, trained):
     held_out = [path for path in paths if not classifier.was_trained_on(path)]
     ran = cocoop("predict", "run", *held_out, "--json")
     assert (ran.code, ran.err) == (0, "")
-    found = json.loads(ran.out)
-    assert [entry["image"] for entry in found] == [str(path) for path in held_out]
-    hits = sum(entry["class"] == path.parent.name for entry, path in zip(found, held_out, strict=True))
+    entries = json.loads(ran.out)
+    assert [entry["image"] for entry in entries] == [str(path) for path in held_out]
+    hits = sum(entry["class"] == path.parent.name for entry, path in zip(entries, held_out, strict=True))
     assert metrics["correct"] == hits
     probabilities = classifier.predict_proba(held_out)
-    assert [entry["class"] for entry in found] == classifier.classes_[probabilities.argmax(axis=1)].tolist()
-    assert [entry["probability"] for entry in found] == pytest.approx(probabilities.max(axis=1).tolist(), abs=1e-5)
+    assert [entry["class"] for entry in entries] == classifier.classes_[probabilities.argmax(axis=1)].tolist()
+    assert [entry["probability"] for entry in entries] == pytest.approx(probabilities.max(axis=1).tolist(), abs=1e-5)
 
 
 def test_evaluate_prints_two_markdown_tables(cocoop, trained):
@@ -181,9 +181,9 @@ def test_other_classes(cocoop, trained, tmp_path):
     classifier = PromptClassifier.load("run", device="cpu").set_classes(["four", "red panda"])
     paths = [tmp_path / "others" / "four" / f"{number}.png" for number in range(4)]
     ran = cocoop("predict", "run", *paths, "--classes", "four, red panda", "--top", 2, "--json")
-    found = json.loads(ran.out)
-    assert len(found) == 8
-    for path, first, second in zip(paths, found[::2], found[1::2], strict=True):
+    entries = json.loads(ran.out)
+    assert len(entries) == 8
+    for path, first, second in zip(paths, entries[::2], entries[1::2], strict=True):
         four, panda = classifier.predict_proba([path])[0]
         expected = sorted([("four", four), ("red panda", panda)], key=lambda pair: -pair[1])
         assert first["image"] == second["image"] == str(path)

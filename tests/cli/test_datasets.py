@@ -96,9 +96,9 @@ def test_check_a_whole_data_set(cocoop, monkeypatch):
 def test_check_all_of_an_empty_root(cocoop, tmp_path):
     (tmp_path / "data").mkdir()
     ran = cocoop("datasets", "check", "all", "--root", "data", "--json")
-    found = json.loads(ran.out)
-    assert ran.code == 1 and [one["name"] for one in found] == list(PAPER_DATASETS)
-    assert found[1] == {
+    findings = json.loads(ran.out)
+    assert ran.code == 1 and [one["name"] for one in findings] == list(PAPER_DATASETS)
+    assert findings[1] == {
         "name": "caltech101",
         "what": "folder",
         "where": "caltech-101",

@@ -32,10 +32,10 @@ def test_json_says_the_same_and_the_options_reach_it(cocoop, apart):
     options = ("--tokenizer", "words", "--dtype", "bfloat16", "--device", "cpu", "--classes", 7, "--classes", 70)
     ran = cocoop("info", "model", *options, "--json")
     assert (ran.code, ran.err) == (0, "")
-    found = json.loads(ran.out)
-    assert (found["name"], found["dtype"], found["device"]) == ("model", "bfloat16", "cpu")
-    assert found["tokenizer"]["source"] == "words"
-    assert [row["classes"] for row in found["memory"]] == [7, 70]
+    facts = json.loads(ran.out)
+    assert (facts["name"], facts["dtype"], facts["device"]) == ("model", "bfloat16", "cpu")
+    assert facts["tokenizer"]["source"] == "words"
+    assert [row["classes"] for row in facts["memory"]] == [7, 70]
     assert "from words" in cocoop("info", "model", *options).out
 
 

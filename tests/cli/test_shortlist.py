@@ -29,12 +29,12 @@ def test_verify_reports_what_python_counts(run, held_out):
     assert ((short > 0).sum(axis=1) == 2).all() and np.allclose(short.sum(axis=1), 1)
     ran = run("evaluate", "run", "photos", "--shortlist", 2, "--verify", "--json")
     assert ran.code == 0, ran.err
-    found = json.loads(ran.out)
-    assert (found["shortlist"], found["approximate"], found["n"]) == (2, True, 9)
-    assert found["accuracy"] == pytest.approx(100 * classifier.score(paths, labels, shortlist=2))
-    agreement = found["agreement"]
+    scored = json.loads(ran.out)
+    assert (scored["shortlist"], scored["approximate"], scored["n"]) == (2, True, 9)
+    assert scored["accuracy"] == pytest.approx(100 * classifier.score(paths, labels, shortlist=2))
+    agreement = scored["agreement"]
     assert agreement["full"]["accuracy"] == pytest.approx(100 * classifier.score(paths, labels))
-    assert agreement["shortlisted"]["accuracy"] == found["accuracy"]
+    assert agreement["shortlisted"]["accuracy"] == scored["accuracy"]
     same = [a.argmax() == b.argmax() for a, b in zip(short, full, strict=True)]
     assert agreement["same_top_class"] == pytest.approx(100 * sum(same) / 9)
     differences = [abs(max(a) - max(b)) for a, b in zip(short, full, strict=True)]
@@ -64,9 +64,9 @@ def test_the_tables_call_it_approximate(run):
 
 def test_a_shortlist_of_all_classes_is_exact_and_says_so(run):
     plain = json.loads(run("evaluate", "run", "photos", "--json").out)
-    found = json.loads(run("evaluate", "run", "photos", "--shortlist", 20, "--json").out)
-    assert (found.pop("shortlist"), found.pop("approximate")) == (20, False)
-    assert found == plain
+    scored = json.loads(run("evaluate", "run", "photos", "--shortlist", 20, "--json").out)
+    assert (scored.pop("shortlist"), scored.pop("approximate")) == (20, False)
+    assert scored == plain
     assert "shortlist of 20 (exact)" in run("evaluate", "run", "photos", "--shortlist", 20).out
 
 
@@ -74,10 +74,10 @@ def test_predict(run, held_out):
     classifier, paths = held_out
     ran = run("predict", "run", *paths[:2], "--top", 3, "--shortlist", 2, "--json")
     assert ran.code == 0 and ran.err.startswith("note: --shortlist 2 is approximate")
-    found = json.loads(ran.out)
+    entries = json.loads(ran.out)
     best = np.sort(classifier.predict_proba(paths[:2], shortlist=2), axis=1)[:, ::-1]
-    assert [entry["probability"] for entry in found] == pytest.approx(best.flatten().tolist(), abs=1e-5)
-    assert found[2]["probability"] == found[5]["probability"] == 0
+    assert [entry["probability"] for entry in entries] == pytest.approx(best.flatten().tolist(), abs=1e-5)
+    assert entries[2]["probability"] == entries[5]["probability"] == 0
     assert run("predict", "run", paths[0], "--shortlist", 3).err == ""
 
 

@@ -40,17 +40,17 @@ def quick(tiny, monkeypatch):
 
 def facts(out: Path) -> dict[str, object]:
     """All that runs leave, by place: files' bytes, records without times, and nothing hidden."""
-    found: dict[str, object] = {}
+    contents: dict[str, object] = {}
     for path in sorted(out.rglob("*")):
         name = path.relative_to(out).as_posix()
         # Features lie in blocks as they came to be computed.
         if name == ".lock" or name.startswith("features") or (path.is_dir() and not path.name.startswith(".")):
             continue
         if path.name == "record.json":
-            found[name] = {key: value for key, value in read_json(path).items() if key not in UNEQUAL}
+            contents[name] = {key: value for key, value in read_json(path).items() if key not in UNEQUAL}
         elif path.name not in ("README.md", "metrics.jsonl"):  # the card and the history tell seconds
-            found[name] = path.read_bytes() if path.is_file() else "a folder"
-    return found
+            contents[name] = path.read_bytes() if path.is_file() else "a folder"
+    return contents
 
 
 def test_runs_all_then_nothing(quick, datasets, tmp_path, monkeypatch):

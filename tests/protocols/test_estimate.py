@@ -38,11 +38,11 @@ def priced(tiny, datasets, tmp_path):
 
 def test_steps_images_and_seconds(priced):
     # 3 shots of 4 classes: 12 images, 3 batches of 4, 2 epochs.
-    found = priced.of(make_trial("few-shot", "coop"))
-    assert (found.images, found.classes, found.steps) == (12, 4, 6)
-    assert found.seconds == pytest.approx(6 * 100 + 12 * 0.1)
-    assert found.memory_mb == 5
-    assert priced.of(make_trial("few-shot", "coop", augment=True)).seconds == found.seconds
+    estimated = priced.of(make_trial("few-shot", "coop"))
+    assert (estimated.images, estimated.classes, estimated.steps) == (12, 4, 6)
+    assert estimated.seconds == pytest.approx(6 * 100 + 12 * 0.1)
+    assert estimated.memory_mb == 5
+    assert priced.of(make_trial("few-shot", "coop", augment=True)).seconds == estimated.seconds
     # A last, smaller batch is dropped, unless it is the only one.
     assert priced.of(make_trial("few-shot", "coop", batch_size=5)).steps == 2 * 2
     assert priced.of(make_trial("few-shot", "coop", batch_size=32)).steps == 2 * 1
@@ -50,12 +50,12 @@ def test_steps_images_and_seconds(priced):
     assert priced.of(replace(make_trial("few-shot", "cocoop"), settings={})).steps == 10 * 12
     assert priced.of(replace(make_trial("few-shot", "coop"), settings={})).steps == 200
     # Half the classes; tests on both halves.
-    found = priced.of(make_trial("base-to-new", "cocoop", batch_size=1))
-    assert (found.images, found.classes, found.steps) == (6, 2, 12)
-    assert found.seconds == pytest.approx(12 * 100 + 12 * 0.1)
-    found = priced.of(make_trial("cross-dataset", "zero-shot"))
-    assert (found.images, found.steps) == (0, 0)
-    assert found.seconds == pytest.approx((12 + 9) * 0.1)
+    estimated = priced.of(make_trial("base-to-new", "cocoop", batch_size=1))
+    assert (estimated.images, estimated.classes, estimated.steps) == (6, 2, 12)
+    assert estimated.seconds == pytest.approx(12 * 100 + 12 * 0.1)
+    estimated = priced.of(make_trial("cross-dataset", "zero-shot"))
+    assert (estimated.images, estimated.steps) == (0, 0)
+    assert estimated.seconds == pytest.approx((12 + 9) * 0.1)
 
 
 def test_test_images_are_counted_once(priced):
@@ -89,8 +89,8 @@ def test_each_view_of_an_image_is_counted_once(priced):
 
 def test_a_prompt_that_is_there_costs_no_training(priced):
     priced.runner.run(make_trial("cross-dataset", "coop"))
-    found = priced.of(make_trial("few-shot", "coop"))
-    assert (found.images, found.steps, found.seconds) == (12, 0, pytest.approx(1.2))
+    estimated = priced.of(make_trial("few-shot", "coop"))
+    assert (estimated.images, estimated.steps, estimated.seconds) == (12, 0, pytest.approx(1.2))
 
 
 def test_steps_as_training_counts_them(priced, monkeypatch):
@@ -136,9 +136,9 @@ def test_a_whole_benchmark_is_measured_and_nothing_written(tiny, datasets, tmp_p
     total, each = estimate(Benchmark(trials, out, "tiny", datasets), jobs=2)
     assert listing(out) == before
     assert torch.get_num_threads() == threads and torch.equal(torch.get_rng_state(), state)
-    assert all(found.seconds > 0 and found.memory_mb > 50 for found in each)
-    assert total.seconds > sum(found.seconds for found in each[1:]) / 2
-    assert total.memory_mb == 2 * max(found.memory_mb for found in each[1:])
+    assert all(one.seconds > 0 and one.memory_mb > 50 for one in each)
+    assert total.seconds > sum(one.seconds for one in each[1:]) / 2
+    assert total.memory_mb == 2 * max(one.memory_mb for one in each[1:])
     # Trials that differ in the seed alone cost the same.
     assert each[1].seconds == each[2].seconds
 
@@ -147,8 +147,8 @@ def test_no_shorter_than_the_longest_run(tiny, datasets, tmp_path, monkeypatch):
     monkeypatch.setattr(CLIP, "load", lambda *_, **__: tiny)
     trials = [make_trial("few-shot", "cocoop", batch_size=1), make_trial("few-shot", "zero-shot")]
     total, each = estimate(Benchmark(trials, tmp_path, "tiny", datasets), jobs=8)
-    assert total.seconds >= max(found.seconds for found in each)
-    assert total.memory_mb == 2 * max(found.memory_mb for found in each)
+    assert total.seconds >= max(one.seconds for one in each)
+    assert total.memory_mb == 2 * max(one.memory_mb for one in each)
 
 
 def test_nothing_left_to_do(tiny, datasets, tmp_path, monkeypatch):

@@ -23,16 +23,16 @@ def plan(*datasets: str, protocol: str = "few-shot", targets: tuple[str, ...] = 
 def test_a_split_that_is_drawn_is_kept_and_read_again(tmp_path):
     photos = write_photos(tmp_path / "photos", 8)
     splits = tmp_path / "out" / "splits"
-    found = gather(plan(str(photos)), None, splits)[str(photos)]
-    assert found.split_made and (len(found.train), len(found.val), len(found.test)) == (12, 6, 6)
+    dataset = gather(plan(str(photos)), None, splits)[str(photos)]
+    assert dataset.split_made and (len(dataset.train), len(dataset.val), len(dataset.test)) == (12, 6, 6)
     stored = json.loads((splits / "photos.json").read_text())
-    assert [entry[0] for entry in stored["test"]] == [e.path.relative_to(photos).as_posix() for e in found.test]
+    assert [entry[0] for entry in stored["test"]] == [e.path.relative_to(photos).as_posix() for e in dataset.test]
 
     # Another split, by hand: it is the file that counts.
     stored["train"], stored["test"] = stored["test"], stored["train"]
     (splits / "photos.json").write_text(json.dumps(stored))
     again = gather(plan(str(photos)), None, splits)[str(photos)]
-    assert (again.train, again.test) == (found.test, found.train)
+    assert (again.train, again.test) == (dataset.test, dataset.train)
 
 
 def test_a_dry_run_keeps_nothing_and_draws_the_same(tmp_path):
@@ -57,16 +57,16 @@ def test_a_kept_split_of_other_images_is_refused(tmp_path):
 def test_data_with_a_split_of_their_own_keep_it(tmp_path):
     for part, count in (("train", 6), ("test", 3)):
         write_photos(tmp_path / "photos" / part, count)
-    found = gather(plan(str(tmp_path / "photos")), None, tmp_path / "splits")[str(tmp_path / "photos")]
-    assert (len(found.train), len(found.test)) == (18, 9)
+    dataset = gather(plan(str(tmp_path / "photos")), None, tmp_path / "splits")[str(tmp_path / "photos")]
+    assert (len(dataset.train), len(dataset.test)) == (18, 9)
     assert not (tmp_path / "splits").exists()
 
 
 def test_each_data_set_is_read_once_and_all_that_are_named(tmp_path):
     photos = str(write_photos(tmp_path / "photos", 8))
-    found = gather(plan("digits", protocol="cross-dataset", targets=(photos,)), None, tmp_path / "splits")
-    assert list(found) == ["digits", photos]
-    assert found["digits"].test == read_dataset("digits").test
+    datasets = gather(plan("digits", protocol="cross-dataset", targets=(photos,)), None, tmp_path / "splits")
+    assert list(datasets) == ["digits", photos]
+    assert datasets["digits"].test == read_dataset("digits").test
 
 
 def test_all_that_cannot_be_read_are_named(tmp_path):

@@ -64,9 +64,9 @@ def test_few_shot_figures():
     trials = preset("few-shot", "paper").trials("few-shot")
     assert len(trials) == 11 * (1 + 5 * 3 + 5 * 3)
     coop = {t.shots: t.settings for t in trials if (t.method, t.dataset) == ("coop", "eurosat")}
-    assert {shots: found["epochs"] for shots, found in coop.items()} == {1: 50, 2: 100, 4: 100, 8: 200, 16: 200}
+    assert {shots: chosen["epochs"] for shots, chosen in coop.items()} == {1: 50, 2: 100, 4: 100, 8: 200, 16: 200}
     assert {t.settings["epochs"] for t in trials if (t.method, t.dataset) == ("coop", "imagenet")} == {50}
-    assert all((found["context"], found["context_length"]) == (None, 16) for found in coop.values())
+    assert all((chosen["context"], chosen["context_length"]) == (None, 16) for chosen in coop.values())
     assert {t.settings["epochs"] for t in trials if t.method == "cocoop"} == {10}
 
 
@@ -90,8 +90,8 @@ def test_offline_presets_need_no_download_and_do_not_cut_signs():
 
 def test_every_preset_says_how_to_run_it_and_what_comes_out():
     for protocol, presets in PRESETS.items():
-        for found in (*presets.values(), preset(protocol, "smoke")):
-            assert found.command.startswith(f"cocoop benchmark {protocol}") and found.expected
+        for one in (*presets.values(), preset(protocol, "smoke")):
+            assert one.command.startswith(f"cocoop benchmark {protocol}") and one.expected
 
 
 def test_trials_have_folders_of_their_own():
@@ -103,8 +103,8 @@ def test_trials_have_folders_of_their_own():
 
 def test_narrowing():
     full = preset("cross-dataset", "paper")
-    found = narrowed(full, ["a/photos"], ["b", "c", "b"], methods=("coop",), shots=(4, 4), seeds=(0,), epochs=3)
-    (trial,) = found.trials("cross-dataset")
+    narrow = narrowed(full, ["a/photos"], ["b", "c", "b"], methods=("coop",), shots=(4, 4), seeds=(0,), epochs=3)
+    (trial,) = narrow.trials("cross-dataset")
     assert [test.name for test in trial.tests] == ["a/photos", "b", "c"]
     assert (trial.shots, trial.seed, trial.settings) == (4, 0, {"batch_size": 32, "epochs": 3, "view_seed": 1})
     assert narrowed(full, targets=["dtd"]).datasets == {"imagenet": ["dtd"]}

@@ -43,12 +43,12 @@ def literal_pick(examples: list[Example], shots: int, seed: int) -> list[Example
 
 def one_by_one(model, examples: list[Example], names: list[str]) -> list[int]:
     """The number of each image's class, an image at a time, with nothing but the model and its CLIP."""
-    found = []
+    predicted = []
     for example in examples:
         features = model.clip.encode_images(model.clip.preprocess(open_image(example.path))[None])
-        found.append(int(model(features)[0].argmax()))
+        predicted.append(int(model(features)[0].argmax()))
     assert model.class_names == names
-    return found
+    return predicted
 
 
 def check(folder, test: str, examples: list[Example], names: list[str], model) -> None:
@@ -101,7 +101,7 @@ def test_transfer(tiny, runner, datasets, protocol, method):
             template = {"source": "a photo of a {}.", "other": "the number {}."}[name]
             model = ZeroShot(tiny, names, [template])
         check(folder, name, datasets[name].test, names, model)
-    assert {test: found["dataset"] for test, found in read_json(folder / "record.json")["results"].items()} == {
+    assert {test: result["dataset"] for test, result in read_json(folder / "record.json")["results"].items()} == {
         "source": "source",
         "other": "other",
     }

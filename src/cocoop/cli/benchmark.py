@@ -178,8 +178,8 @@ def _run(benchmark: Benchmark, protocol: str, jobs: int, as_json: bool) -> None:
     if as_json:
         import json
 
-        found = json.loads(format_tables(tables, "json")) if tables else []
-        print_json({"out": str(benchmark.out), "done": len(records), "failed": _told(failures), "tables": found})
+        content = json.loads(format_tables(tables, "json")) if tables else []
+        print_json({"out": str(benchmark.out), "done": len(records), "failed": _told(failures), "tables": content})
     elif tables:
         print(format_tables(tables, "table"))
     note(f"{len(records):,} of {len(benchmark.trials):,} runs are done: {benchmark.out / protocol}")
@@ -201,7 +201,7 @@ def _print_estimates(benchmark: Benchmark, jobs: int, as_json: bool) -> None:
 
     todo = {trial.folder for trial in benchmark.open_trials()}
     total, each = estimate(benchmark, jobs)
-    rows = [_row(trial, trial.folder not in todo, found) for trial, found in zip(benchmark.trials, each, strict=True)]
+    rows = [_row(trial, trial.folder not in todo, one) for trial, one in zip(benchmark.trials, each, strict=True)]
     if as_json:
         print_json({"runs": rows, "estimated_seconds": total.seconds, "estimated_memory_mb": total.memory_mb})
         return
@@ -214,7 +214,7 @@ def _print_estimates(benchmark: Benchmark, jobs: int, as_json: bool) -> None:
     )
 
 
-def _row(trial: Trial, done: bool, found: Estimate) -> dict[str, Any]:
+def _row(trial: Trial, done: bool, estimate: Estimate) -> dict[str, Any]:
     return {
         "protocol": trial.protocol,
         "dataset": trial.dataset,
@@ -222,11 +222,11 @@ def _row(trial: Trial, done: bool, found: Estimate) -> dict[str, Any]:
         "shots": trial.shots,
         "seed": trial.seed,
         "done": done,
-        "images": found.images,
-        "classes": found.classes,
-        "steps": found.steps,
-        "seconds": found.seconds,
-        "memory_mb": found.memory_mb,
+        "images": estimate.images,
+        "classes": estimate.classes,
+        "steps": estimate.steps,
+        "seconds": estimate.seconds,
+        "memory_mb": estimate.memory_mb,
     }
 
 

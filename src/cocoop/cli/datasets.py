@@ -1,4 +1,4 @@
-"""`cocoop datasets`: what there is, how it lies on a disk, what is missing there, and miniatures to try."""
+"""`cocoop datasets`: list and show data sets, check them on a disk, and write miniatures to try."""
 
 from __future__ import annotations
 
@@ -91,10 +91,10 @@ def check(name: OneOrAll, root: Root, as_json: AsJson = False) -> None:
         raise InputError(f"--root: expected the data root; there is no folder {root}. Check the path.")
     findings = {name: check_dataset(name, root) for name in progress(names, "checking")}
     if as_json:
-        print_json([{"name": name, **_finding(one, root)} for name, found in findings.items() for one in found])
+        print_json([{"name": name, **_finding(one, root)} for name, each in findings.items() for one in each])
     else:
         _print_findings(findings, root)
-    if any(not one.note for found in findings.values() for one in found):
+    if any(not one.note for each in findings.values() for one in each):
         note("`cocoop datasets show NAME` tells how a data set has to lie on the disk")
         raise typer.Exit(1)
 
@@ -139,7 +139,7 @@ def _names(name: str) -> list[str]:
 
 
 def _facts(name: str) -> dict[str, Any]:
-    """What `list` and `show` say; sizes are None where a data set has no such split."""
+    """The facts of `list` and `show`; a size is None where the data set has no such split."""
     from cocoop.data import GUIDES, OFFLINE_ABOUT, PAPER_DATASETS, list_offline_dataset
 
     if name in PAPER_DATASETS:
@@ -176,12 +176,12 @@ def _print_findings(findings: dict[str, list[Finding]], root: Path) -> None:
     columns = ("what", "where", "expected", "found")
     rows = [
         [name, *(str(_finding(one, root)[column]) for column in columns), "note" if one.note else "wrong"]
-        for name, found in findings.items()
-        for one in found
+        for name, each in findings.items()
+        for one in each
     ]
     if rows:
         print(text_table(["data set", *columns, "kind"], rows))
-    whole = [name for name, found in findings.items() if all(one.note for one in found)]
+    whole = [name for name, each in findings.items() if all(one.note for one in each)]
     if whole:
         print(f"nothing missing or miscounted: {', '.join(whole)}")
 

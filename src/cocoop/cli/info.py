@@ -43,38 +43,38 @@ def info(
     from cocoop.clip.describe import describe
     from cocoop.reports import text_table
 
-    found = describe(CLIP.load(model, tokenizer, device, dtype), classes or CLASSES)
+    facts = describe(CLIP.load(model, tokenizer, device, dtype), classes or CLASSES)
     if as_json:
-        print_json(found)
+        print_json(facts)
         return
-    rows = dict(_rows(found))
+    rows = dict(_rows(facts))
     width = max(map(len, rows))
     for name, value in rows.items():
         print(f"{name:{width}}  {value}")
     print("\ntext side of one image, beside the weights, estimated:\n")
     memory = [
         [f"{row['classes']:,}", *(f"{row[name]:,.1f}" for name in ("predict_mb", "train_mb"))]
-        for row in found["memory"]
+        for row in facts["memory"]
     ]
     print(text_table(["classes", "to predict, MB", "to learn, MB"], memory))
 
 
-def _rows(found: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    parameters, transform, tokenizer = found["parameters"], found["transform"], found["tokenizer"]
+def _rows(facts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    parameters, transform, tokenizer = facts["parameters"], facts["transform"], facts["tokenizer"]
     millions = {name: f"{count / 1e6:,.1f}" for name, count in parameters.items()}
-    yield "name", found["name"]
-    yield "read from", f"{found['file']} ({found['family']})"
-    yield "text tower", _sizes(found["text_tower"])
-    yield "image tower", _sizes(found["image_tower"])
-    yield "joint width E", f"{found['joint_width']:,}"
-    yield "1/tau", f"{found['logit_scale']:.2f}"
+    yield "name", facts["name"]
+    yield "read from", f"{facts['file']} ({facts['family']})"
+    yield "text tower", _sizes(facts["text_tower"])
+    yield "image tower", _sizes(facts["image_tower"])
+    yield "joint width E", f"{facts['joint_width']:,}"
+    yield "1/tau", f"{facts['logit_scale']:.2f}"
     yield "parameters", f"{millions['all']} million: text {millions['text']}, image {millions['image']}"
-    yield "weights", f"{found['weights_mb']:,.1f} MB, {found['dtype']} on {found['device']}"
+    yield "weights", f"{facts['weights_mb']:,.1f} MB, {facts['dtype']} on {facts['device']}"
     yield "transform", f"{transform['size']} px, {transform['resize_mode']}, {transform['interpolation']}"
     yield "  mean", _numbers(transform["mean"])
     yield "  std", _numbers(transform["std"])
     yield "tokenizer", _words(tokenizer)
-    yield "fingerprint", found["fingerprint"]
+    yield "fingerprint", facts["fingerprint"]
     yield "fast path", "yes (the text tower is causal and read at its end token)"
 
 

@@ -56,12 +56,12 @@ def predict(
     probabilities = classifier.predict_proba(images, shortlist)
     if shortlist is not None and shortlist < len(classifier.classes_):
         note(f"note: --shortlist {shortlist} is approximate, and probabilities are normalised over the shortlist")
-    found = []
+    entries = []
     for path, row in zip(images, probabilities, strict=True):
         best = (-row).argsort(kind="stable")[:top]
-        found += [{"image": str(path), "class": str(classifier.classes_[k]), "probability": row[k]} for k in best]
+        entries += [{"image": str(path), "class": str(classifier.classes_[k]), "probability": row[k]} for k in best]
     if as_json:
-        print_json(found)
+        print_json(entries)
         return
-    for entry in found:
+    for entry in entries:
         print(f"{entry['image']}\t{entry['class']}\t{100 * entry['probability']:.1f}")

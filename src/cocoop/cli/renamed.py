@@ -1,4 +1,4 @@
-"""Options under the names that they had before, for one release, with a note."""
+"""Former names of options, which keep working for one release, with a note."""
 
 from __future__ import annotations
 

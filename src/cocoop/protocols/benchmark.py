@@ -50,7 +50,7 @@ class Benchmark:
     _same: set[PurePosixPath] = field(default_factory=set, init=False, repr=False, compare=False)
 
     def open_trials(self) -> list[Trial]:
-        """Those trials that are not done. Only looks.
+        """The trials that are not done. Writes nothing.
 
         Raises:
             InputError: the folder holds a run of the same place with other settings, of other images, on another CLIP
@@ -66,7 +66,7 @@ class Benchmark:
         return [trial for trial in self.trials if trial.folder not in done]
 
     def run(self, jobs: int = 1) -> list[Failure]:
-        """Carry out what is not done, `jobs` at a time in processes of their own; with GPUs each takes the next.
+        """Carry out the open trials, `jobs` at a time in processes of their own; with GPUs each takes the next.
 
         With `jobs` above 1 a script must call this below `if __name__ == "__main__":`: the processes import it.
 
@@ -84,7 +84,7 @@ class Benchmark:
             return _collected(outcomes, len(trials))
 
     def runner(self, device: str | None = None) -> Runner:
-        """The CLIP, loaded, and the data sets: what carries out the trials."""
+        """What carries out the trials, with the CLIP loaded."""
         load_plugins(self.plugins)
         device = device or self.device
         clip = CLIP.load(self.clip, self.tokenizer, device, self.dtype, self.memory_budget)
@@ -156,7 +156,7 @@ def _record_in(folder: Path) -> dict[str, Any]:
 
 
 def _changed_data(trial: Trial, data: Selection, record: Mapping[str, Any]) -> str | None:
-    """Which images of a trial are not those of a run, by their places, labels and class names; None if all are."""
+    """Which images of a trial differ from those of its run in place, label or class name; None if none do."""
     if record.get("split_hash") != data.training_hash(trial):
         return f"the training images of {trial.dataset}"
     results = record.get("results") or {}
@@ -167,7 +167,7 @@ def _changed_data(trial: Trial, data: Selection, record: Mapping[str, Any]) -> s
 
 
 def _collected(outcomes: Iterator[list[Failure | None]], total: int) -> list[Failure]:
-    """All failures, while a bar counts what has ended."""
+    """All failures, while a bar counts the trials that have ended."""
     failures: list[Failure] = []
     with closing(outcomes), counter("runs", total, "run") as bar:  # type: ignore[type-var]  # it is a generator
         for ended in outcomes:

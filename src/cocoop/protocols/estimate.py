@@ -1,4 +1,4 @@
-"""What a benchmark will take: a step and a batch of each kind are carried out and timed, and multiplied."""
+"""The time and memory of a benchmark: a step and a batch of each kind are carried out, timed and multiplied."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ _PATIENCE = 2.0  # seconds for classifying a batch; where a whole one takes long
 
 
 class Estimate(NamedTuple):
-    """What one trial will take, in one process, once all image features are there.
+    """The cost of one trial in one process, once all image features are cached.
 
-    images, classes, steps: that it learns from, and in; no images and steps where there is nothing to learn, no steps
-    where the prompt is there already.
+    images, classes: that it learns from. steps: of its training. Where there is nothing to learn, images and steps are
+    0; where a learned prompt is reused, steps are.
     seconds: of learning and scoring. memory_mb: the peak, in MB of 10^6 bytes, of its process; on a GPU, of the GPU.
     """
 
@@ -41,31 +41,31 @@ class Estimate(NamedTuple):
 
 
 class Total(NamedTuple):
-    """What a whole benchmark will take from now on, several trials at a time: seconds, and MB of all processes."""
+    """The cost of the rest of a benchmark, several trials at a time: seconds, and MB of all processes."""
 
     seconds: float
     memory_mb: float
 
 
 def estimate(benchmark: Benchmark, jobs: int = 1) -> tuple[Total, list[Estimate]]:
-    """Estimate all that is not done of a benchmark, and every trial of it. Writes nothing.
+    """Estimate the rest of a benchmark, and each of its trials. Writes nothing.
 
-    The total is that of the open trials, evenly spread, with encoding each view of their training images once, and of
-    encoding their test images, which processes that start together all do. Starting the processes and loading the CLIP
-    is not in it.
+    The total is the time of the open trials, evenly spread over the processes, with each view of their training images
+    encoded once, and the time to encode their test images, which every process does. It leaves out starting the
+    processes and loading the CLIP.
     """
     with torch_threads(benchmark.threads(jobs)):
         estimator = Estimator(benchmark.runner())
         each = [estimator.of(trial) for trial in benchmark.trials]
         todo = benchmark.open_trials()
         done = [trial for trial in benchmark.trials if trial not in todo]
-        left = [found for trial, found in zip(benchmark.trials, each, strict=True) if trial in todo]
+        left = [one for trial, one in zip(benchmark.trials, each, strict=True) if trial in todo]
         at_once = max(1, min(jobs, len(left)))
         # Not shorter than its longest run, however many are at work.
-        longest = max((found.seconds for found in left), default=0.0)
-        shared = sum(found.seconds for found in left) + estimator.view_seconds(todo, done)
+        longest = max((one.seconds for one in left), default=0.0)
+        shared = sum(one.seconds for one in left) + estimator.view_seconds(todo, done)
         seconds = max(shared / at_once, longest) + estimator.test_seconds(todo, done)
-    return Total(seconds, at_once * max((found.memory_mb for found in left), default=0.0)), each
+    return Total(seconds, at_once * max((one.memory_mb for one in left), default=0.0)), each
 
 
 class _Cost(NamedTuple):
@@ -94,7 +94,7 @@ class Estimator:
     """Times one step, one batch and one handful of images of each kind, once for all trials that share it.
 
     Args:
-        runner: what would carry out the trials.
+        runner: would carry out the trials.
     """
 
     def __init__(self, runner: Runner) -> None:
@@ -123,7 +123,7 @@ class Estimator:
         return Estimate(images, len(learned_from.class_names), steps, seconds, memory)
 
     def view_seconds(self, trials: Iterable[Trial], done: Iterable[Trial] = ()) -> float:
-        """What encoding the training images of these trials takes: each view once, and none that a done trial had."""
+        """Seconds to encode the training images of these trials: each view once, without the views of done trials."""
         there = self._views(done)
         return sum(
             max(0, count - there[view]) * self._image(view.dataset, view.seed is not None).seconds
@@ -131,7 +131,7 @@ class Estimator:
         )
 
     def test_seconds(self, trials: Iterable[Trial], done: Iterable[Trial] = ()) -> float:
-        """What encoding the test images of these trials takes, but for those of trials that are done."""
+        """Seconds to encode the test images of these trials, without those of done trials."""
         wanted, there = ({(test.dataset, test.classes) for t in of for test in t.tests} for of in (trials, done))
         return sum(
             len(self.runner.data.part(dataset, classes).test) * self._image(dataset, False).seconds
@@ -140,7 +140,7 @@ class Estimator:
 
     def _views(self, trials: Iterable[Trial]) -> Counter[_Views]:
         """How many views of each training image the trials take."""
-        found: Counter[_Views] = Counter()
+        counts: Counter[_Views] = Counter()
         for trial in trials:
             learned_from = self.runner.data.training_set(trial)
             if not trial.shots or self.runner.learned_before(trial, learned_from):
@@ -151,8 +151,8 @@ class Estimator:
                 count = min(settings.get("views", _chosen(trial, "epochs")), _chosen(trial, "epochs"))
             for example in learned_from.train:
                 view = _Views(trial.dataset, example.path, seed)
-                found[view] = max(found[view], count)
-        return found
+                counts[view] = max(counts[view], count)
+        return counts
 
     def _prompt(self, trial: Trial, dataset: str, classes: Classes) -> _Prompt:
         return _Prompt(trial.method, dataset, classes, trial.settings.get("context_length"))
@@ -194,7 +194,7 @@ class Estimator:
         return cost._replace(seconds=cost.seconds / len(paths))
 
     def _features(self, count: int) -> torch.Tensor:
-        """Such as `CLIP.encode_images` gives."""
+        """Stand-ins [count, E] for what `CLIP.encode_images` gives."""
         clip = self.runner.clip
         dtype = torch.promote_types(clip.dtype, torch.float32)
         features = torch.ones(count, clip.embed_dim, device=clip.device, dtype=dtype)
@@ -225,6 +225,6 @@ class Estimator:
 
 
 def _chosen(trial: Trial, name: str) -> int:
-    """The trial's number of that name, or else the one of its method's recipe; 1 without a recipe."""
+    """The trial's setting of that name, else that of its method's recipe, else 1."""
     number: int = trial.settings.get(name, getattr(METHODS[trial.method].recipe, name, 1))
     return number

@@ -18,8 +18,8 @@ from cocoop.results import write_json
 def gather(trials: Iterable[Trial], root: Path | None, splits: Path, keep: bool = True) -> dict[str, Dataset]:
     """Read every data set that the trials name.
 
-    A split that is drawn here, because the data have none, is kept as `splits`/NAME.json and read from there the next
-    time, so that all runs share it.
+    For data without a split one is drawn, written to `splits`/NAME.json and read from there the next time, so that all
+    runs share it.
 
     Args:
         trials: what needs them.
@@ -34,14 +34,14 @@ def gather(trials: Iterable[Trial], root: Path | None, splits: Path, keep: bool 
     trials = list(trials)
     names = list(dict.fromkeys(name for trial in trials for name in trial.data))
     _check_places(names)
-    found = _read_all(names, root)
+    datasets = _read_all(names, root)
     for trial in trials:
-        if not found[trial.dataset].train:
+        if not datasets[trial.dataset].train:
             raise InputError(
                 f"{trial.dataset}: expected training images to learn from; it has test images only. Learn on another "
                 "data set and test on it (--targets)."
             )
-    return {name: _with_split(dataset, splits / f"{place_of(name)}.json", keep) for name, dataset in found.items()}
+    return {name: _with_split(dataset, splits / f"{place_of(name)}.json", keep) for name, dataset in datasets.items()}
 
 
 def write_miniatures(names: Iterable[str], root: Path) -> None:
@@ -65,14 +65,14 @@ def _read_all(names: Sequence[str], root: Path | None) -> dict[str, Dataset]:
     readers: dict[str, Callable[[], Dataset]] = {
         name: partial(read_dataset, name, root if name in PAPER_DATASETS else None) for name in names
     }
-    found, errors = {}, {}
+    datasets, errors = {}, {}
     for name, read in readers.items():
         try:
-            found[name] = read()
+            datasets[name] = read()
         except InputError as error:
             errors[name] = error
     if not errors:
-        return found
+        return datasets
     first = next(iter(errors.values()))
     if len(errors) == 1:
         raise first
@@ -80,7 +80,7 @@ def _read_all(names: Sequence[str], root: Path | None) -> dict[str, Dataset]:
 
 
 def _with_split(dataset: Dataset, path: Path, keep: bool) -> Dataset:
-    """The data set with test images."""
+    """The data set with a test split: its own, or that of the file `path`, or one drawn now."""
     split = dataset.with_split()
     if not split.split_made:
         return split

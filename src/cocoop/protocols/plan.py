@@ -26,7 +26,7 @@ TRANSFERS = ("cross-dataset", "domain-generalization")
 
 @dataclass(frozen=True)
 class Test:
-    """What a trial is scored on: the test split of `dataset`, its "base", its "new" or "all" its classes."""
+    """A test of a trial: the test split of `dataset`, with its "base", its "new" or "all" classes."""
 
     name: str
     dataset: str
@@ -62,12 +62,12 @@ class Trial:
 
     @property
     def training(self) -> dict[str, Any]:
-        """What decides what is learned. Trials of several protocols that agree in it learn the same prompt."""
+        """The facts that decide what is learned: trials of any protocol that agree in them learn the same prompt."""
         return {name: value for name, value in self.as_dict().items() if name not in ("protocol", "tests")}
 
     @property
     def data(self) -> list[str]:
-        """The data sets that it needs, each once."""
+        """The names of the data sets that it needs, each once."""
         return list(dict.fromkeys([self.dataset, *(test.dataset for test in self.tests)]))
 
     def as_dict(self) -> dict[str, Any]:
@@ -81,7 +81,7 @@ def place_of(dataset: str) -> str:
 
 
 def tests_of(protocol: str, dataset: str, targets: Sequence[str]) -> tuple[Test, ...]:
-    """What a trial of `protocol` that learns on `dataset` is scored on.
+    """The tests of a trial of `protocol` that learns on `dataset`.
 
     Raises:
         InputError: targets for a protocol that tests on its own data set, or none for one that needs them.

@@ -13,14 +13,14 @@ from cocoop.protocols.plan import PROTOCOLS, Trial, learns, tests_of
 from cocoop.results.published import PAPER_METHODS
 
 VIEW_SEED = 1
-"""Of the random views of training images, in all runs of all methods and seeds."""
+"""Seed of the random views of training images, in all runs of all methods and seeds."""
 
 
 @dataclass(frozen=True)
 class Preset:
     """A benchmark as the papers have it, or made for this machine.
 
-    datasets: what to learn on, one after the other -> what else each is tested on.
+    datasets: the data sets to learn on -> the others that each is tested on.
     shots, seeds: all of them, for each method that learns.
     epochs: for all methods that learn; None takes the papers' (`settings`).
     views: how many random views of each training image to take in turn; None takes one per epoch, as the papers do.
@@ -37,7 +37,7 @@ class Preset:
     views: int | None = None
 
     def trials(self, protocol: str) -> list[Trial]:
-        """All trials, data set after data set; what has nothing to learn runs once for each."""
+        """All trials, data set after data set; a method that has nothing to learn runs once for each."""
         expect_choice("protocol", protocol, PROTOCOLS)
         return [
             Trial(
@@ -60,7 +60,7 @@ class Preset:
 def settings(
     protocol: str, method: str, dataset: str, shots: int, epochs: int | None = None, views: int | None = None
 ) -> dict[str, Any]:
-    """`PromptClassifier`'s parameters for one trial, where they are not the same for all.
+    """The parameters of `PromptClassifier` in which trials differ, for one trial.
 
     CoCoOp learns for 10 epochs, one image a step, wherever it appears. CoOp takes 32 images a step; in CoCoOp's tables
     it starts from "a photo of a" and learns for 200 epochs (ImageNet: 50); in its own few-shot figures it starts from
@@ -83,7 +83,7 @@ def settings(
 
 
 def _paper_epochs(protocol: str, method: str, dataset: str, shots: int) -> int | None:
-    """Where the papers depart from the method's recipe."""
+    """The epochs where the papers depart from the method's recipe, else None."""
     if method != "coop":
         return None
     if dataset == "imagenet" or (protocol == "few-shot" and shots == 1):
@@ -184,8 +184,8 @@ def narrowed(preset: Preset, datasets: Sequence[str] = (), targets: Sequence[str
     """The preset with other data sets, targets, or whatever `changes` names; what is empty or None stays.
 
     Raises:
-        InputError: an unknown method; a number of shots, epochs or views below 1; or views of data sets that are all
-            learned without.
+        InputError: an unknown method; a number of shots, epochs or views below 1; or views where no data
+            set is learned with any.
     """
     changes = {name: value for name, value in changes.items() if value is not None and value != ()}
     for method in changes.get("methods", ()):

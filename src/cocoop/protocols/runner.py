@@ -119,7 +119,7 @@ class Runner:
         return None
 
     def classifier(self, trial: Trial, dataset: Dataset) -> Classifier:
-        """What learns in a trial on `dataset`, not fitted yet. Zero-shot takes the data set's own prompt."""
+        """The unfitted classifier of a trial on `dataset`. Zero-shot takes the data set's own prompt."""
         own = METHODS[trial.method].setting_defaults()
         settings = {name: value for name, value in trial.settings.items() if name in own}
         if "templates" in own:
@@ -144,7 +144,7 @@ class Runner:
 
     @property
     def dtype(self) -> str:
-        """Of the CLIP's numbers, as records name it: "float32"."""
+        """The precision of the CLIP, as records name it: "float32"."""
         return self.clip.precision.name
 
     def reset_peaks(self) -> None:

@@ -27,7 +27,7 @@ _TICK = 1.0
 
 
 class Failure(NamedTuple):
-    """A trial that came to nothing, and why."""
+    """A trial that failed, and why."""
 
     trial: Trial
     reason: str
@@ -45,7 +45,7 @@ def torch_threads(count: int) -> Iterator[None]:
 
 
 def attempt(runner: Runner, trial: Trial) -> Failure | None:
-    """Carry out one trial; whatever goes wrong with it is told, not raised. Ctrl-C is raised."""
+    """Carry out one trial; whatever goes wrong with it is returned, not raised. Ctrl-C is raised."""
     try:
         runner.run(trial)
     except CocoopError as error:
@@ -61,7 +61,7 @@ def in_processes(
 ) -> Iterator[list[Failure | None]]:
     """Carry out trials, one process for each of `devices`, each with `threads` threads for torch.
 
-    Yields at least once a second what came of the trials that have ended since. Closing the iterator kills the
+    Yields, at least once a second, the outcomes of the trials that have ended since. Closing the iterator kills the
     processes.
 
     Args:
@@ -118,7 +118,7 @@ class _Worker:
         self._send(trial)
 
     def outcome(self) -> Failure | None:
-        """What came of the trial. Waits for it."""
+        """Wait for the trial to end: its failure, or None."""
         try:
             told: CocoopError | Failure | None = self.connection.recv()
         except (EOFError, OSError):
@@ -133,7 +133,7 @@ class _Worker:
         return told
 
     def _send(self, what: object) -> None:
-        with suppress(OSError):  # it is dead; `outcome` will tell
+        with suppress(OSError):  # its process is dead; `outcome` will say so
             self.connection.send(what)
 
     def kill(self) -> None:
