@@ -2,8 +2,8 @@
 
 Two kinds of command run, each in a process of its own: `cocoop demo`, and `cocoop train` on a folder of JPEGs that is
 drawn here, with a CLIP of ViT-B/16's size and random weights in a Hugging Face folder, CoCoOp with the papers' batch
-size 1 and random views. A thread looks 200 times a second at what the main thread is doing; the time between two looks
-belongs to the part that was found. Decoding runs beside the image tower, so its part is only what that waits for it.
+size 1 and random views. A thread looks 200 times a second at what the main thread is doing, and counts the time since
+the last look for it. Decoding runs beside the image tower, so its part is only the time that the tower waits for it.
 
 By default 2,000 images of 224 pixels: 300 to be scored on, and of the others as many per class as make 200, for one
 epoch; the papers' 16 shots and 10 epochs take the same parts more often. On two CPU cores that is under ten minutes.
@@ -63,9 +63,9 @@ class Sampler(threading.Thread):
         """Look, until `stop`."""
         before = time.perf_counter()
         while not self._stopped.wait(_PERIOD):
-            found = part_of(sys._current_frames().get(self._main or 0))
+            part = part_of(sys._current_frames().get(self._main or 0))
             now = time.perf_counter()
-            self.seconds[found] += now - before  # type: ignore[assignment]
+            self.seconds[part] += now - before  # type: ignore[assignment]
             before = now
 
     def stop(self) -> None:
@@ -76,16 +76,16 @@ class Sampler(threading.Thread):
 
 def part_of(frame: FrameType | None) -> str:
     """The part that a stack of frames belongs to, by its innermost frame."""
-    found = OTHER
+    innermost = OTHER
     while frame is not None:
         file, function = frame.f_code.co_filename, frame.f_code.co_name
-        if found == SCORING_TEXT and file.endswith("/cocoop/training/loop.py"):
+        if innermost == SCORING_TEXT and file.endswith("/cocoop/training/loop.py"):
             return TRAINING_TEXT
-        if found == OTHER:
+        if innermost == OTHER:
             place = (part for end, name, part in PLACES if file.endswith(end) and name in ("", function))
-            found = next(place, OTHER)
+            innermost = next(place, OTHER)
         frame = frame.f_back
-    return found
+    return innermost
 
 
 def run_sampled(out: Path, arguments: list[str]) -> None:

@@ -42,11 +42,11 @@ class Work(NamedTuple):
 def seconds(clip: CLIP, works: list[Work], rounds: int, patience: float) -> dict[str, list[float]]:
     """Pass -> the best seconds of each work, in its order."""
     encodings = [Encoding(clip, *work) for work in works]
-    found = {}
+    best = {}
     for name, run in PASSES.items():
         turns = {str(i): timed(partial(run, encoding), clip.device) for i, encoding in enumerate(encodings)}
-        found[name] = [*best_seconds(turns, rounds, patience).values()]
-    return found
+        best[name] = [*best_seconds(turns, rounds, patience).values()]
+    return best
 
 
 def exponent(sizes: list[int], times: list[float]) -> float:
@@ -54,15 +54,15 @@ def exponent(sizes: list[int], times: list[float]) -> float:
     return float(np.polyfit(np.log(sizes), np.log(times), 1)[0])
 
 
-def table(works: list[Work], sizes: list[int], found: dict[str, list[float]]) -> str:
+def table(works: list[Work], sizes: list[int], measured: dict[str, list[float]]) -> str:
     """Markdown: milliseconds by work, and the fitted exponent of `sizes` in the last row."""
-    columns = [*found.values()]
+    columns = [*measured.values()]
     rows = [
         [f"{work.classes:,}", f"{work.tokens:,}", str(work.images), *(f"{1000 * times[i]:,.1f}" for times in columns)]
         for i, work in enumerate(works)
     ]
     fitted = ["exponent", "", "", *(f"{exponent(sizes, times):.3f}" for times in columns)]
-    return text_table(["classes", "tokens", "images", *(f"{name}, ms" for name in found)], [*rows, fitted])
+    return text_table(["classes", "tokens", "images", *(f"{name}, ms" for name in measured)], [*rows, fitted])
 
 
 def main() -> None:
@@ -83,11 +83,11 @@ def main() -> None:
     by_classes = [Work(classes, 1) for classes in options.classes]
     by_images = [Work(CLASSES_OF_IMAGES, images) for images in options.images]
     print("By the number of classes; the exponent is of the tokens:\n")
-    found = seconds(clip, by_classes, options.rounds, options.patience)
-    print(table(by_classes, [work.tokens for work in by_classes], found))
+    measured = seconds(clip, by_classes, options.rounds, options.patience)
+    print(table(by_classes, [work.tokens for work in by_classes], measured))
     print("\nBy the number of images at a time; the exponent is of it:\n")
-    found = seconds(clip, by_images, options.rounds, options.patience)
-    print(table(by_images, [work.images for work in by_images], found))
+    measured = seconds(clip, by_images, options.rounds, options.patience)
+    print(table(by_images, [work.images for work in by_images], measured))
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from cocoop.reports import format_tables, protocol_tables, read_records
 from cocoop.results import read_json
@@ -47,15 +47,15 @@ def start(out: Path) -> subprocess.Popen[bytes]:
 
 def session(leader: int) -> list[int]:
     """The living processes of a session."""
-    found = []
+    living = []
     for stat in Path("/proc").glob("[0-9]*/stat"):
         try:
             state, _, _, of = stat.read_text().rpartition(")")[2].split()[:4]
         except OSError:  # it has just ended
             continue
         if int(of) == leader and state != "Z":
-            found.append(int(stat.parent.name))
-    return found
+            living.append(int(stat.parent.name))
+    return living
 
 
 def outlived(leader: int, patience: float = 5.0) -> int:
@@ -93,6 +93,30 @@ def finished(out: Path) -> float:
     return time.monotonic() - started
 
 
+class Kill(NamedTuple):
+    """moment: seconds after the start. ended: the benchmark was done by then. left: processes that outlived the kill."""
+
+    moment: float
+    ended: bool
+    left: int
+
+
+def kill(out: Path, delay: float, starting: bool, group: bool) -> Kill:
+    """Start the benchmark and kill it `delay` seconds after the start, or else after its first new run."""
+    before = len(records(out))
+    process = start(out)
+    began = time.monotonic()
+    while not starting and len(records(out)) == before and process.poll() is None:
+        time.sleep(0.01)
+    time.sleep(delay)
+    ended = process.poll() is not None
+    moment = time.monotonic() - began
+    if not ended:
+        (os.killpg if group else os.kill)(process.pid, signal.SIGKILL)
+        process.wait()
+    return Kill(moment, ended, outlived(process.pid))
+
+
 def main() -> None:
     """Print a Markdown table of the kills, and what was compared."""
     stream = random.Random(SEED)
@@ -108,18 +132,10 @@ def main() -> None:
         lost, twice, orphans, early = 0, 0, 0, 0
         for number in range(1, KILLS + 1):
             before, group, starting = records(killed), number % 2 == 0, number % 4 == 1
-            process = start(killed)
-            began = time.monotonic()
-            while not starting and len(records(killed)) == len(before) and process.poll() is None:
-                time.sleep(0.01)
-            time.sleep(stream.uniform(0, first if starting else 3 * (duration - first) / runs))
-            early += process.poll() is not None
-            moment = time.monotonic() - began
-            if process.poll() is None:
-                (os.killpg if group else os.kill)(process.pid, signal.SIGKILL)
-                process.wait()
-            left = outlived(process.pid)
+            delay = stream.uniform(0, first if starting else 3 * (duration - first) / runs)
+            moment, ended, left = kill(killed, delay, starting, group)
             after = records(killed)
+            early += ended
             orphans += left
             lost += len(before.keys() - after.keys())
             twice += sum(after[run] != written for run, written in before.items() if run in after)

@@ -108,19 +108,19 @@ def measure(path: Path, dtype: str, vocabulary: int, rounds: int) -> None:
 
 def _turn(path: Path, dtype: str, tokenizer: WordTokenizer) -> dict[str, float]:
     """Read the file, then load the CLIP: seconds and bytes."""
-    found = {"file": path.stat().st_size, "read": _read(path)}
+    costs = {"file": path.stat().st_size, "read": _read(path)}
     before = {kind: _resident(kind) for kind in ("RssAnon", "RssFile")}
     started = time.perf_counter()
     with _watched() as peak:
         source = path if path.suffix == ".pt" else path.parent
         clip = CLIP.load(source, tokenizer=tokenizer, device="cpu", dtype=dtype)
-        found["load"] = time.perf_counter() - started
+        costs["load"] = time.perf_counter() - started
         tensors = [*clip.text.parameters(), *clip.image_tower.parameters()]
         for tensor in tensors:
             tensor.view(-1).view(torch.uint8)[::_PAGE].sum()
-        found["touch"] = time.perf_counter() - started
-    found |= {"own": peak[0] - before["RssAnon"], "mapped": _resident("RssFile") - before["RssFile"]}
-    return found | {"weights": sum(tensor.numel() * tensor.itemsize for tensor in tensors)}
+        costs["touch"] = time.perf_counter() - started
+    costs |= {"own": peak[0] - before["RssAnon"], "mapped": _resident("RssFile") - before["RssFile"]}
+    return costs | {"weights": sum(tensor.numel() * tensor.itemsize for tensor in tensors)}
 
 
 def _read(path: Path) -> float:
@@ -155,8 +155,8 @@ def _watched() -> Iterator[list[int]]:
 
 
 def _resident(kind: str) -> int:
-    found = re.search(rf"{kind}:\s+(\d+) kB", Path("/proc/self/status").read_text())
-    return int(found[1]) * 1024 if found else 0
+    match = re.search(rf"{kind}:\s+(\d+) kB", Path("/proc/self/status").read_text())
+    return int(match[1]) * 1024 if match else 0
 
 
 def main() -> None:
@@ -178,9 +178,9 @@ def main() -> None:
             path = write(folder, random_state(SHAPES[options.shape]))
             command = [sys.executable, __file__, "--rounds", str(options.rounds)]
             command += ["--one", str(path), dtype, str(SHAPES[options.shape].vocabulary)]
-            found = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+            measured = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
             path.unlink()
-            rows.append(_row(name, found))
+            rows.append(_row(name, measured))
             bar.update(1)
     header = [
         "format",
@@ -194,10 +194,10 @@ def main() -> None:
     print(text_table([*header, "weights, MB", "own memory at most, MB", "mapped, MB"], rows))
 
 
-def _row(name: str, found: dict[str, float]) -> list[str]:
-    megabytes = {key: f"{found[key] / 1e6:,.0f}" for key in ("file", "weights", "own", "mapped")}
-    times = [f"{1000 * found[key]:,.0f}" for key in ("read", "load", "touch")]
-    ratios = [f"{found[key] / found['read']:.2f}" for key in ("load", "touch")]
+def _row(name: str, measured: dict[str, float]) -> list[str]:
+    megabytes = {key: f"{measured[key] / 1e6:,.0f}" for key in ("file", "weights", "own", "mapped")}
+    times = [f"{1000 * measured[key]:,.0f}" for key in ("read", "load", "touch")]
+    ratios = [f"{measured[key] / measured['read']:.2f}" for key in ("load", "touch")]
     return [name, megabytes["file"], *times, *ratios, megabytes["weights"], megabytes["own"], megabytes["mapped"]]
 
 

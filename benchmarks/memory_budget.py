@@ -81,14 +81,19 @@ def main() -> None:
             "--one",
             budget,
         ]
-        found = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
-        gradient = torch.tensor(found["gradient"], dtype=torch.float64)
+        measured = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
+        gradient = torch.tensor(measured["gradient"], dtype=torch.float64)
         first = gradient if first is None else first
         difference = float((gradient - first).norm() / first.norm())
         limit = parse_memory(budget)
-        peak = "-" if found["peak"] is None else f"{found['peak']:,.0f}"
+        peak = "-" if measured["peak"] is None else f"{measured['peak']:,.0f}"
         rows.append(
-            [budget if limit is None else f"{limit / 1e6:,.0f}", peak, f"{found['seconds']:.1f}", f"{difference:.1e}"]
+            [
+                budget if limit is None else f"{limit / 1e6:,.0f}",
+                peak,
+                f"{measured['seconds']:.1f}",
+                f"{difference:.1e}",
+            ]
         )
     print(f"{options.shape}, K = {options.classes:,}, B = 1, float32, forward and backward\n")
     print(text_table(["budget, MB", "peak, MB", "seconds", "gradient differs by"], rows))

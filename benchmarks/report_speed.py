@@ -53,6 +53,25 @@ def write_photos(folder: Path, generator: np.random.Generator) -> list[Path]:
     return paths
 
 
+def made_up_test(name: str, hits: np.ndarray, label: np.ndarray, photos: list[Path]) -> dict[str, Any]:
+    """The figures of a test as a record has them, with its mistakes on `photos`."""
+    accuracy = 100 * float(hits.mean())
+    return {
+        "dataset": name,
+        "n": TEST_IMAGES,
+        "correct": int(hits.sum()),
+        "accuracy": accuracy,
+        "macro_f1": accuracy,
+        "mean_per_class_accuracy": accuracy,
+        "expected_calibration_error": 5.0,
+        "per_class_accuracy": {f"class number {k}": 100 * float(hits[label == k].mean()) for k in range(CLASSES[name])},
+        "mistakes": [
+            {"image": str(photo), "label": "class number 1", "predicted": "class number 2", "confidence": 0.9}
+            for photo in photos
+        ],
+    }
+
+
 def write_run(folder: Path, name: str, method: str, shots: int, seed: int, photos: list[Path]) -> None:
     """One run folder: record and predictions."""
     generator = np.random.default_rng([len(name), len(method), shots, seed])
@@ -61,24 +80,7 @@ def write_run(folder: Path, name: str, method: str, shots: int, seed: int, photo
     confidence = generator.beta(4, 1.5, TEST_IMAGES).astype(np.float32)
     right = generator.random(TEST_IMAGES) < 0.4 + 0.5 * confidence
     predicted = np.where(right, label, generator.integers(0, classes, TEST_IMAGES)).astype(np.int32)
-    hits = predicted == label
-    per_class = {f"class number {k}": 100 * float(hits[label == k].mean()) for k in range(classes)}
     images = generator.permutation(classes * shots)
-    accuracy = 100 * float(hits.mean())
-    test: dict[str, Any] = {
-        "dataset": name,
-        "n": TEST_IMAGES,
-        "correct": int(hits.sum()),
-        "accuracy": accuracy,
-        "macro_f1": accuracy,
-        "mean_per_class_accuracy": accuracy,
-        "expected_calibration_error": 5.0,
-        "per_class_accuracy": per_class,
-        "mistakes": [
-            {"image": str(photo), "label": "class number 1", "predicted": "class number 2", "confidence": 0.9}
-            for photo in photos
-        ],
-    }
     record = {
         "method": method,
         "settings": {"context": "a photo of a", "context_length": 4, "epochs": 10, "lr": 0.002},
@@ -89,7 +91,7 @@ def write_run(folder: Path, name: str, method: str, shots: int, seed: int, photo
         "classes": classes,
         "training_images": classes * shots,
         "trainable_parameters": 35360,
-        "results": {"test": test},
+        "results": {"test": made_up_test(name, predicted == label, label, photos)},
         "seconds": 60.0,
         "peak_memory_mb": 1500.0,
         "picked": images.tolist(),
