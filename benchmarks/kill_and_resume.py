@@ -94,7 +94,7 @@ def finished(out: Path) -> float:
 
 
 class Kill(NamedTuple):
-    """moment: seconds after the start. ended: the benchmark was done by then. left: processes that outlived the kill."""
+    """moment: seconds after the start. ended: the benchmark was done by then. left: processes that outlived it."""
 
     moment: float
     ended: bool
