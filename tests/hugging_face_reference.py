@@ -87,10 +87,10 @@ def huggingface_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 def _block_names(name: str, tensor: Tensor) -> dict[str, Tensor]:
     """One tensor of a residual block; the stacked attention input matrix becomes three."""
-    found = _BLOCK.fullmatch(name.replace("in_proj_", "in_proj."))
-    assert found is not None, name
-    tower = "vision_model" if found[1] else "text_model"
-    block, part, kind = f"{tower}.encoder.layers.{found[2]}", found[3], found[4]
+    match = _BLOCK.fullmatch(name.replace("in_proj_", "in_proj."))
+    assert match is not None, name
+    tower = "vision_model" if match[1] else "text_model"
+    block, part, kind = f"{tower}.encoder.layers.{match[2]}", match[3], match[4]
     if part in _IN_BLOCK:
         return {f"{block}.{_IN_BLOCK[part]}.{kind}": tensor}
     return {

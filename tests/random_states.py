@@ -77,17 +77,17 @@ def _stem(width: int) -> list[_Convolution]:
 
 
 def _stage(name: str, planes: int, blocks: int, first_stage: bool) -> list[_Convolution]:
-    found: list[_Convolution] = []
+    convolutions: list[_Convolution] = []
     before = planes if first_stage else 2 * planes
     for i in range(blocks):
         block, channels = f"{name}.{i}", before if i == 0 else 4 * planes
         for number, shape in enumerate(
             [(planes, channels, 1, 1), (planes, planes, 3, 3), (4 * planes, planes, 1, 1)], start=1
         ):
-            found.append((f"{block}.conv{number}", f"{block}.bn{number}", shape))
+            convolutions.append((f"{block}.conv{number}", f"{block}.bn{number}", shape))
         if i == 0:
-            found.append((f"{block}.downsample.0", f"{block}.downsample.1", (4 * planes, channels, 1, 1)))
-    return found
+            convolutions.append((f"{block}.downsample.0", f"{block}.downsample.1", (4 * planes, channels, 1, 1)))
+    return convolutions
 
 
 def _norm(name: str, width: int, seed: int) -> dict[str, Tensor]:

@@ -42,36 +42,36 @@ def test_splits_labels_and_bytes(tmp_path):
     folder = tmp_path / "saved"
     parts = {"train": rows([1, 2, 3], [2, 0, 1]), "validation": rows([4], [1]), "test": rows([5, 6], [0, 0])}
     datasets.DatasetDict(parts).save_to_disk(folder)
-    found = read_dataset(folder)
-    assert found.class_names == NAMES  # the order of the ClassLabel
-    assert found.name == str(folder) and found.template == "a photo of a {}."
+    dataset = read_dataset(folder)
+    assert dataset.class_names == NAMES  # the order of the ClassLabel
+    assert dataset.name == str(folder) and dataset.template == "a photo of a {}."
     for split, numbers, labels in (
-        (found.train, [1, 2, 3], [2, 0, 1]),
-        (found.val, [4], [1]),
-        (found.test, [5, 6], [0, 0]),
+        (dataset.train, [1, 2, 3], [2, 0, 1]),
+        (dataset.val, [4], [1]),
+        (dataset.test, [5, 6], [0, 0]),
     ):
         assert [(e.label, e.class_name) for e in split] == [(label, NAMES[label]) for label in labels]
         assert [e.path.read_bytes() for e in split] == [jpeg(number) for number in numbers]
         assert {e.path.suffix for e in split} == {".jpeg"}
     files = sorted((tmp_path / "cache").rglob("*.*"))
-    assert len(files) == 6 and all(found.image_root in file.parents for file in files)
+    assert len(files) == 6 and all(dataset.image_root in file.parents for file in files)
     times = [file.stat().st_mtime_ns for file in files]
-    assert read_dataset(str(folder)) == found
+    assert read_dataset(str(folder)) == dataset
     assert [file.stat().st_mtime_ns for file in sorted((tmp_path / "cache").rglob("*.*"))] == times
 
 
 def test_files_go_below_the_given_root(tmp_path):
     rows([1, 2], [0, 1]).save_to_disk(tmp_path / "saved")
-    found = read_dataset(tmp_path / "saved", tmp_path / "root")
-    assert all(tmp_path / "root" in example.path.parents for example in found.train)
+    dataset = read_dataset(tmp_path / "saved", tmp_path / "root")
+    assert all(tmp_path / "root" in example.path.parents for example in dataset.train)
     assert not (tmp_path / "cache").exists()
 
 
 def test_one_dataset_without_splits_is_all_training(tmp_path):
     rows([1, 2, 3], ["b", "a", "b"], datasets.Value("string"), image="img").save_to_disk(tmp_path / "saved")
-    found = read_dataset(tmp_path / "saved")
-    assert found.class_names == ["a", "b"] and [e.label for e in found.train] == [1, 0, 1]
-    assert found.val == found.test == []
+    dataset = read_dataset(tmp_path / "saved")
+    assert dataset.class_names == ["a", "b"] and [e.label for e in dataset.train] == [1, 0, 1]
+    assert dataset.val == dataset.test == []
 
 
 def test_images_that_are_files_stay_where_they_are(tmp_path):
@@ -84,18 +84,18 @@ def test_images_that_are_files_stay_where_they_are(tmp_path):
     part = datasets.Dataset.from_dict(content, features)
     from cocoop.data.hugging_face import _read
 
-    found = _read("memory", part, tmp_path / "never")
-    assert found.train == [Example(paths[0], 1, "red fox"), Example(paths[1], 0, "zebra")]
+    dataset = _read("memory", part, tmp_path / "never")
+    assert dataset.train == [Example(paths[0], 1, "red fox"), Example(paths[1], 0, "zebra")]
     assert not (tmp_path / "never").exists()
 
 
 def test_images_without_a_label_are_left_out(tmp_path):
     parts = {"train": rows([1, 2, 3], [0, -1, 1]), "validation": rows([4], [1]), "test": rows([5], [-1])}
     datasets.DatasetDict(parts).save_to_disk(tmp_path / "saved")
-    found = read_dataset(tmp_path / "saved")
-    assert [e.path.read_bytes() for e in found.train] == [jpeg(1), jpeg(3)]
+    dataset = read_dataset(tmp_path / "saved")
+    assert [e.path.read_bytes() for e in dataset.train] == [jpeg(1), jpeg(3)]
     # A test whose labels are kept secret is none: val takes its place.
-    assert [e.path.read_bytes() for e in found.test] == [jpeg(4)] and found.val == []
+    assert [e.path.read_bytes() for e in dataset.test] == [jpeg(4)] and dataset.val == []
 
 
 @pytest.mark.parametrize(("name", "part"), [("all", "train"), ("test", "test"), ("TRAIN", "train")])
@@ -109,18 +109,18 @@ def test_load_dataset_itself(tmp_path):
     (tmp_path / "hub" / "data").mkdir(parents=True)
     rows([1, 2, 3], [2, 0, 1]).to_parquet(tmp_path / "hub" / "data" / "train-00000.parquet")
     rows([4], [0]).to_parquet(tmp_path / "hub" / "data" / "test-00000.parquet")
-    found = read_dataset(f"hf:{tmp_path / 'hub'}")
-    assert found.class_names == NAMES and [e.label for e in found.train] == [2, 0, 1]
-    assert found.test[0].path.read_bytes() == jpeg(4)
-    assert open_image(found.test[0].path).size == (6, 4)
+    dataset = read_dataset(f"hf:{tmp_path / 'hub'}")
+    assert dataset.class_names == NAMES and [e.label for e in dataset.train] == [2, 0, 1]
+    assert dataset.test[0].path.read_bytes() == jpeg(4)
+    assert open_image(dataset.test[0].path).size == (6, 4)
 
 
 def test_an_image_folder_by_load_dataset(tmp_path):
     for name in ("ant", "bee"):
         (tmp_path / "hub" / "train" / name).mkdir(parents=True)
         picture(3).save(tmp_path / "hub" / "train" / name / "1.png")
-    found = read_dataset(f"hf:{tmp_path / 'hub'}")
-    assert [(e.path, e.class_name) for e in found.train] == [
+    dataset = read_dataset(f"hf:{tmp_path / 'hub'}")
+    assert [(e.path, e.class_name) for e in dataset.train] == [
         (tmp_path / "hub" / "train" / name / "1.png", name) for name in ("ant", "bee")
     ]
 
@@ -180,8 +180,8 @@ def test_splits_that_differ(tmp_path, test, message):
 def test_splits_that_number_the_same_classes_otherwise(tmp_path):
     other = rows([3, 4], [0, 1], datasets.ClassLabel(names=NAMES[::-1]))
     datasets.DatasetDict({"train": rows([1, 2], [0, 1]), "test": other}).save_to_disk(tmp_path / "saved")
-    found = read_dataset(tmp_path / "saved").test
-    assert [(example.label, example.class_name) for example in found] == [(2, "ant"), (1, "red fox")]
+    dataset = read_dataset(tmp_path / "saved").test
+    assert [(example.label, example.class_name) for example in dataset] == [(2, "ant"), (1, "red fox")]
 
 
 def test_a_text_column_beside_a_class_label_is_no_rival(tmp_path):

@@ -37,35 +37,35 @@ CSV = {
 
 @pytest.mark.parametrize("case", CSV)
 def test_csv(root, case):
-    found = read_manifest(write(root / "m.csv", CSV[case]))
-    assert found.train == [Example(root / "a.jpg", 0, "cat"), Example(root / "b.jpg", 1, "dog")]
-    assert (found.val, found.test, found.class_names) == ([], [], ["cat", "dog"])
-    assert found.image_root == root and found.template == "a photo of a {}."
+    dataset = read_manifest(write(root / "m.csv", CSV[case]))
+    assert dataset.train == [Example(root / "a.jpg", 0, "cat"), Example(root / "b.jpg", 1, "dog")]
+    assert (dataset.val, dataset.test, dataset.class_names) == ([], [], ["cat", "dog"])
+    assert dataset.image_root == root and dataset.template == "a photo of a {}."
 
 
 def test_quoted_commas_and_absolute_paths(root):
     text = f'path,label\n"img/d, e.jpg","red, striped"\n{root / "elsewhere/f.jpg"},"say ""hi"""\n'
-    found = read_manifest(write(root / "img" / "m.CSV", text.replace("img/", "")))
-    assert found.train == [
+    dataset = read_manifest(write(root / "img" / "m.CSV", text.replace("img/", "")))
+    assert dataset.train == [
         Example(root / "img/d, e.jpg", 0, "red, striped"),
         Example(root / "elsewhere/f.jpg", 1, 'say "hi"'),
     ]
-    assert found.image_root == root
+    assert dataset.image_root == root
 
 
 def test_splits_and_a_relative_manifest(root, monkeypatch):
     lines = ["path,label,split", "a.jpg,dog,Train", "b.jpg,cat,testing", "c.jpg,dog,validation"]
     write(root / "m.csv", "\n".join(lines))
     monkeypatch.chdir(root.parent)
-    found = read_manifest("data/m.csv")
-    assert found.train == [Example(root / "a.jpg", 1, "dog")]
-    assert found.val == [Example(root / "c.jpg", 1, "dog")]
-    assert found.test == [Example(root / "b.jpg", 0, "cat")]
+    dataset = read_manifest("data/m.csv")
+    assert dataset.train == [Example(root / "a.jpg", 1, "dog")]
+    assert dataset.val == [Example(root / "c.jpg", 1, "dog")]
+    assert dataset.test == [Example(root / "b.jpg", 0, "cat")]
 
 
 def test_an_empty_split_column_is_no_split(root):
-    found = read_manifest(write(root / "m.csv", "path,label,split\na.jpg,cat,\nb.jpg,dog,\n"))
-    assert len(found.train) == 2 and found.test == []
+    dataset = read_manifest(write(root / "m.csv", "path,label,split\na.jpg,cat,\nb.jpg,dog,\n"))
+    assert len(dataset.train) == 2 and dataset.test == []
 
 
 def test_jsonl_reads_the_same(root):
@@ -74,15 +74,15 @@ def test_jsonl_reads_the_same(root):
         {"path": "img/d, e.jpg", "label": "été", "split": "test"},
     ]
     text = "\n\n".join(json.dumps(row, ensure_ascii=False) for row in rows)
-    found = read_manifest(write(root / "m.jsonl", "\ufeff" + text))
-    assert found.train == [Example(root / "a.jpg", 0, "cat")]
-    assert found.test == [Example(root / "img/d, e.jpg", 1, "été")]
+    dataset = read_manifest(write(root / "m.jsonl", "\ufeff" + text))
+    assert dataset.train == [Example(root / "a.jpg", 0, "cat")]
+    assert dataset.test == [Example(root / "img/d, e.jpg", 1, "été")]
     with open(root / "m.csv", "w", newline="") as file:
         writer = csv.DictWriter(file, ["path", "label", "split"], extrasaction="ignore")
         writer.writeheader()
         writer.writerows(rows)
     same = read_manifest(root / "m.csv")
-    assert (same.train, same.val, same.test) == (found.train, found.val, found.test)
+    assert (same.train, same.val, same.test) == (dataset.train, dataset.val, dataset.test)
     no_split = write(
         root / "n.jsonl", '{"path": "a.jpg", "label": "x", "split": null}\n{"path": "b.jpg", "label": "y"}'
     )
@@ -147,10 +147,10 @@ def test_whatever_csv_writes_is_read_back(tmp_path_factory, labels):
         (root / image).touch()
     with open(root / "m.csv", "w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows([("path", "label"), *zip(images, labels, strict=True)])
-    found = read_manifest(root / "m.csv")
-    assert [example.class_name for example in found.train] == labels
-    assert found.class_names == sorted(labels)
-    assert os.path.samefile(found.image_root, root)
+    dataset = read_manifest(root / "m.csv")
+    assert [example.class_name for example in dataset.train] == labels
+    assert dataset.class_names == sorted(labels)
+    assert os.path.samefile(dataset.image_root, root)
 
 
 @pytest.mark.parametrize("again", ["a.jpg,dog,train", "img/../a.jpg,cat,test"])

@@ -17,8 +17,8 @@ def make(root: Path, *files: str) -> Path:
 
 def test_labels_are_those_of_all_splits_together(tmp_path):
     make(tmp_path, "train/dog/1.jpg", "train/cat/1.jpg", "val/dog/2.jpg", "test/ant/1.jpg", "test/dog/3.jpg")
-    found = read_folder_dataset(tmp_path)
-    assert found == Dataset(
+    dataset = read_folder_dataset(tmp_path)
+    assert dataset == Dataset(
         name=str(tmp_path),
         train=[Example(tmp_path / "train/cat/1.jpg", 1, "cat"), Example(tmp_path / "train/dog/1.jpg", 2, "dog")],
         val=[Example(tmp_path / "val/dog/2.jpg", 2, "dog")],
@@ -27,7 +27,7 @@ def test_labels_are_those_of_all_splits_together(tmp_path):
         template="a photo of a {}.",
         image_root=tmp_path,
     )
-    assert found.with_split() is found
+    assert dataset.with_split() is dataset
 
 
 @pytest.mark.parametrize("train", ["train", "training", "Train", "TRAINING"])
@@ -35,22 +35,22 @@ def test_labels_are_those_of_all_splits_together(tmp_path):
 @pytest.mark.parametrize("test", ["test", "Testing"])
 def test_the_names_of_splits(tmp_path, train, val, test):
     make(tmp_path, *(f"{split}/{name}/{split}.jpg" for split in (train, val, test) for name in ("cat", "dog")))
-    found = read_folder_dataset(tmp_path)
-    for split, images in ((train, found.train), (val, found.val), (test, found.test)):
+    dataset = read_folder_dataset(tmp_path)
+    for split, images in ((train, dataset.train), (val, dataset.val), (test, dataset.test)):
         assert [example.path.stem for example in images] == [split, split]
 
 
 def test_val_is_the_test_where_there_is_none(tmp_path):
     make(tmp_path, "train/cat/1.jpg", "train/dog/1.jpg", "valid/cat/2.jpg")
-    found = read_folder_dataset(tmp_path)
-    assert [example.path.name for example in found.test] == ["2.jpg"] and found.val == []
+    dataset = read_folder_dataset(tmp_path)
+    assert [example.path.name for example in dataset.test] == ["2.jpg"] and dataset.val == []
 
 
 def test_train_alone_is_as_a_folder_per_class(tmp_path):
     make(tmp_path, "train/cat/1.jpg", "train/dog/1.jpg")
-    found = read_folder_dataset(tmp_path)
-    assert found.train == read_folder(tmp_path / "train") == read_folder_dataset(tmp_path / "train").train
-    assert found.val == found.test == []
+    dataset = read_folder_dataset(tmp_path)
+    assert dataset.train == read_folder(tmp_path / "train") == read_folder_dataset(tmp_path / "train").train
+    assert dataset.val == dataset.test == []
 
 
 def test_a_class_may_be_empty_in_one_split(tmp_path):
@@ -88,11 +88,11 @@ def test_with_split_draws_50_20_30_per_class(tmp_path):
     make(tmp_path, *(f"{name}/{number}.jpg" for name in ("cat", "dog") for number in range(10)))
     unsplit = read_folder_dataset(tmp_path)
     assert (len(unsplit.train), unsplit.val, unsplit.test, unsplit.split_made) == (20, [], [], False)
-    found = unsplit.with_split()
-    assert (found.train, found.val, found.test) == random_split(read_folder(tmp_path), seed=0)
-    assert [len(split) for split in (found.train, found.val, found.test)] == [10, 4, 6]
-    assert found.split_made and found.class_names == unsplit.class_names
-    assert unsplit.with_split(1).test != found.test == unsplit.with_split(0).test
+    dataset = unsplit.with_split()
+    assert (dataset.train, dataset.val, dataset.test) == random_split(read_folder(tmp_path), seed=0)
+    assert [len(split) for split in (dataset.train, dataset.val, dataset.test)] == [10, 4, 6]
+    assert dataset.split_made and dataset.class_names == unsplit.class_names
+    assert unsplit.with_split(1).test != dataset.test == unsplit.with_split(0).test
 
 
 def test_with_split_needs_four_images_of_each_class(tmp_path):

@@ -71,33 +71,33 @@ def test_a_split_file_with_paths_from_its_folder(here):
     make("data/a.png", "data/b.png")
     content = {"train": [["a.png", 1, "ant"]], "val": [["c/d.png", 0, "zoo"]], "test": [["b.png", 0, "zoo"]]}
     Path("data/split.json").write_text(json.dumps(content))
-    found = read_dataset("data/split.json")
-    assert found.class_names == ["zoo", "ant"]
-    assert found.train == [Example(here / "data/a.png", 1, "ant")]
-    assert found.val == [Example(here / "data/c/d.png", 0, "zoo")]
-    assert found.test == [Example(here / "data/b.png", 0, "zoo")]
+    dataset = read_dataset("data/split.json")
+    assert dataset.class_names == ["zoo", "ant"]
+    assert dataset.train == [Example(here / "data/a.png", 1, "ant")]
+    assert dataset.val == [Example(here / "data/c/d.png", 0, "zoo")]
+    assert dataset.test == [Example(here / "data/b.png", 0, "zoo")]
     Path("data/split.json").write_text(json.dumps(content | {"test": []}))
     assert [e.path.name for e in read_dataset("data/split.json").test] == ["d.png"]
     Path("data/split.json").write_text("\ufeff" + json.dumps(content), encoding="utf-8")
-    assert read_dataset("data/split.json") == found
+    assert read_dataset("data/split.json") == dataset
     elsewhere = [[str(here / "data/a.png"), 0, "ant"], ["../b.png", 1, "zoo"]]
     Path("data/split.json").write_text(json.dumps({"train": elsewhere, "val": [], "test": []}))
-    found = read_dataset("data/split.json")
-    assert [e.path.resolve() for e in found.train] == [here / "data/a.png", here / "b.png"]
-    split_hash(found.train, found.image_root)  # all lie below it
+    dataset = read_dataset("data/split.json")
+    assert [e.path.resolve() for e in dataset.train] == [here / "data/a.png", here / "b.png"]
+    split_hash(dataset.train, dataset.image_root)  # all lie below it
 
 
 def test_pairs_from_python(here):
     make("a.png")
     images = [Image.new("L", (4, 5), value) for value in (7, 8)]
     pairs = [("a.png", "one"), (images[0], "two"), [Path("a.png"), 3], (images[1], "two")]
-    found = read_dataset(iter(pairs))
-    assert found.class_names == ["3", "one", "two"] and [e.label for e in found.train] == [1, 2, 0, 2]
-    assert found.train[0].path == found.train[2].path == here / "a.png"
-    for example, image in zip(found.train[1::2], images, strict=True):
+    dataset = read_dataset(iter(pairs))
+    assert dataset.class_names == ["3", "one", "two"] and [e.label for e in dataset.train] == [1, 2, 0, 2]
+    assert dataset.train[0].path == dataset.train[2].path == here / "a.png"
+    for example, image in zip(dataset.train[1::2], images, strict=True):
         assert open_image(example.path).tobytes() == image.convert("RGB").tobytes()
-        assert here / "cache" in example.path.parents and found.image_root in example.path.parents
-    assert read_dataset(pairs) == found
+        assert here / "cache" in example.path.parents and dataset.image_root in example.path.parents
+    assert read_dataset(pairs) == dataset
     assert here / "root" in read_dataset(pairs, here / "root").train[1].path.parents
 
 
