@@ -13,7 +13,7 @@ from types import ModuleType
 def serve(connection: Connection) -> None:
     """Take a function from the connection and call it with the connection; end at once when the parent process ends.
 
-    To be the target of a process that was spawned. What the function needs is imported while the parent is watched.
+    The target of a spawned process. It watches the parent even while it imports what the function needs.
     """
     end_with_parent()
     connection.recv()(connection)

@@ -13,7 +13,7 @@ class CocoopError(Exception):
 
 
 class InputError(CocoopError, ValueError):
-    """What the user gave cannot work: a wrong path, an unknown name, an image that does not decode."""
+    """The user's input cannot work: a wrong path, an unknown name, an image that does not decode."""
 
 
 class NotFittedError(InputError):

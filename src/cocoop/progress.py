@@ -21,9 +21,9 @@ def progress(items: Iterable[T], what: str, total: int | None = None, unit: str 
 
 
 def counter(what: str, total: int, unit: str, delay: float = 0) -> Any:
-    """A bar, to be used in a `with`, that counts by hand and is there after `delay` seconds.
+    """A bar for a `with` statement that is advanced by hand and appears after `delay` seconds.
 
-    `.update(n)` counts n more; `.refresh()` lets its clock go on while nothing is finished.
+    `.update(n)` counts n more; `.refresh()` redraws it, so that its clock goes on while nothing is finished.
     """
     return tqdm(desc=what, total=total, unit=unit, delay=delay, **_manners())
 
@@ -37,5 +37,5 @@ def silence() -> None:
     """Show no bars in this process: where several work at once, one shows them for all."""
     global _silent
     _silent = True
-    # tqdm's own lock is one between processes: of a process that is killed it would stay, and be complained about.
+    # tqdm's own lock is shared between processes: a killed process would leave it behind, and Python would warn.
     tqdm.set_lock(RLock())
