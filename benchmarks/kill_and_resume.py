@@ -28,7 +28,7 @@ SEED = 1
 SEEDS = ",".join(map(str, range(1, 31)))
 BENCHMARK = f"base-to-new --datasets digits --shots 1,2,4 --seeds {SEEDS} --epochs 3 --jobs 2 --device cpu"
 UNEQUAL = ("seconds", "peak_memory_mb")
-"""What differs from run to run in a record."""
+"""The figures of a record that differ from run to run."""
 
 
 def start(out: Path) -> subprocess.Popen[bytes]:

@@ -37,7 +37,7 @@ OPEN_CLIP_CONFIG = json.dumps({"model_cfg": {"quick_gelu": True}})
 
 
 def write_open_clip(folder: Path, state: dict[str, Tensor]) -> Path:
-    """As open_clip saves to the hub now."""
+    """The files that open_clip saves to the hub now."""
     path = folder / "open_clip_model.safetensors"
     save_file(state, path)
     (folder / "open_clip_config.json").write_text(OPEN_CLIP_CONFIG)
@@ -45,7 +45,7 @@ def write_open_clip(folder: Path, state: dict[str, Tensor]) -> Path:
 
 
 def write_checkpoint(folder: Path, state: dict[str, Tensor]) -> Path:
-    """As `torch.save` writes it."""
+    """A checkpoint of `torch.save`, with its config."""
     path = folder / "open_clip_pytorch_model.bin"
     torch.save(state, path)
     (folder / "open_clip_config.json").write_text(OPEN_CLIP_CONFIG)
@@ -53,7 +53,7 @@ def write_checkpoint(folder: Path, state: dict[str, Tensor]) -> Path:
 
 
 def write_hugging_face(folder: Path, state: dict[str, Tensor]) -> Path:
-    """As transformers saves it: its names, and queries, keys and values apart."""
+    """The files that transformers saves: its names, and queries, keys and values apart."""
     from transformers import CLIPConfig, CLIPModel
 
     shape = CLIP.load(state, tokenizer=_words(state), device="cpu")

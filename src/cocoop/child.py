@@ -31,7 +31,7 @@ def main_left_alone() -> Iterator[None]:
 
 
 def end_with_parent() -> None:
-    """From now on this process, which was spawned, ends at once when its parent does, whatever it is doing."""
+    """Make this spawned process end at once when its parent does, whatever it is doing."""
     threading.Thread(target=_die_with_parent, daemon=True).start()
 
 

@@ -49,13 +49,13 @@ class Encoding:
         return Prompts(self._clip.text, names, prompts)
 
     def forward(self) -> None:
-        """As in scoring: no gradients."""
+        """The pass of scoring: no gradients."""
         self._clip.text.plain = self._plain
         with torch.no_grad(), self._clip.products():
             self.prompts.encode(self._context)
 
     def forward_and_backward(self) -> None:
-        """As in training: gradients of the context, from a random gradient of the features."""
+        """The passes of training: gradients of the context, from a random gradient of the features."""
         self._clip.text.plain = self._plain
         with self._clip.products():
             features = self.prompts.encode(self._context.clone().requires_grad_())

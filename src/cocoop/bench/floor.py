@@ -77,7 +77,7 @@ class Floor:
 
     @property
     def multiply_adds(self) -> int:
-        """Of the forward pass; the backward pass has as many again."""
+        """Multiply-adds of the forward pass; the backward pass has as many again."""
         return sum(rows * weight.numel() for part in self.parts for rows, weight in part)
 
     @torch.no_grad()

@@ -60,13 +60,13 @@ def training_rows(training: Sequence[TrainingImage]) -> list[list[str]]:
 
 
 def summary(result: Bench) -> str:
-    """What was measured where, in one line."""
+    """One line that says what was measured, and where."""
     threads = f", {result.threads} threads" if result.device == "cpu" else ""
     return f"text tower of {result.shape}, random weights, {result.dtype}, {result.device}{threads}; per image:"
 
 
 def remarks(result: Bench) -> Iterator[str]:
-    """What the figures mean, a line each: scaling, the floor, and the time of 16-shot ImageNet where K is its."""
+    """Lines that explain the figures: scaling, the floor, and, at its K, the time of 16-shot ImageNet."""
     scaled = [cell for cell in result.cells if cell.plain_measured_classes < cell.classes]
     if scaled:
         few = scaled[0].plain_measured_classes

@@ -1,4 +1,4 @@
-"""What a CLIP is, and what it takes: sizes, parameters, and the memory of its text side for K classes."""
+"""Describe a CLIP: sizes, parameters, and the memory of its text side for K classes."""
 
 from __future__ import annotations
 

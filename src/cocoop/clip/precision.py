@@ -1,4 +1,4 @@
-"""In what numbers a CLIP computes: the names of dtypes, and whether a GPU may shorten float32 products to TF32.
+"""The numbers that a CLIP computes in: the names of dtypes, and whether a GPU may shorten float32 products to TF32.
 
 Whatever is chosen, learned tensors, the statistics of norms, the unit norm of features, logits and loss are float32
 (or float64).
@@ -31,12 +31,12 @@ class Precision(NamedTuple):
 
     @property
     def name(self) -> str:
-        """As `CLIP.load` takes it and records keep it: "float32", "tf32", "bfloat16", ..."""
+        """The name that `CLIP.load` takes and records keep: "float32", "tf32", "bfloat16", ..."""
         return "tf32" if self.tf32 else str(self.dtype).removeprefix("torch.")
 
 
 def find_precision(given: str | torch.dtype, device: torch.device) -> Precision:
-    """What `CLIP.load(dtype=given)` means on this device.
+    """The precision that `CLIP.load(dtype=given)` means on this device.
 
     Raises:
         InputError: an unknown name, or "tf32" where no NVIDIA GPU computes.

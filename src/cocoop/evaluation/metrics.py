@@ -1,4 +1,4 @@
-"""From probabilities and labels to the figures of the papers."""
+"""The figures of the papers, from probabilities and labels."""
 
 from collections import Counter
 from collections.abc import Sequence

@@ -84,7 +84,7 @@ class Benchmark:
             return _collected(outcomes, len(trials))
 
     def runner(self, device: str | None = None) -> Runner:
-        """What carries out the trials, with the CLIP loaded."""
+        """The `Runner` of the trials, with the CLIP loaded."""
         load_plugins(self.plugins)
         device = device or self.device
         clip = CLIP.load(self.clip, self.tokenizer, device, self.dtype, self.memory_budget)

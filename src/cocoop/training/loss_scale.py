@@ -11,7 +11,7 @@ _SMALLEST = 2.0**-14  # float16's smallest normal number
 
 
 class LossScale:
-    """What the loss is multiplied by before the backward pass; the update divides by it again.
+    """The factor of the loss before the backward pass; the update divides by it again.
 
     The rule of Micikevicius et al. (ICLR 2018, arXiv 1710.03740), with the numbers of torch's `GradScaler`: start at
     2^16, halve where a gradient overflows (that update is skipped), double after 2,000 sound steps in a row.

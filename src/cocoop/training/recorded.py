@@ -57,7 +57,7 @@ class RecordedStep:
         self._replay: Callable[[], None] | None = None
 
     def __call__(self, features: Tensor, targets: Tensor) -> Tensor:
-        """As `Step`."""
+        """Run the step: features [B, E] and classes [B] -> facts [3], as `Step` has them."""
         if self._inputs is None:
             self._inputs = features.clone(), targets.clone()
             self._try_recording(*self._inputs)

@@ -1,4 +1,4 @@
-"""What happens between a clean mask and the final picture: warping, colouring, and the spoiling of a bad camera."""
+"""The steps from a clean mask to the final picture: warping, colouring, and the spoiling of a bad camera."""
 
 from typing import Any
 

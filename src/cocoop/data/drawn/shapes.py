@@ -107,7 +107,7 @@ SHAPES: dict[str, list[tuple[int, Polygon]]] = {
 
 
 def usual_name(texture: str, colour: str, shape: str) -> str:
-    """What a combination is called: "striped red star", and just "red star" where it is plain."""
+    """The name of a combination: "striped red star", and just "red star" where it is plain."""
     return f"{colour} {shape}" if texture == "plain" else f"{texture} {colour} {shape}"
 
 

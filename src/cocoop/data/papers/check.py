@@ -1,4 +1,4 @@
-"""What is missing or miscounted of a data set on this disk."""
+"""Check a data set on this disk: what is missing or miscounted."""
 
 import os
 from collections.abc import Iterable, Iterator

@@ -1,4 +1,4 @@
-"""What each of the fifteen data sets is and how it lies on a disk, for people and for checks.
+"""Guides to the fifteen data sets: what each is and how it lies on a disk, for people and for checks.
 
 Source: CoOp:DATASETS.md and CoOp:datasets/*.py @ ff61507c.
 """

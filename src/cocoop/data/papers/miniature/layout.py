@@ -1,4 +1,4 @@
-"""What a miniature consists of, while it is still in memory."""
+"""The parts of a miniature in memory, before it is written."""
 
 import io
 import json
