@@ -107,8 +107,8 @@ def clean(text: str) -> str:
 def check_spelling(names: Sequence[str]) -> None:
     """Raise `InputError` for what is no list of texts, an empty list, or a name that is empty or no Unicode text.
 
-    A name is empty if it is once `_` is read as a space. It is no Unicode text if it is that of a folder whose bytes are
-    not UTF-8: no file of a run could store it.
+    A name counts as empty if it is so once `_` is read as a space. A folder whose name's bytes are not UTF-8 has a name
+    that is no Unicode text: no file of a run could store it.
     """
     if isinstance(names, str) or not all(isinstance(name, str) for name in names):
         raise InputError(f"class names: expected a list of texts; got {shortened(names)}.")
