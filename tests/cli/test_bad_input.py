@@ -92,7 +92,7 @@ TRAIN_CASES = {
         [*TRAIN, "--clip", "./my-clip"],
         "./my-clip: expected tiny, ViT-B/32, .*a model folder, .*or a hub id",
     ),
-    "a file as clip": ([*TRAIN, "--clip", "photos/one/0.png"], "photos/one/0.png: expected weights: .*got a file of another kind"),
+    "a file as clip": ([*TRAIN, "--clip", "photos/one/0.png"], "0.png: expected weights: .*got a file of another kind"),
 }
 
 
