@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,7 @@ def made_up_test(name: str, hits: np.ndarray, label: np.ndarray, photos: list[Pa
     accuracy = 100 * float(hits.mean())
     return {
         "dataset": name,
+        "test_hash": None,
         "n": TEST_IMAGES,
         "correct": int(hits.sum()),
         "accuracy": accuracy,
@@ -82,10 +84,15 @@ def write_run(folder: Path, name: str, method: str, shots: int, seed: int, photo
     predicted = np.where(right, label, generator.integers(0, classes, TEST_IMAGES)).astype(np.int32)
     images = generator.permutation(classes * shots)
     record = {
+        "format": 2,
         "method": method,
         "settings": {"context": "a photo of a", "context_length": 4, "epochs": 10, "lr": 0.002},
         "clip": "openai/clip-vit-base-patch16",
         "clip_fingerprint": "0123456789abcdef" * 4,
+        "tokenizer": None,
+        "class_tokens": None,
+        "device": "cpu",
+        "dtype": "float32",
         "seed": seed,
         "shots": shots,
         "classes": classes,
@@ -94,12 +101,16 @@ def write_run(folder: Path, name: str, method: str, shots: int, seed: int, photo
         "results": {"test": made_up_test(name, predicted == label, label, photos)},
         "seconds": 60.0,
         "peak_memory_mb": 1500.0,
+        "peak_gpu_memory_mb": None,
         "picked": images.tolist(),
         "split_hash": "0123456789abcdef" * 4,
         "trained_on": [f"{image:064x}" for image in images],
-        "environment": environment(),
+        "environment": asdict(environment()),
         "protocol": "few-shot",
         "dataset": name,
+        "zero_shot": {},
+        "prompt_from": None,
+        "trial": None,
     }
     folder.mkdir(parents=True)
     (folder / "record.json").write_text(json.dumps(record, indent=2), encoding="utf-8")

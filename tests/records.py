@@ -11,6 +11,9 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import save_file
 
+from cocoop.results import Parameters, Record, Run, RunConfig
+from cocoop.results.formats import record_from_json
+
 ENVIRONMENT = {
     "python": "3.11.2",
     "platform": "Linux-6.1-x86_64",
@@ -45,6 +48,7 @@ def test_figures(accuracy: float, dataset: str = "dtd", n: int = 100, **more: An
     """Figures of one test, `accuracy` in all rates but the calibration error."""
     return {
         "dataset": dataset,
+        "test_hash": None,
         "n": n,
         "correct": round(n * accuracy / 100),
         "accuracy": accuracy,
@@ -72,17 +76,21 @@ def record(
 ) -> dict[str, Any]:
     """A record; a number under a test's name in `results` is its accuracy."""
     tests = {
-        name: value
+        name: {"dataset": dataset, "test_hash": None, "mistakes": [], **value}
         if isinstance(value, Mapping)
         else test_figures(value, dataset if name in ("base", "new", "test") else name)
         for name, value in results.items()
     }
     return {
+        "format": 2,
         "method": method,
         "settings": SETTINGS.get(method, {}),
         "clip": clip,
         "clip_fingerprint": sha256(clip.encode()).hexdigest(),
         "tokenizer": None,
+        "class_tokens": None,
+        "device": "cpu",
+        "dtype": "float32",
         "seed": seed,
         "shots": 0 if method == "zero-shot" else shots,
         "classes": 2,
@@ -90,6 +98,7 @@ def record(
         "trainable_parameters": {"zero-shot": 0, "coop": 2048, "cocoop": 35360}.get(method, 512),
         "seconds": 1.5,
         "peak_memory_mb": 512.0,
+        "peak_gpu_memory_mb": None,
         "picked": [],
         "split_hash": None,
         "trained_on": [],
@@ -97,8 +106,16 @@ def record(
         "protocol": protocol,
         "dataset": dataset,
         "results": tests,
+        "zero_shot": {},
+        "prompt_from": None,
+        "trial": None,
         **more,
     }
+
+
+def read(folder: Path, content: Mapping[str, Any]) -> Record:
+    """A record as reports have it, without a file."""
+    return Record(folder, record_from_json(content))
 
 
 def write(root: Path, content: Mapping[str, Any], predictions: Mapping[str, Sequence[Any]] | None = None) -> Path:
@@ -112,3 +129,27 @@ def write(root: Path, content: Mapping[str, Any], predictions: Mapping[str, Sequ
             {name: np.asarray(values) for name, values in predictions.items()}, folder / "predictions.safetensors"
         )
     return folder
+
+
+PARAMETERS = Parameters(
+    method="coop",
+    clip="tiny",
+    settings=None,
+    shots=16,
+    seed=1,
+    epochs=None,
+    batch_size=None,
+    lr=0.1,
+    augment="auto",
+    views=None,
+    view_seed=None,
+    tokenizer=None,
+)
+RUN = Run(
+    config=RunConfig(class_names=["cat", "dog"], classes=["cat", "dog"], settings={}, parameters=PARAMETERS),
+    tensors={"ctx": np.arange(6, dtype=np.float32).reshape(2, 3).T, "bias": np.zeros(1)},
+    history=[{"epoch": 0, "loss": 1 / 3}, {"epoch": 1, "loss": 0.25}],
+    record=record_from_json(record("few-shot", "dtd", "coop", {"test": 200 / 3}, trained_on=["ab"])),
+    predictions={"test/label": np.arange(3, dtype=np.int32), "test/confidence": np.full(3, 0.5, np.float32)},
+)
+"""A run with every kind of file."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,13 +45,6 @@ def make_trial(protocol: str, method: str, shots: int = 3, seed: int = 5, **sett
         seed=seed,
         settings={} if method == "zero-shot" else quick,
     )
-
-
-def drop_tokenizer(record: Path) -> None:
-    """Make it a record of a version that did not name the tokenizer."""
-    content = json.loads(record.read_text())
-    del content["tokenizer"]
-    record.write_text(json.dumps(content))
 
 
 class _DyingRunner(Runner):

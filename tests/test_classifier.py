@@ -161,7 +161,7 @@ def test_shots_are_picked_per_class_and_none_takes_all(tiny):
 def test_what_has_nothing_to_learn_picks_no_images(tiny, photos):
     paths = sorted(photos.rglob("*.png"))
     classifier = make(tiny, method="zero-shot").fit(paths, [path.parent.name for path in paths])
-    assert classifier.picked_ == [] and classifier.history_ == [] and classifier.as_run().record["shots"] == 0
+    assert classifier.picked_ == [] and classifier.history_ == [] and classifier.as_run().record.shots == 0
     assert not any(classifier.was_trained_on(path) for path in paths)
 
 
@@ -280,7 +280,8 @@ def test_what_a_run_folder_holds(tiny, photos, tmp_path):
     assert all(torch.equal(tensor, learned(classifier)[name]) for name, tensor in tensors.items())
     assert sum(len(content) for content in listing(folder).values()) < 60_000
     record = json.loads((folder / "record.json").read_text())
-    assert record["results"] == {"test": metrics.as_dict()} and record["protocol"] == "own-images"
+    assert record["results"]["test"] == metrics.as_dict() | {"dataset": None, "test_hash": None, "mistakes": []}
+    assert record["protocol"] == "own-images"
     assert record["shots"] == 3
     assert (record["seed"], record["classes"], record["training_images"]) == (7, 3, 9)
     assert record["trainable_parameters"] == sum(tensor.numel() for tensor in tensors.values())
@@ -307,8 +308,8 @@ def test_numbers_of_any_kind_are_saved_as_plain_ones(tiny, tmp_path):
     runs = [json.loads((fit.save(tmp_path / f"{n}") / "config.json").read_text()) for n, fit in enumerate(fits)]
     assert runs[0] == runs[1] and runs[0]["parameters"]["views"] == 1
     records = [fit.as_run().record for fit in fits]
-    assert [json.dumps(record["settings"]) for record in records] == [json.dumps(records[1]["settings"])] * 2
-    assert (records[0]["seed"], records[0]["shots"]) == (-3, 2)
+    assert [json.dumps(record.settings) for record in records] == [json.dumps(records[1].settings)] * 2
+    assert (records[0].seed, records[0].shots) == (-3, 2)
 
 
 @pytest.mark.parametrize("name", ["memory_budgt", "seed"])
@@ -354,7 +355,10 @@ def test_a_prompt_needs_a_clip_of_its_own_widths(fitted, golden, tmp_path):
 def test_an_edited_config_is_not_guessed_at(fitted, tmp_path, edited):
     config = fitted.save(tmp_path / "run") / "config.json"
     config.write_text(json.dumps(json.loads(config.read_text()) | edited))
-    with pytest.raises(InputError, match="run: expected a run folder as cocoop wrote it; got one whose files were"):
+    with pytest.raises(
+        InputError,
+        match=r"run: expected a run folder as cocoop wrote it|config.json: expected a run's file",
+    ):
         PromptClassifier.load(tmp_path / "run")
 
 

@@ -75,13 +75,3 @@ def test_a_loaded_clip_brings_its_tokenizer(apart, here):
         zero_shot(clip=clip, tokenizer="words").fit(IMAGES, LABELS)
     with pytest.raises(InputError, match="tokenizer: expected None beside a CLIP"):
         PromptClassifier.load("run", clip, "words")
-
-
-def test_a_run_folder_from_before_tokenizers_were_kept(tiny, tmp_path):
-    classifier = zero_shot(clip=tiny).fit(IMAGES, LABELS)
-    folder = classifier.save(tmp_path / "run")
-    config = json.loads((folder / "config.json").read_text())
-    del config["parameters"]["tokenizer"]
-    (folder / "config.json").write_text(json.dumps(config))
-    again = PromptClassifier.load(folder, device="cpu")
-    assert np.array_equal(again.predict_proba(OTHERS), classifier.predict_proba(OTHERS))

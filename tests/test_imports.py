@@ -13,7 +13,7 @@ import cocoop
 
 SOURCE = Path(cocoop.__file__).parent
 
-BOTTOM = {"errors", "shapes", "class_names", "progress", "child"}
+BOTTOM = {"errors", "shapes", "class_names", "progress", "child", "atomic"}
 TORCH_FREE = BOTTOM | {"data", "results"}
 MODELS = BOTTOM | {"weights", "clip", "methods"}
 PARTS_OF_THE_CLASSIFIER = {"arguments", "labels", "saved", "fitting"}
@@ -23,6 +23,7 @@ MAY_IMPORT = {
     "class_names": {"errors"},
     "progress": set(),
     "child": set(),
+    "atomic": {"errors"},
     "weights": BOTTOM,
     "clip": BOTTOM | {"weights"},
     "data": BOTTOM,
@@ -30,7 +31,7 @@ MAY_IMPORT = {
     "methods": MODELS - {"methods"},
     "features": BOTTOM | {"clip", "data"},
     "training": MODELS | {"features"},
-    "evaluation": MODELS | {"data", "features"},
+    "evaluation": MODELS | {"data", "features", "results"},
     "arguments": MODELS | {"features", "training"},
     "labels": BOTTOM,
     "saved": MODELS | {"results", "training"},
@@ -96,8 +97,9 @@ ALLOWED_OUTSIDE = {
     "class_names": {"ftfy"},
     "progress": {"tqdm"},
     "child": set(),
+    "atomic": set(),
     "results": {"numpy", "safetensors"},
-    "data": {"PIL", "datasets", "matplotlib", "numpy", "scipy", "sklearn"},
+    "data": {"PIL", "datasets", "filelock", "matplotlib", "numpy", "scipy", "sklearn"},
     "reports": {"jinja2", "markupsafe", "matplotlib", "numpy", "PIL"},
     "weights": {"numpy", "safetensors", "torch"},
 }

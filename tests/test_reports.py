@@ -2,16 +2,18 @@
 
 import numpy as np
 import pytest
+import records
 from own_photos import write_photos
 from PIL import Image
 
 from cocoop.data import base_to_new, read_folder
 from cocoop.reports import Rate, base_to_new_figure, base_to_new_table, text_table
+from cocoop.results.formats import record_from_json
 
 
 def record(base: float, new: float, seconds: float, parameters: int = 7):
-    results = {"base": {"accuracy": base}, "new": {"accuracy": new}}
-    return {"results": results, "seconds": seconds, "trainable_parameters": parameters}
+    content = records.record("base-to-new", "digits", "coop", {"base": base, "new": new})
+    return record_from_json(content | {"seconds": seconds, "trainable_parameters": parameters})
 
 
 def test_a_table_is_aligned_markdown():

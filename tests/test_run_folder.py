@@ -2,22 +2,18 @@
 
 import json
 import os
+from dataclasses import replace
 
 import numpy as np
 import pytest
+import records
 from own_photos import listing
 
 from cocoop import InputError, RunError
-from cocoop.results import Run, check_new, read_run, run_folder, write_run
+from cocoop.results import Figures, check_new, read_run, run_folder, write_run
 from cocoop.results.card import model_card
 
-RUN = Run(
-    config={"class_names": ["cat", "dog"], "parameters": {"lr": 0.1}},
-    tensors={"ctx": np.arange(6, dtype=np.float32).reshape(2, 3).T, "bias": np.zeros(1)},
-    history=[{"epoch": 0, "loss": 1 / 3}, {"epoch": 1, "loss": 0.25}],
-    record={"results": {"test": {"accuracy": 200 / 3}}, "trained_on": ["ab"]},
-    predictions={"test/label": np.arange(3, dtype=np.int32), "test/confidence": np.full(3, 0.5, np.float32)},
-)
+RUN = records.RUN
 
 
 @pytest.fixture
@@ -27,7 +23,7 @@ def folder(tmp_path):
 
 def test_reads_back_what_was_written(folder):
     found = read_run(folder)
-    assert found.config == {"format": 1, **RUN.config}
+    assert found.config == RUN.config
     assert found.record == RUN.record and found.history == RUN.history  # floats unrounded
     assert found.tensors.keys() == RUN.tensors.keys()
     for name, tensor in RUN.tensors.items():
@@ -66,8 +62,8 @@ def test_a_failure_on_the_way_leaves_nothing(tmp_path, monkeypatch, writer, erro
 
 
 def test_a_failure_at_the_last_file_leaves_nothing(tmp_path):
-    with pytest.raises(RunError, match=r"\['accuracy'\] = nan"):
-        write_run(tmp_path / "run", RUN._replace(record={"accuracy": float("nan")}), "")
+    with pytest.raises(RunError, match=r"\['seconds'\] = nan"):
+        write_run(tmp_path / "run", RUN._replace(record=replace(RUN.record, seconds=float("nan"))), "")
     assert listing(tmp_path) == {}
 
 
@@ -119,25 +115,27 @@ def test_folders_that_are_no_runs(folder, tmp_path):
 
 
 def test_a_later_format_is_refused(folder):
-    (folder / "config.json").write_text(json.dumps({"format": 2, **RUN.config}))
-    with pytest.raises(InputError, match=r"format 1; got 2\. Use the cocoop version that wrote it"):
-        read_run(folder)
+    for name in ("config.json", "record.json"):
+        content = json.loads((folder / name).read_text())
+        (folder / name).write_text(json.dumps(content | {"format": 3}))
+        with pytest.raises(InputError, match=rf"{name}: .*'format' is 3, not 1 or 2: use the version that wrote it"):
+            read_run(folder)
+        (folder / name).write_text(json.dumps(content))
+    assert read_run(folder).config == RUN.config
 
 
 def test_the_model_card_shows_every_test_and_shortens_long_class_lists():
     rates = ("accuracy", "macro_f1", "mean_per_class_accuracy", "expected_calibration_error")
-    figures = {"n": 3, "correct": 2, "per_class_accuracy": {"c0": 1.0}, "mistakes": []} | dict.fromkeys(rates, 200 / 3)
-    record = {
-        "method": "coop",
-        "clip": "tiny",
-        "seed": 0,
-        "training_images": 1600,
-        "trainable_parameters": 2048,
-        "seconds": 3.14159,
-        "results": {"base": figures | {"macro_f1": 61.2345, "n": 12345}, "new": figures},
-        "zero_shot": {"new": {"accuracy": 7.125}},
-    }
-    card = model_card({"class_names": [f"c{k}" for k in range(100)]}, record)
+    figures = Figures(n=3, correct=2, per_class_accuracy={"c0": 1.0}, **dict.fromkeys(rates, 200 / 3))
+    record = replace(
+        RUN.record,
+        seed=0,
+        training_images=1600,
+        seconds=3.14159,
+        results={"base": replace(figures, macro_f1=61.2345, n=12345), "new": figures},
+        zero_shot={"new": replace(figures, accuracy=7.125)},
+    )
+    card = model_card(replace(RUN.config, class_names=[f"c{k}" for k in range(100)]), record)
     assert "into 100 classes (c0, c1, " in card and "c19, ...)" in card and "c20" not in card
     rows = (
         "| training images | 1,600 |",
@@ -155,6 +153,5 @@ def test_the_model_card_shows_every_test_and_shortens_long_class_lists():
 
 def test_names_in_the_card_are_text_not_markup():
     names = ["<b>bold</b>", "x|y", "a`b*c", "two\nlines"]
-    record = {"method": "coop", "training_images": 1, "seed": 1, "trainable_parameters": 1, "seconds": 1.0, "clip": "x"}
-    card = model_card({"class_names": names}, record | {"results": {}})
+    card = model_card(replace(RUN.config, class_names=names), RUN.record)
     assert r"4 classes (\<b\>bold\</b\>, x\|y, a\`b\*c, two lines)" in card

@@ -26,7 +26,7 @@ from cocoop.features import (
 )
 from cocoop.labels import new_classes, number_labels
 from cocoop.methods import Method, Shortlist
-from cocoop.results import Run, check_new, keeping, write_run
+from cocoop.results import Figures, Run, check_new, keeping, write_run
 from cocoop.results.card import model_card
 from cocoop.saved import OF_THE_MACHINE, Fit, frozen_parameters, lies_elsewhere, not_as_written, read_saved
 from cocoop.saved import to_run as fit_to_run
@@ -277,9 +277,9 @@ class Classifier:
         """
         check_new(folder)
         run = self.as_run()
-        run.record["results"] = {"test": test.as_dict()} if test else {}
+        record = replace(run.record, results={"test": Figures(**test.as_dict())} if test else {})
         with keeping(folder, lambda _: run.tensors):
-            return write_run(folder, run, model_card(run.config, run.record))
+            return write_run(folder, run._replace(record=record), model_card(run.config, record))
 
     @classmethod
     def load(cls, folder: str | PathLike[str], clip: Any = None, tokenizer: Any = None, **machine: Any) -> Self:

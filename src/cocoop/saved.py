@@ -19,7 +19,7 @@ from cocoop.clip.sources.hub import SHORT_NAMES
 from cocoop.clip.sources.load import BUNDLED
 from cocoop.errors import InputError, expect_choice
 from cocoop.methods import METHODS, Method, load_tensors
-from cocoop.results import Run, environment, peak_memory_mb, read_run
+from cocoop.results import Parameters, Run, RunConfig, RunRecord, environment, peak_memory_mb, read_run
 from cocoop.training import Epoch
 
 OF_THE_MACHINE = ("device", "dtype", "memory_budget", "feature_cache", "cuda_graph")
@@ -82,35 +82,30 @@ def to_run(fit: Fit, model: Method, classes: Sequence[Any]) -> Run:
     """All that a run folder holds, in memory; its record has no "results" yet."""
     clip = model.clip
     settings = plain_numbers(model.settings)
-    config = {
-        "class_names": model.class_names,
-        "classes": list(classes),
-        "settings": settings,
-        "parameters": fit.parameters,
-    }
-    record = {
-        "method": fit.parameters["method"],
-        "settings": {**settings, **(fit.learning.as_dict() if fit.learning else {})},
-        "clip": clip.name,
-        "clip_fingerprint": clip.fingerprint,
-        "tokenizer": clip.tokenizer_source,
-        "class_tokens": _class_tokens(clip, model.class_names),
-        "device": str(clip.device),
-        "dtype": clip.precision.name,
-        "seed": fit.parameters["seed"],
-        "shots": fit.parameters["shots"] if fit.picked else 0,
-        "classes": len(classes),
-        "training_images": len(fit.picked),
-        "trainable_parameters": model.trainable_parameters,
-        "protocol": "own-images",
-        "results": {},
-        "seconds": fit.seconds,
-        "peak_memory_mb": peak_memory_mb(),
-        "picked": fit.picked,
-        "split_hash": fit.split_hash,
-        "trained_on": fit.trained_on,
-        "environment": environment(),
-    }
+    config = RunConfig(
+        class_names=model.class_names, classes=list(classes), settings=settings, parameters=Parameters(**fit.parameters)
+    )
+    record = RunRecord(
+        method=fit.parameters["method"],
+        settings={**settings, **(fit.learning.as_dict() if fit.learning else {})},
+        clip=clip.name,
+        clip_fingerprint=clip.fingerprint,
+        tokenizer=clip.tokenizer_source,
+        class_tokens=_class_tokens(clip, model.class_names),
+        device=str(clip.device),
+        dtype=clip.precision.name,
+        seed=fit.parameters["seed"],
+        shots=fit.parameters["shots"] if fit.picked else 0,
+        classes=len(classes),
+        training_images=len(fit.picked),
+        trainable_parameters=model.trainable_parameters,
+        seconds=fit.seconds,
+        peak_memory_mb=peak_memory_mb(),
+        picked=fit.picked,
+        split_hash=fit.split_hash,
+        trained_on=fit.trained_on,
+        environment=environment(),
+    )
     tensors = {name: tensor.detach().cpu().numpy() for name, tensor in model.state_dict().items()}
     return Run(config, tensors, [asdict(epoch) for epoch in fit.history], record, {})
 
@@ -119,24 +114,24 @@ def read_saved(folder: str | os.PathLike[str]) -> Saved:
     """Read a run folder. `InputError` if it is none, damaged, or of a method that is not registered here."""
     run = read_run(folder)
     try:
-        parameters, record = dict(run.config["parameters"]), run.record
+        parameters, record = asdict(run.config.parameters), run.record
         expect_choice(f"{os.fspath(folder)}: method (one of a plugin's needs --plugin)", parameters["method"], METHODS)
-        method, names, settings = METHODS[parameters["method"]], run.config["class_names"], run.config["settings"]
-        classes = np.array(run.config["classes"])
+        method, names, settings = METHODS[parameters["method"]], run.config.class_names, run.config.settings
+        classes = np.array(run.config.classes)
         if [str(name) for name in classes.tolist()] != names:
             raise ValueError("classes and class_names differ")
         unknown = set(settings) - set(method.setting_defaults())
         if unknown:
             raise ValueError(f"the method {parameters['method']} has no setting {', '.join(sorted(unknown))}")
-        kept = {field.name: record["settings"].get(field.name) for field in fields(Learning)}
+        kept: dict[str, Any] = {field.name: record.settings.get(field.name) for field in fields(Learning)}
         fit = Fit(
             parameters=parameters,
             learning=Learning(**kept) if run.history else None,
             history=[Epoch(**epoch) for epoch in run.history],
-            picked=record["picked"],
-            trained_on=record["trained_on"],
-            split_hash=record["split_hash"],
-            seconds=record["seconds"],
+            picked=record.picked,
+            trained_on=record.trained_on,
+            split_hash=record.split_hash,
+            seconds=record.seconds,
         )
     except InputError:
         raise
@@ -194,25 +189,21 @@ def _class_tokens(clip: CLIP, names: Sequence[str]) -> str:
     return hashlib.sha256(json.dumps([clip.token_ids(name) for name in names]).encode()).hexdigest()
 
 
-def _check_same_clip(
-    folder: str | os.PathLike[str], record: Mapping[str, Any], clip: CLIP, names: Sequence[str]
-) -> None:
+def _check_same_clip(folder: str | os.PathLike[str], record: RunRecord, clip: CLIP, names: Sequence[str]) -> None:
     """Raise `InputError` unless this CLIP, tokenizer included, is the one that a run was trained on.
 
     As far as the run's record says. In another dtype than then, weights cannot be compared.
     """
-    tokens = record.get("class_tokens")
-    if tokens is not None and tokens != _class_tokens(clip, names):
+    if record.class_tokens is not None and record.class_tokens != _class_tokens(clip, names):
         raise InputError(
             f"{folder}: expected the tokenizer that it was trained with; got one that makes other tokens of its class "
             "names. Say where that is (--tokenizer; tokenizer=... in Python)."
         )
-    fingerprint = record.get("clip_fingerprint") if record.get("dtype") == clip.precision.name else None
-    if fingerprint is not None and fingerprint != clip.fingerprint:
+    if record.dtype == clip.precision.name and record.clip_fingerprint != clip.fingerprint:
         raise InputError(
-            f"{folder}: expected the CLIP that it was trained on ({record.get('clip')}, fingerprint "
-            f"{str(fingerprint)[:12]}...); got another ({clip.name}, {clip.fingerprint[:12]}...), for which its prompt "
-            "means nothing. Say where that one is (--clip; clip=... in Python), or train again."
+            f"{folder}: expected the CLIP that it was trained on ({record.clip}, fingerprint "
+            f"{record.clip_fingerprint[:12]}...); got another ({clip.name}, {clip.fingerprint[:12]}...), for which its "
+            "prompt means nothing. Say where that one is (--clip; clip=... in Python), or train again."
         )
 
 

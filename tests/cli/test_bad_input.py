@@ -188,7 +188,8 @@ def test_a_run_with_a_changed_config(cocoop, trained, tmp_path, key):
 
 def test_a_run_with_a_changed_record(cocoop, trained, tmp_path):
     (trained / "record.json").write_text("{}")
-    assert "files were changed (KeyError: " in refused(cocoop, tmp_path, "predict", "run", "photos/one/0.png")
+    told = refused(cocoop, tmp_path, "predict", "run", "photos/one/0.png")
+    assert "record.json: expected a run's file as cocoop writes it; it lacks 'method'" in told
 
 
 def test_a_run_whose_clip_is_elsewhere(cocoop, trained, tmp_path):

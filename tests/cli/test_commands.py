@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 
@@ -18,12 +19,12 @@ def test_train_prints_and_records_the_same(cocoop, photos):
     ran = cocoop("train", "photos", "--out", "run", "--shots", 4, "--epochs", 2, "--method", "coop")
     assert ran.code == 0, ran.err
     record = read_run("run").record
-    assert (record["protocol"], record["dataset"]) == ("own-images", "photos")
+    assert (record.protocol, record.dataset) == ("own-images", "photos")
     assert ran.out.splitlines() == [
         "learned from 12 images, 3 classes: run",
         "accuracy on the 6 other images, in percent:",
-        f"  {record['results']['test']['accuracy']:6.2f}  coop",
-        f"  {record['zero_shot']['test']['accuracy']:6.2f}  zero-shot, 'a photo of a {{}}.'",
+        f"  {record.results['test'].accuracy:6.2f}  coop",
+        f"  {record.zero_shot['test'].accuracy:6.2f}  zero-shot, 'a photo of a {{}}.'",
     ]
     assert ran.err.count("\n") == 1 and "'tiny' is for trials" in ran.err
 
@@ -38,9 +39,9 @@ def test_a_test_split_is_scored_and_nothing_else(cocoop, tmp_path):
     ]
     # The test images are among the training split here; a split that was given is taken as it is.
     scored = json.loads(cocoop("evaluate", "run", "parts", "--include-training", "--json").out)
-    recorded = read_run("run").record["results"]["test"]
+    recorded = asdict(read_run("run").record.results["test"])
     assert {name: recorded[name] for name in scored} == scored and scored["n"] == 6
-    assert set(recorded) - set(scored) == {"dataset", "mistakes"}
+    assert set(recorded) - set(scored) == {"dataset", "test_hash", "mistakes"}
 
 
 def test_every_form_of_the_same_images_gives_the_same_run(cocoop, photos, tmp_path):
@@ -55,8 +56,8 @@ def test_every_form_of_the_same_images_gives_the_same_run(cocoop, photos, tmp_pa
         assert cocoop("train", source, "--out", f"run-{source}", *options).code == 0
         runs.append(read_run(f"run-{source}"))
     assert all(np.array_equal(run.tensors["ctx"], runs[0].tensors["ctx"]) for run in runs)
-    assert len({json.dumps(run.record["picked"]) for run in runs}) == 1
-    assert len({run.record["results"]["test"]["accuracy"] for run in runs}) == 1
+    assert len({json.dumps(run.record.picked) for run in runs}) == 1
+    assert len({run.record.results["test"].accuracy for run in runs}) == 1
 
 
 def test_a_named_data_set_and_its_own_prompt(cocoop, tmp_path):
@@ -66,9 +67,9 @@ def test_a_named_data_set_and_its_own_prompt(cocoop, tmp_path):
     assert ran.code == 0, ran.err
     assert ran.out.splitlines()[-1].endswith("zero-shot, 'a centered satellite photo of {}.'")
     run = read_run("run")
-    assert run.config["settings"]["templates"] == ["a centered satellite photo of {}."]
-    assert run.record["results"]["test"] == run.record["zero_shot"]["test"]
-    assert len(run.predictions["test/label"]) == run.record["results"]["test"]["n"]
+    assert run.config.settings["templates"] == ["a centered satellite photo of {}."]
+    assert run.record.results["test"] == run.record.zero_shot["test"]
+    assert len(run.predictions["test/label"]) == run.record.results["test"].n
 
 
 def test_train_without_images_to_score(cocoop, photos):
@@ -104,11 +105,11 @@ def test_every_option_of_train_reaches_the_classifier(cocoop, photos):
 def test_words_and_templates(cocoop, photos):
     train = ("train", "photos", "--shots", 1, "--epochs", 1)
     assert cocoop(*train, "--out", "words", "--set", "context=a digit").code == 0
-    assert read_run("words").config["settings"]["context"] == "a digit"
+    assert read_run("words").config.settings["context"] == "a digit"
     templates = ["a {}.", "the {}."]
     zero_shot = ("--method", "zero-shot", "--set", f"templates={templates[0]}", "--set", f"templates={templates[1]}")
     assert cocoop(*train, "--out", "zero", *zero_shot).code == 0
-    assert read_run("zero").config["settings"]["templates"] == templates
+    assert read_run("zero").config.settings["templates"] == templates
 
 
 def test_train_evaluate_predict_agree(cocoop, trained):
@@ -235,7 +236,7 @@ def test_features_are_kept_and_change_nothing(cocoop, photos, monkeypatch):
     assert cocoop("train", "photos", "--out", "with", *options, "--feature-cache", "kept").code == 0
     runs = [read_run(name) for name in ("without", "with")]
     assert all(np.array_equal(runs[0].tensors[name], runs[1].tensors[name]) for name in runs[0].tensors)
-    assert runs[0].config == runs[1].config and runs[1].config["parameters"]["views"] == 2
+    assert runs[0].config == runs[1].config and runs[1].config.parameters.views == 2
     assert {"test", "seed-1-view-0", "seed-1-view-1"} == {path.parent.name for path in Path("kept").rglob("*.features")}
     image = photos / CLASSES[0] / "5.png"
     expected = [cocoop("evaluate", "with", "photos", "--json").out, cocoop("predict", "with", image).out]

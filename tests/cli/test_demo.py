@@ -38,9 +38,9 @@ def test_prints_one_table_and_leaves_runs_and_a_picture(ran, tmp_path):
         of_method = [runs / m / shots / f"seed-{seed}" for m, shots, seed in RUNS if m == row[0]]
         records = [read_run(folder).record for folder in of_method]
         for half, cell in (("base", row[1]), ("new", row[2])):
-            one, other = (record["results"][half]["accuracy"] for record in (records[0], records[-1]))
+            one, other = (record.results[half].accuracy for record in (records[0], records[-1]))
             assert cell == f"{(one + other) / 2:.2f} +- {abs(one - other) / 2:.2f}"
-        assert int(row[5].replace(",", "")) == records[0]["trainable_parameters"]
+        assert int(row[5].replace(",", "")) == records[0].trainable_parameters
     with Image.open(tmp_path / "out" / "base-to-new.png") as image:
         assert image.format == "PNG"
 

@@ -292,8 +292,8 @@ def test_a_folder_that_appears_in_the_meantime_is_kept(tmp_path, monkeypatch):
         (Path(target) / "mine.txt").write_text("mine")
         real(source, target)
 
-    real = os.rename
-    monkeypatch.setattr(write.os, "rename", rename)
+    real = os.replace
+    monkeypatch.setattr(os, "replace", rename)
     with pytest.raises(RunError, match="dtd: expected to write"):
         write_miniature("dtd", tmp_path)
     assert below(tmp_path) == {"dtd/mine.txt": b"mine"}

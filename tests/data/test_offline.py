@@ -1,11 +1,9 @@
 """The offline data sets on a disk: whole or absent, whatever happens while they are written."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
-import time
 from collections import Counter
 from pathlib import Path
 from random import Random
@@ -96,7 +94,7 @@ def test_later_calls_only_list(tmp_path):
     before = times(tmp_path)
     assert read_offline_dataset("digits", str(tmp_path)) == first
     assert times(tmp_path) == before
-    assert [path.name for path in tmp_path.iterdir()] == ["digits"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".digits.lock", "digits"]
 
 
 def test_a_missing_file_is_made_again(tmp_path):
@@ -113,7 +111,7 @@ def test_what_another_version_drew_is_drawn_again(tmp_path, monkeypatch):
     monkeypatch.setattr(offline, "_VERSION", offline._VERSION + 1)
     assert path == read_offline_dataset("digits", tmp_path).test[0].path
     assert times(tmp_path)[path] > before[path]
-    assert [path.name for path in tmp_path.iterdir()] == ["digits"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".digits.lock", "digits"]
 
 
 @pytest.mark.parametrize("marker", [None, "{", "[1]", '{"data set": "shapes"}'])
@@ -132,7 +130,7 @@ def test_errors(tmp_path):
     with pytest.raises(InputError, match="data set: expected one of digits, pictographs, shapes, pictographs_sketch, "):
         read_offline_dataset("digits_sketch", tmp_path)
     (tmp_path / "file").touch()
-    with pytest.raises(RunError, match="expected to write small images there"):
+    with pytest.raises(RunError, match="expected to write small images"):
         read_offline_dataset("digits", tmp_path / "file")
 
 
@@ -151,63 +149,112 @@ def dying(function):
             os.kill(os.getpid(), signal.SIGKILL)
         return function(*arguments)
     return wrapped
-offline._image, offline._put_in_place = dying(offline._image), dying(offline._put_in_place)
+offline._image, offline.remove_folder = dying(offline._image), dying(offline.remove_folder)
 """
 
 
-def test_killed_while_writing(tmp_path):
+@pytest.mark.parametrize("files", [0, 900, 1797])
+def test_killed_while_writing(tmp_path, files):
     """Before the first file, half-way, and when all files are written but not in place."""
-    for files in (0, 900, 1797):
-        assert start(DIE, tmp_path, files).wait() == -signal.SIGKILL
-    left = list(tmp_path.iterdir())
-    assert sorted(sum(1 for _ in folder.rglob("*.png")) for folder in left) == [0, 900, 1797]
+    assert start(DIE, tmp_path, files).wait() == -signal.SIGKILL
+    (left,) = tmp_path.glob(".digits.*.tmp")
+    assert sum(1 for _ in left.rglob("*.png")) == files
     dataset = read_offline_dataset("digits", tmp_path)
     assert all(open_image(e.path).size == (8, 8) for e in everything(dataset))
+    assert not left.exists()
 
 
-def test_what_killed_processes_left_goes_once_it_is_old(tmp_path):
-    old, new = tmp_path / ".digits.0.tmp", tmp_path / ".digits.1.tmp"
-    for folder in (old, new):
-        (folder / "train").mkdir(parents=True)
-    os.utime(old, (time.time() - 7200,) * 2)
-    read_offline_dataset("digits", tmp_path)
-    assert list(tmp_path.glob(".digits.*")) == [new]
+def test_a_folder_that_another_process_finishes_while_it_is_looked_for(tmp_path, monkeypatch):
+    """Its marker was not there when it was opened; the folder is, a moment later."""
+    read_text = Path.read_text
+
+    def finished_meanwhile(path, **options):
+        monkeypatch.undo()
+        try:
+            return read_text(path, **options)
+        finally:
+            assert start("", tmp_path).wait() == 0
+
+    monkeypatch.setattr(Path, "read_text", finished_meanwhile)
+    assert len(everything(read_offline_dataset("digits", tmp_path))) == 1797
 
 
-def test_what_another_process_finishes_meanwhile_is_no_error(tmp_path, monkeypatch):
-    """Its half-written folder was listed, and has its final name by the time it is looked at."""
-    gone = tmp_path / ".digits.2.tmp"
-    monkeypatch.setattr(Path, "glob", lambda *_: iter([gone]))
-    offline._clear_abandoned(tmp_path / "digits")
+def make_stale(root: Path) -> None:
+    read_offline_dataset("digits", root)
+    marker = root / "digits" / offline._MARKER
+    marker.write_text(json.dumps(json.loads(marker.read_text()) | {"version": 0}))
 
 
+# Before a process takes a stale folder away it waits until the other one has finished, or can do nothing but wait.
+SLOW = """
+ready = sys.argv[2]
+def after_the_other(function):
+    def wrapped(source, target, **options):
+        if str(source) == f"{sys.argv[1]}/digits":
+            open(f"{ready}/judged", "w").close()
+            while not os.path.exists(f"{ready}/done") and not os.path.exists(f"{ready}/waiting"):
+                time.sleep(0.001)
+        return function(source, target, **options)
+    return wrapped
+os.rename, os.replace = after_the_other(os.rename), after_the_other(os.replace)
+"""
+FAST = """
+import filelock
+acquire, ready = filelock.FileLock.acquire, sys.argv[2]
+def noted(*arguments, **options):
+    open(f"{ready}/waiting", "w").close()
+    return acquire(*arguments, **options)
+filelock.FileLock.acquire = noted
+while not os.path.exists(f"{ready}/judged"):
+    time.sleep(0.001)
+"""
+NOTE = f"""
+import atexit, pathlib
+def note_which_folder():
+    marker = pathlib.Path(sys.argv[1]) / "digits" / "{offline._MARKER}"
+    (pathlib.Path(ready) / sys.argv[3]).write_text(str(marker.stat().st_ino))
+atexit.register(note_which_folder)
+"""
+
+
+def test_a_whole_folder_is_never_removed(tmp_path):
+    """One process finds a stale folder; before it takes it away, another one makes it anew, if it can."""
+    root, ready = tmp_path / "root", tmp_path / "ready"
+    ready.mkdir()
+    make_stale(root)
+    processes = [start(SLOW + NOTE, root, ready, "slow"), start(FAST + NOTE, root, ready, "done")]
+    assert [process.wait() for process in processes] == [0, 0]
+    in_place = (root / "digits" / offline._MARKER).stat().st_ino
+    assert [(ready / name).read_text() for name in ("slow", "done")] == [str(in_place)] * 2
+
+
+# Each looks for the folder, waits for the other, and goes on.
 MEET = """
-put_in_place = offline._put_in_place
-def wait_for_the_other(*arguments):
-    open(f"{sys.argv[2]}/{os.getpid()}", "w").close()
-    while len(os.listdir(sys.argv[2])) < 2:
+is_whole, ready = offline._is_whole, sys.argv[2]
+def wait_for_the_other(dataset):
+    whole = is_whole(dataset)
+    offline._is_whole = is_whole
+    open(f"{ready}/{os.getpid()}", "w").close()
+    while len(os.listdir(ready)) < 2:
         time.sleep(0.001)
-    put_in_place(*arguments)
-offline._put_in_place = wait_for_the_other
+    return whole
+offline._is_whole = wait_for_the_other
 """
 
 
 @pytest.mark.parametrize("stale", [False, True])
 def test_two_processes_at_once(tmp_path, stale):
-    """Both write all files, wait for each other, and then put them in place."""
     root, ready = tmp_path / "root", tmp_path / "ready"
     ready.mkdir()
     if stale:
-        read_offline_dataset("digits", root)
-        marker = root / "digits" / offline._MARKER
-        marker.write_text(json.dumps(json.loads(marker.read_text()) | {"version": 0}))
+        make_stale(root)
     processes = [start(MEET, root, ready) for _ in range(2)]
     assert [process.wait() for process in processes] == [0, 0]
     before = times(root)
     dataset = read_offline_dataset("digits", root)
     assert times(root) == before
     assert len(everything(dataset)) == 1797
-    assert [path.name for path in root.iterdir()] == ["digits"]
+    assert sorted(path.name for path in root.iterdir()) == [".digits.lock", "digits"]
 
 
 def test_listing_imports_nothing_heavy(tmp_path):

@@ -1,6 +1,7 @@
 """`score` against counting by hand, with a model whose probabilities are given."""
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -36,9 +37,9 @@ def test_figures_and_what_was_said_of_every_image(drawn):
     probabilities, labels, examples = drawn
     scores = score(Given(), torch.from_numpy(probabilities), examples)
     expected = measure(probabilities, labels, NAMES).as_dict()
-    assert {name: scores.results[name] for name in expected} == expected
-    assert scores.results.keys() - expected.keys() == {"mistakes"}
-    assert json.loads(json.dumps(scores.results)) == scores.results
+    assert {name: getattr(scores.figures, name) for name in expected} == expected
+    assert (scores.figures.dataset, scores.figures.test_hash) == (None, None)
+    assert json.loads(json.dumps(asdict(scores.figures))) == asdict(scores.figures)
     assert scores.predictions["label"].tolist() == labels.tolist()
     assert scores.predictions["predicted"].tolist() == [max(range(3), key=lambda k, p=p: p[k]) for p in probabilities]
     assert scores.predictions["confidence"].tolist() == [np.float32(max(row)) for row in probabilities]
@@ -47,7 +48,7 @@ def test_figures_and_what_was_said_of_every_image(drawn):
 
 def test_the_most_confident_mistakes_come_first(drawn):
     probabilities, labels, examples = drawn
-    mistakes = score(Given(), torch.from_numpy(probabilities), examples).results["mistakes"]
+    mistakes = score(Given(), torch.from_numpy(probabilities), examples).figures.mistakes
     by_hand = []
     for row, label, example in zip(probabilities, labels, examples, strict=True):
         best = max(range(3), key=lambda k, row=row: row[k])
@@ -55,12 +56,12 @@ def test_the_most_confident_mistakes_come_first(drawn):
             by_hand.append((np.float32(row[best]), str(example.path), NAMES[label], NAMES[best]))
     assert len(by_hand) > MISTAKES == len(mistakes)
     by_hand.sort(key=lambda entry: -entry[0])
-    assert [(m["confidence"], m["image"], m["label"], m["predicted"]) for m in mistakes] == by_hand[:MISTAKES]
+    assert [(m.confidence, m.image, m.label, m.predicted) for m in mistakes] == by_hand[:MISTAKES]
 
 
 def test_no_mistake(drawn):
     examples = [Example(Path("a.png"), 2, "emu")]
-    assert score(Given(), torch.tensor([[0.1, 0.2, 0.7]]), examples).results["mistakes"] == []
+    assert score(Given(), torch.tensor([[0.1, 0.2, 0.7]]), examples).figures.mistakes == []
 
 
 @pytest.mark.parametrize("label", [-1, 3])

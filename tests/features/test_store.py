@@ -393,7 +393,7 @@ def test_folders_that_cannot_be(golden, tmp_path, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(Path, "write_bytes", full)
+    monkeypatch.setattr(os, "replace", full)
     with pytest.raises(RunError, match="No space left on device"):
         FeatureStore(tmp_path, golden).add(np.array([b"a" * 32]), None, torch.ones(1, golden.embed_dim))
     assert not list(tmp_path.rglob("*.tmp"))

@@ -34,18 +34,18 @@ def predictions(model, examples: list[Example]) -> list[int]:
 
 
 def check(run, model, scored: list[Example], zero_shot) -> None:
-    results, beside = run.record["results"]["test"], run.record["zero_shot"]["test"]
-    assert list(run.record["results"]) == list(run.record["zero_shot"]) == ["test"]
+    results, beside = run.record.results["test"], run.record.zero_shot["test"]
+    assert list(run.record.results) == list(run.record.zero_shot) == ["test"]
     for figures, by_hand in ((results, predictions(model, scored)), (beside, predictions(zero_shot, scored))):
         hits = [number == example.label for number, example in zip(by_hand, scored, strict=True)]
-        assert (figures["n"], figures["correct"]) == (len(scored), sum(hits))
-        assert figures["accuracy"] == pytest.approx(100 * sum(hits) / len(hits))
-        for name, accuracy in figures["per_class_accuracy"].items():
+        assert (figures.n, figures.correct) == (len(scored), sum(hits))
+        assert figures.accuracy == pytest.approx(100 * sum(hits) / len(hits))
+        for name, accuracy in figures.per_class_accuracy.items():
             of_class = [hit for hit, example in zip(hits, scored, strict=True) if example.class_name == name]
             assert accuracy == pytest.approx(100 * sum(of_class) / len(of_class))
         wrong = {str(example.path) for hit, example in zip(hits, scored, strict=True) if not hit}
-        assert {mistake["image"] for mistake in figures["mistakes"]} <= wrong
-        assert len(figures["mistakes"]) == min(12, len(wrong))
+        assert {mistake.image for mistake in figures.mistakes} <= wrong
+        assert len(figures.mistakes) == min(12, len(wrong))
     assert run.predictions["test/label"].tolist() == [example.label for example in scored]
     assert run.predictions["test/predicted"].tolist() == predictions(model, scored)
 
@@ -58,10 +58,10 @@ def test_what_was_not_learned_from_is_scored(tiny, dataset):
     assert len(held_out) == 4 * (8 - 3)
     assert isinstance(classifier.model_, CoCoOp) and classifier.model_.class_names == NAMES
     check(run, classifier.model_, held_out, ZeroShot(tiny, NAMES, ["the digit {}."]))
-    assert (run.record["protocol"], run.record["dataset"], run.record["shots"]) == ("own-images", "mine", 3)
+    assert (run.record.protocol, run.record.dataset, run.record.shots) == ("own-images", "mine", 3)
     picked = [dataset.train[index] for index in classifier.picked_]
-    assert run.record["split_hash"] == split_hash(picked, dataset.image_root)
-    assert run.record["results"]["test"]["dataset"] == run.record["zero_shot"]["test"]["dataset"] == "mine"
+    assert run.record.split_hash == split_hash(picked, dataset.image_root)
+    assert run.record.results["test"].dataset == run.record.zero_shot["test"].dataset == "mine"
 
 
 def test_a_test_split_is_what_is_scored(tiny, dataset):
@@ -70,15 +70,15 @@ def test_a_test_split_is_what_is_scored(tiny, dataset):
     classifier = make(tiny, "coop")
     run = fit_and_score(classifier, replace(dataset, train=train, test=test)).run
     check(run, classifier.model_, test, ZeroShot(tiny, NAMES, ["the digit {}."]))
-    assert run.record["training_images"] == 12
+    assert run.record.training_images == 12
 
 
 def test_zero_shot_learns_nothing_and_is_scored_on_all(tiny, dataset):
     classifier = make(tiny, "zero-shot", settings={"templates": ["the digit {}."]})
     run = fit_and_score(classifier, dataset).run
-    assert run.record["results"] == run.record["zero_shot"]
-    assert run.record["results"]["test"]["n"] == len(dataset.train)
-    assert (run.record["shots"], run.record["training_images"], run.record["split_hash"]) == (0, 0, None)
+    assert run.record.results == run.record.zero_shot
+    assert run.record.results["test"].n == len(dataset.train)
+    assert (run.record.shots, run.record.training_images, run.record.split_hash) == (0, 0, None)
 
 
 def test_copies_of_training_images_are_not_held_out(tiny, tmp_path):
@@ -91,12 +91,12 @@ def test_copies_of_training_images_are_not_held_out(tiny, tmp_path):
     picked = {dataset.train[index].path.read_bytes() for index in classifier.picked_}
     expected = [example for example in dataset.train if example.path.read_bytes() not in picked]
     assert not_trained_on(classifier, dataset.train) == expected
-    assert run.record["results"]["test"]["n"] == len(expected) < len(dataset.train) - len(classifier.picked_)
+    assert run.record.results["test"].n == len(expected) < len(dataset.train) - len(classifier.picked_)
 
 
 def test_nothing_held_out(tiny, dataset):
     run = fit_and_score(make(tiny, "coop", shots=8, epochs=1), dataset).run
-    assert run.record["results"] == run.record["zero_shot"] == run.predictions == {}
+    assert run.record.results == run.record.zero_shot == run.predictions == {}
 
 
 def test_no_training_images(tiny, dataset):
@@ -126,10 +126,10 @@ def test_images_from_python(tiny, tmp_path, monkeypatch):
     images, labels = labelled(4)
     classifier = make(tiny, shots=2)
     run = fit_and_score(classifier, read_dataset(zip(images, labels, strict=True))).run
-    assert run.record["training_images"] == 6 and run.record["results"]["test"]["n"] == 6
+    assert run.record.training_images == 6 and run.record.results["test"].n == 6
     # The same pixels, as files or as they were.
     in_memory = make(tiny, shots=2).fit(images, labels)
     assert np.array_equal(run.tensors["ctx"], in_memory.model_.ctx.detach().numpy())
-    assert {Path(mistake["image"]).parents[1] for mistake in run.record["results"]["test"]["mistakes"]} <= {
+    assert {Path(mistake.image).parents[1] for mistake in run.record.results["test"].mistakes} <= {
         tmp_path / "pictures"
     }

@@ -1,6 +1,7 @@
 """Trials and presets against the papers' settings, written out."""
 
 import json
+from dataclasses import asdict
 
 import pytest
 from hypothesis import given
@@ -8,6 +9,8 @@ from hypothesis import strategies as st
 
 from cocoop import InputError
 from cocoop.protocols import PRESETS, PROTOCOLS, narrowed, plan, preset
+from cocoop.results import TrialRecord
+from cocoop.results.typed import from_json
 
 ELEVEN = [
     "imagenet",
@@ -150,4 +153,4 @@ def test_any_name_is_one_plain_part_of_a_path(name):
 
 def test_a_trial_is_json():
     for trial in preset("few-shot", "paper").trials("few-shot"):
-        assert json.loads(json.dumps(trial.as_dict())) == trial.as_dict()
+        assert from_json(TrialRecord, json.loads(json.dumps(asdict(trial)))) == TrialRecord(**vars(trial))

@@ -9,7 +9,6 @@ from sklearn.metrics import confusion_matrix
 
 from cocoop.errors import InputError
 from cocoop.evaluation import measure
-from cocoop.reports import Record
 from cocoop.reports.groups import group_records
 from cocoop.reports.page.details import diagnoses
 from cocoop.reports.page.diagnosis import confusions, gains, reliability
@@ -22,7 +21,7 @@ def scored(seed=0, classes=6, n=400):
     logits = generator.normal(size=(n, classes)) + 1.5 * np.eye(classes)[label]
     probabilities = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
     metrics = measure(probabilities, label, [f"class_{k}" for k in range(classes)])
-    record = Record(Path("run"), records.record("few-shot", "dtd", "coop", {"test": metrics.as_dict()}))
+    record = records.read(Path("run"), records.record("few-shot", "dtd", "coop", {"test": metrics.as_dict()}))
     return record, {
         "test/label": label.astype(np.int32),
         "test/predicted": probabilities.argmax(axis=1).astype(np.int32),
@@ -37,7 +36,7 @@ def test_reliability_gives_the_calibration_error_of_the_record():
     gaps = np.abs(curve.accuracy - curve.confidence)[filled] * curve.counts[filled]
     # Confidence is kept in float32.
     error = 100 * gaps.sum() / curve.counts.sum()
-    assert error == pytest.approx(record.results["test"]["expected_calibration_error"], abs=1e-4)
+    assert error == pytest.approx(record.results["test"].expected_calibration_error, abs=1e-4)
     assert np.isnan(curve.confidence[~filled]).all()
 
 
@@ -65,7 +64,7 @@ def test_confusions_are_scikit_learns_with_names_by_number():
     assert matrix.names == ["class_0", "class_1", "class 2", "class_3", "class_4", "class_5"]
     assert matrix.counts.sum() == 400 and matrix.counts[2] == 0
     # Shares of right answers are the record's accuracies per class.
-    per_class = record.results["test"]["per_class_accuracy"]
+    per_class = record.results["test"].per_class_accuracy
     assert {n: 100 * matrix.shares[i, i] for i, n in enumerate(matrix.names) if n in per_class} == pytest.approx(
         per_class
     )
@@ -73,7 +72,8 @@ def test_confusions_are_scikit_learns_with_names_by_number():
 
 def test_the_worst_confusions_by_hand():
     record, _ = scored()
-    record.content["results"]["test"]["per_class_accuracy"] = {"a": 50.0, "b": 0.0}
+    per_class = record.results["test"].per_class_accuracy
+    per_class.clear(), per_class.update({"a": 50.0, "b": 0.0})
     predictions = {
         "test/label": np.array([0, 0, 0, 0, 1]),
         "test/predicted": np.array([0, 0, 0, 1, 0]),
@@ -83,8 +83,13 @@ def test_the_worst_confusions_by_hand():
 
 
 def test_gains_are_sorted_and_only_of_classes_in_both():
-    before = {"per_class_accuracy": {"a": 50.0, "b": 50.0, "c": 50.0}}
-    after = {"per_class_accuracy": {"a": 40.0, "b": 90.0, "d": 1.0}}
+    before, after = (
+        records.read(Path("run"), records.record("few-shot", "dtd", "coop", {"test": test})).results["test"]
+        for test in (
+            records.test_figures(50, per_class_accuracy={"a": 50.0, "b": 50.0, "c": 50.0}),
+            records.test_figures(50, per_class_accuracy={"a": 40.0, "b": 90.0, "d": 1.0}),
+        )
+    )
     assert gains(after, before) == [("b", 40.0), ("a", -10.0)]
 
 
@@ -105,7 +110,8 @@ def test_predictions_that_do_not_fit(change, fault):
 
 def test_the_run_that_stands_for_a_data_set():
     def run(protocol, method, results, shots=16, seed=1):
-        return Record(Path(f"{method}-{shots}-{seed}"), records.record(protocol, "dtd", method, results, shots, seed))
+        content = records.record(protocol, "dtd", method, results, shots, seed)
+        return records.read(Path(f"{method}-{shots}-{seed}"), content)
 
     few = [
         run("few-shot", "zero-shot", {"test": 99}),

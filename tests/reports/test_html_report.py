@@ -11,6 +11,7 @@ from PIL import Image
 from cocoop.errors import InputError
 from cocoop.reports import html_report, read_records
 from cocoop.reports.page.gallery import gallery, thumbnail
+from cocoop.results import Mistake
 
 
 @pytest.fixture(scope="module")
@@ -105,7 +106,7 @@ def test_thumbnails_are_small_and_upright(tmp_path):
 
 
 def test_a_gallery_shows_the_most_confident(tmp_path):
-    mistakes = [{"image": f"{i}.png", "label": "a_b", "predicted": "c", "confidence": 0.9} for i in range(12)]
+    mistakes = [Mistake(image=f"{i}.png", label="a_b", predicted="c", confidence=0.9) for i in range(12)]
     text = gallery(mistakes)
     assert re.findall(r"(\d+)\.png", text) == list("01234567")
     assert "called <b>c</b> (90 %), is <b>a b</b>" in text

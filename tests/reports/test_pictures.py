@@ -12,7 +12,7 @@ import records
 from markupsafe import escape
 from PIL import Image
 
-from cocoop.reports import Record, protocol_tables
+from cocoop.reports import protocol_tables
 from cocoop.reports.groups import group_records
 from cocoop.reports.page.comparison_figures import base_versus_new_figure, few_shot_figure, transfer_figure
 from cocoop.reports.page.diagnosis import Confusions, Reliability
@@ -31,7 +31,7 @@ def hints(root, words):
 
 
 def made(*contents):
-    return [Record(Path(f"run-{i}"), content) for i, content in enumerate(contents)]
+    return [records.read(Path(f"run-{i}"), content) for i, content in enumerate(contents)]
 
 
 def drawn(figure, runs):

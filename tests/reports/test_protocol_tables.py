@@ -8,13 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cocoop.data import TRAINABLE, TRANSFER_TARGETS
-from cocoop.reports import Difference, Published, Rate, Record, protocol_tables
+from cocoop.reports import Difference, Published, Rate, protocol_tables
 from cocoop.results import published
 
 
 def made(*contents):
     """Records that lie nowhere."""
-    return [Record(Path(f"run-{i}"), content) for i, content in enumerate(contents)]
+    return [records.read(Path(f"run-{i}"), content) for i, content in enumerate(contents)]
 
 
 def rows_of(table):

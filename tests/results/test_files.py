@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cocoop.errors import InputError, RunError
-from cocoop.results import files, read_json, read_jsonl, write_json, write_jsonl, write_text
+from cocoop.results import read_json, read_jsonl, write_json, write_jsonl, write_text
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -70,7 +70,7 @@ def test_a_failure_on_the_way_leaves_the_old_file_and_nothing_else(tmp_path, mon
     def fail(*_):
         raise error
 
-    monkeypatch.setattr(files.os, broken, fail)
+    monkeypatch.setattr(os, broken, fail)
     with pytest.raises((RunError, KeyboardInterrupt), match=r"No space left|^$"):
         write_json(path, {"new": 2})
     monkeypatch.undo()
@@ -89,8 +89,8 @@ def test_the_new_file_is_whole_on_disk_before_it_takes_the_name(tmp_path, monkey
         replace(source, target)
         done.append("replace")
 
-    monkeypatch.setattr(files.os, "fsync", lambda number: (fsync(number), done.append("fsync")))
-    monkeypatch.setattr(files.os, "replace", watched_replace)
+    monkeypatch.setattr(os, "fsync", lambda number: (fsync(number), done.append("fsync")))
+    monkeypatch.setattr(os, "replace", watched_replace)
     write_json(tmp_path / "x.json", {"new": 2})
     assert done == ["fsync", "replace"]
 

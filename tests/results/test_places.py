@@ -7,10 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import records
 from safetensors.numpy import load_file
 
 from cocoop import InputError, RunError
-from cocoop.results import Run, check_file, check_new, keeping, write_run
+from cocoop.results import check_file, check_new, keeping, write_run
 
 LEARNED = {"ctx": np.arange(6, dtype=np.float32).reshape(2, 3).T}
 
@@ -70,7 +71,7 @@ def test_what_is_allowed_works_and_leaves_nothing(tmp_path, name):
     before = everything(tmp_path)
     check_new(tmp_path / name)
     assert everything(tmp_path) == before
-    assert write_run(tmp_path / name, Run({}, LEARNED, [], {}, {}), "") == tmp_path / name
+    assert write_run(tmp_path / name, records.RUN, "") == tmp_path / name
     assert (tmp_path / name / "record.json").is_file()
 
 
@@ -141,7 +142,7 @@ def test_where_the_place_itself_fails_the_folder_for_temporary_files_is_taken(tm
 
 
 def test_where_everything_fails_that_is_told(tmp_path, monkeypatch):
-    refuse("cocoop.results.places.write_bytes", OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), monkeypatch)
+    refuse("cocoop.results.places.write_whole", OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), monkeypatch)
     told = r"^full\. No run .* could not be kept either \(.*No space left"
     with pytest.raises(RunError, match=told), keeping(tmp_path / "run", lambda _: LEARNED):
         raise RunError("full.")

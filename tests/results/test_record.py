@@ -3,6 +3,7 @@ import pathlib
 import platform
 import subprocess
 import sys
+from dataclasses import asdict
 
 import numpy
 import PIL
@@ -12,7 +13,7 @@ from cocoop.results import PACKAGES, environment, peak_memory_mb, record, reset_
 
 
 def test_environment_is_plain_json_and_true():
-    facts = environment()
+    facts = asdict(environment())
     assert json.loads(json.dumps(facts)) == facts
     assert list(facts) == ["python", "platform", "processor", "cpu_count", "packages"]
     assert facts["python"] == ".".join(map(str, sys.version_info[:3]))
@@ -25,7 +26,7 @@ def test_environment_is_plain_json_and_true():
 
 def test_a_package_that_is_not_installed_is_none(monkeypatch):
     monkeypatch.setattr(record, "PACKAGES", ("numpy", "no-such-package-anywhere"))
-    assert environment()["packages"]["no-such-package-anywhere"] is None
+    assert environment().packages["no-such-package-anywhere"] is None
 
 
 PEAK = "from cocoop.results import peak_memory_mb; x = b'1' * {bytes}; print(peak_memory_mb())"

@@ -52,7 +52,7 @@ class Bench:
             }
             for image in self.training
         ]
-        facts = {"context_length": CONTEXT_LENGTH, "environment": environment()}
+        facts = {"context_length": CONTEXT_LENGTH, "environment": asdict(environment())}
         return asdict(self) | facts | {"cells": cells, "training": training}
 
 

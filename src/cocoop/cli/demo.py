@@ -27,7 +27,7 @@ def demo(
     from cocoop.errors import RunError
     from cocoop.protocols import Benchmark, narrowed, preset
     from cocoop.reports import base_to_new_figure, base_to_new_table, text_table
-    from cocoop.results import check_new, read_json, write_text
+    from cocoop.results import RunRecord, check_new, read_record, write_text
 
     check_new(out)
     digits = read_dataset("digits", out)
@@ -35,9 +35,9 @@ def demo(
     for failure in Benchmark(trials, out, "tiny", {"digits": digits}, device="cpu").run():
         raise RunError(f"{failure.trial.folder}: {failure.reason}")
 
-    records: dict[str, list[dict[str, object]]] = {}
+    records: dict[str, list[RunRecord]] = {}
     for trial in trials:
-        records.setdefault(trial.method, []).append(read_json(out / trial.folder / "record.json"))
+        records.setdefault(trial.method, []).append(read_record(out / trial.folder))
     summary = base_to_new_table(records)
     table = text_table(summary.header, summary.rows)
     write_text(out / "table.md", table + "\n")

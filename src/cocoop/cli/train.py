@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -129,26 +130,25 @@ def train(
     if clip == "tiny":
         note("note: the bundled CLIP 'tiny' is for trials; for photographs add --clip openai/clip-vit-base-patch16")
     if as_json:
-        kept = {name: run.record[name] for name in ("training_images", "results", "zero_shot")}
+        kept = {name: asdict(run.record)[name] for name in ("training_images", "results", "zero_shot")}
         print_json({"run": str(folder), **kept})
         return
     learned = f"learned from {len(classifier.picked_):,} images" if classifier.picked_ else "nothing to learn"
     print(f"{learned}, {len(classifier.classes_):,} classes: {folder}")
-    if not run.record["results"]:
+    if not run.record.results:
         print("no other images to score it on: use fewer shots, or `cocoop evaluate` on other images")
         return
-    test, beside = run.record["results"]["test"], run.record["zero_shot"]["test"]
+    test, beside = run.record.results["test"], run.record.zero_shot["test"]
     which = "test" if dataset.test else "other"
-    print(f"accuracy on the {test['n']:,} {which} images, in percent:")
-    print(f"  {test['accuracy']:6.2f}  {method}")
-    print(f"  {beside['accuracy']:6.2f}  zero-shot, {dataset.template!r}")
+    print(f"accuracy on the {test.n:,} {which} images, in percent:")
+    print(f"  {test.accuracy:6.2f}  {method}")
+    print(f"  {beside.accuracy:6.2f}  zero-shot, {dataset.template!r}")
 
 
 def _worse_than_zero_shot(run: Run) -> Iterator[str]:
     """What to say and to try where learning did harm on the scored images."""
-    settings, scored = run.record["settings"], (run.record["results"], run.record["zero_shot"])
-    learned, beside = (figures.get("test", {}).get("accuracy", 0) for figures in scored)
-    if not run.history or learned >= beside:
+    settings, learned, beside = run.record.settings, run.record.results.get("test"), run.record.zero_shot.get("test")
+    if not run.history or learned is None or beside is None or learned.accuracy >= beside.accuracy:
         return
     yield "learning did worse than the hand-written prompt on these images; what may help:"
     if settings["augment"]:

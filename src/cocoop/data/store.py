@@ -2,12 +2,11 @@
 
 import hashlib
 import io
-import os
 from pathlib import Path
-from uuid import uuid4
 
 from PIL import Image
 
+from cocoop.atomic import write_whole
 from cocoop.errors import InputError, RunError
 
 
@@ -37,15 +36,9 @@ def store_image(image: Image.Image, folder: Path) -> Path:
 def _store(content: bytes, path: Path) -> Path:
     try:
         # The size, too: a machine that lost its power may have kept the name of a file without its content.
-        if path.is_file() and path.stat().st_size == len(content):
-            return path
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}.{uuid4().hex}.tmp")
-        try:
-            temporary.write_bytes(content)
-            os.replace(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        stored = path.is_file() and path.stat().st_size == len(content)
     except OSError as error:
-        raise RunError(f"{path.parent}: expected a folder to write images into; got {error}.") from error
+        raise RunError(f"{path}: expected a place for an image; got {error}. Check the folder's rights.") from error
+    if not stored:
+        write_whole(path, content, "an image", flush=False)
     return path

@@ -13,6 +13,7 @@ from cocoop.evaluation.evaluate import predict_probabilities
 from cocoop.evaluation.metrics import measure
 from cocoop.features import Features
 from cocoop.methods import Method
+from cocoop.results import Figures, Mistake
 
 MISTAKES = 12
 """How many of the most confident mistakes `score` names."""
@@ -21,14 +22,12 @@ MISTAKES = 12
 class Scores(NamedTuple):
     """The results of one model on N labelled images.
 
-    results: `Metrics.as_dict()`, and "mistakes": of the images whose top class is not their label the `MISTAKES` with
-        the highest top probability, highest first, each with "image" (its path), "label", "predicted" (class names) and
-        "confidence" (0..1). Ready for JSON.
+    figures: those of `Metrics`, and the `MISTAKES` with the highest top probability; no dataset and no test_hash.
     predictions: per image, in order: "label" and "predicted" (class numbers, int32 [N]) and "confidence" (the top
         probability, float32 [N]).
     """
 
-    results: dict[str, Any]
+    figures: Figures
     predictions: dict[str, NDArray[Any]]
 
 
@@ -48,13 +47,13 @@ def score(model: Method, image_features: Features, examples: Sequence[Example]) 
     wrong = np.flatnonzero(predicted != labels)
     worst = wrong[np.argsort(-confidence[wrong], kind="stable")][:MISTAKES]
     mistakes = [
-        {
-            "image": str(examples[i].path),
-            "label": model.class_names[labels[i]],
-            "predicted": model.class_names[predicted[i]],
-            "confidence": float(confidence[i]),
-        }
+        Mistake(
+            image=str(examples[i].path),
+            label=model.class_names[labels[i]],
+            predicted=model.class_names[predicted[i]],
+            confidence=float(confidence[i]),
+        )
         for i in worst
     ]
     predictions = {"label": labels, "predicted": predicted, "confidence": confidence}
-    return Scores({**metrics.as_dict(), "mistakes": mistakes}, predictions)
+    return Scores(Figures(**metrics.as_dict(), mistakes=mistakes), predictions)

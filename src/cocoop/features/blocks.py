@@ -7,20 +7,18 @@ place and its head. So what it holds is known from the head, and only a block th
 
 from __future__ import annotations
 
-import errno
 import io
 import os
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
-from uuid import uuid4
 
 import numpy as np
 from numpy.typing import NDArray
 
+from cocoop.atomic import advice, clear_leftovers, write_whole
 from cocoop.errors import RunError
 
 _SUFFIX = ".features"
@@ -101,8 +99,10 @@ def write_block(place: Path, contents: NDArray[np.bytes_], features: NDArray[Any
     rest = io.BytesIO()
     np.save(rest, features, allow_pickle=False)
     head = sha256(rest.getbuffer()).digest() + contents.astype("S32").tobytes()
+    content = b"".join([len(contents).to_bytes(8, "little"), head, rest.getbuffer()])
+    clear_leftovers(place, older_than=_ABANDONED)
     # Not flushed to the disk: a block that a power cut tears is known by its checksums.
-    _write_whole(place / _name(place, head), [len(contents).to_bytes(8, "little"), head, rest.getbuffer()])
+    write_whole(place / _name(place, head), content, "image features", flush=False)
 
 
 def _name(place: Path, head: bytes) -> str:
@@ -147,32 +147,5 @@ def _opened(path: Path) -> Iterator[BinaryIO]:
 
 
 def _unreadable(path: Path, error: OSError) -> RunError:
-    advice = _too_many_files(error) or "Check its rights, or remove it."
-    return RunError(f"{path}: expected to read image features; got {error}. {advice}")
-
-
-def _too_many_files(error: OSError) -> str:
-    many = error.errno in (errno.EMFILE, errno.ENFILE)
-    return "Have fewer files open at once, or raise their limit (ulimit -n)." if many else ""
-
-
-def _write_whole(path: Path, parts: Sequence[bytes | memoryview]) -> None:
-    temporary = path.with_name(f".{uuid4().hex}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        _clear_abandoned(path.parent)
-        try:
-            temporary.write_bytes(b"".join(parts))
-            os.replace(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
-    except OSError as error:
-        advice = _too_many_files(error) or "Check the folder's rights and free space, or choose another folder."
-        raise RunError(f"{path.parent}: expected to write image features; got {error}. {advice}") from error
-
-
-def _clear_abandoned(place: Path) -> None:
-    for path in place.glob(".*.tmp"):
-        with suppress(FileNotFoundError):  # finished or cleared by another process
-            if time.time() - path.stat().st_mtime > _ABANDONED:
-                path.unlink()
+    told = advice(error, "Check its rights, or remove it.")
+    return RunError(f"{path}: expected to read image features; got {error}. {told}")

@@ -5,7 +5,7 @@ from cocoop.protocols.estimate import Estimate, Estimator, Total, estimate
 from cocoop.protocols.gather import gather, write_miniatures
 from cocoop.protocols.learned import learned_by
 from cocoop.protocols.own_images import fit_and_score, not_trained_on
-from cocoop.protocols.plan import PROTOCOLS, Test, Trial
+from cocoop.protocols.plan import PROTOCOLS, Trial
 from cocoop.protocols.presets import PRESETS, Preset, narrowed, preset
 from cocoop.protocols.runner import Runner
 from cocoop.protocols.workers import Failure
@@ -19,7 +19,6 @@ __all__ = [
     "PROTOCOLS",
     "Preset",
     "Runner",
-    "Test",
     "Total",
     "Trial",
     "estimate",

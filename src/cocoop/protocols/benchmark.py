@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 import torch
 from filelock import FileLock, Timeout
 
+from cocoop.atomic import clear_leftovers
 from cocoop.clip import CLIP
 from cocoop.clip.sources.load import BUNDLED
 from cocoop.data import Dataset
@@ -22,7 +22,8 @@ from cocoop.protocols.plan import Trial
 from cocoop.protocols.runner import Runner
 from cocoop.protocols.selection import Selection
 from cocoop.protocols.workers import Failure, attempt, in_processes, torch_threads
-from cocoop.results import clear_leftovers, read_json
+from cocoop.results import RunRecord, read_record
+from cocoop.results.faults import fault_of_file
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,8 @@ class Benchmark:
         """
         with _alone_in(self.out):
             for trial in self.trials:
-                clear_leftovers(self.out / trial.folder)
+                folder = self.out / trial.folder
+                clear_leftovers(folder.parent, folder.name)
             trials = self.open_trials()
             outcomes = self._in_processes(trials, jobs) if jobs > 1 else self._here(trials)
             return _collected(outcomes, len(trials))
@@ -121,12 +123,11 @@ class Benchmark:
     def _check_same(self, trial: Trial, data: Selection) -> None:
         folder = self.out / trial.folder
         record = _record_in(folder)
-        here = trial.as_dict() | {"clip": self.clip, "tokenizer": self.tokenizer}
-        # Records did not name the tokenizer at first.
-        there = {"tokenizer": self.tokenizer} | (record.get("trial") or {}) | {"clip": record.get("clip")}
-        there |= {name: value for name, value in record.items() if name == "tokenizer"}
+        here = asdict(trial) | {"clip": self.clip, "tokenizer": self.tokenizer}
+        there = asdict(record.trial) if record.trial else {}
+        there |= {"clip": record.clip, "tokenizer": record.tokenizer}
         if self.dtype != "auto":
-            here["dtype"], there["dtype"] = self.dtype, record.get("dtype")
+            here["dtype"], there["dtype"] = self.dtype, record.dtype
         for name, value in here.items():
             if there.get(name) != value:
                 raise InputError(
@@ -141,27 +142,23 @@ class Benchmark:
             )
 
 
-def _record_in(folder: Path) -> dict[str, Any]:
-    damaged = InputError(
-        f"{folder}: expected a run as cocoop writes it; its record.json is damaged. Remove that folder, and start the "
-        "same command again."
-    )
+def _record_in(folder: Path) -> RunRecord:
     try:
-        record = read_json(folder / "record.json")
+        return read_record(folder)
     except InputError as error:
-        raise damaged from error
-    if not isinstance(record, dict) or not isinstance(record.get("trial"), dict | None):
-        raise damaged
-    return record
+        raise InputError(
+            f"{folder}: expected a run as cocoop writes it; its record.json is damaged: "
+            f"{fault_of_file(error.__cause__ or error)}. Remove that folder, and start the same command again."
+        ) from error
 
 
-def _changed_data(trial: Trial, data: Selection, record: Mapping[str, Any]) -> str | None:
+def _changed_data(trial: Trial, data: Selection, record: RunRecord) -> str | None:
     """Which images of a trial differ from those of its run in place, label or class name; None if none do."""
-    if record.get("split_hash") != data.training_hash(trial):
+    if record.split_hash != data.training_hash(trial):
         return f"the training images of {trial.dataset}"
-    results = record.get("results") or {}
     for test in trial.tests:
-        if (results.get(test.name) or {}).get("test_hash") != data.test_hash(test.dataset, test.classes):
+        figures = record.results.get(test.name)
+        if figures is None or figures.test_hash != data.test_hash(test.dataset, test.classes):
             return f"the test images of {test.dataset}"
     return None
 

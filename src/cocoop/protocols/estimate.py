@@ -221,7 +221,7 @@ class Estimator:
 
     def _peak(self) -> float:
         peaks = self.runner.peaks()
-        return peaks.get("peak_gpu_memory_mb") or peaks["peak_memory_mb"] or 0.0
+        return peaks.peak_gpu_memory_mb or peaks.peak_memory_mb or 0.0
 
 
 def _chosen(trial: Trial, name: str) -> int:

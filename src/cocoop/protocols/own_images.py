@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 from cocoop.classifier import Classifier
@@ -30,9 +31,9 @@ def fit_and_score(classifier: Classifier, dataset: Dataset) -> OwnRun:
     data set, in its order. Each image that is scored is opened once.
 
     Returns:
-        The run as `Classifier.as_run` has it, with predictions. Its record's "results" and "zero_shot" are
-        {"test": {"dataset": name, and what `Scores.results` holds}} of the method, and of the data set's own template
-        on the same images; both are empty where no image is left to score.
+        The run as `Classifier.as_run` has it, with predictions. Its record's results and zero_shot have the figures of
+        "test": of the method, and of the data set's own template on the same images; both are empty where no image is
+        left to score.
 
     Raises:
         InputError: what `fit` refuses; no training images; images that do not decode, scored ones too, before any
@@ -53,15 +54,19 @@ def fit_and_score(classifier: Classifier, dataset: Dataset) -> OwnRun:
         raise
     run = classifier.as_run()
     picked = [dataset.train[index] for index in classifier.picked_]
-    run.record.update(dataset=dataset.name, zero_shot={})
-    run.record["split_hash"] = split_hash(picked, dataset.image_root) if picked else None
+    record = replace(
+        run.record, dataset=dataset.name, split_hash=split_hash(picked, dataset.image_root) if picked else None
+    )
     if test.examples:
         zero_shot = ZeroShot(classifier.clip_, dataset.class_names, (dataset.template,))
         learned, beside = (score(model, test.features, test.examples) for model in (classifier.model_, zero_shot))
-        run.record["results"] = {"test": {"dataset": dataset.name, **learned.results}}
-        run.record["zero_shot"] = {"test": {"dataset": dataset.name, **beside.results}}
+        record = replace(
+            record,
+            results={"test": replace(learned.figures, dataset=dataset.name)},
+            zero_shot={"test": replace(beside.figures, dataset=dataset.name)},
+        )
         run.predictions.update({f"test/{name}": values for name, values in learned.predictions.items()})
-    return OwnRun(run, test.trained_on)
+    return OwnRun(run._replace(record=record), test.trained_on)
 
 
 class _Test:

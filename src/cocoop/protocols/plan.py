@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import PurePosixPath
 from typing import Any
 
-from cocoop.data import HALVES, Classes
+from cocoop.data import HALVES
 from cocoop.errors import InputError, expect_choice
 from cocoop.methods import METHODS
+from cocoop.results import TrialRecord, TrialTest
 
 PROTOCOLS = {
     "base-to-new": "learn on the first half of the classes, test on both halves (CoCoOp, table 1)",
@@ -24,35 +25,8 @@ TRANSFERS = ("cross-dataset", "domain-generalization")
 """The protocols that test on other data sets than the one they learn on."""
 
 
-@dataclass(frozen=True)
-class Test:
-    """A test of a trial: the test split of `dataset`, with its "base", its "new" or "all" classes."""
-
-    name: str
-    dataset: str
-    classes: Classes
-
-
-@dataclass(frozen=True)
-class Trial:
-    """One training and its tests; a benchmark is a list of these.
-
-    protocol: a name in `PROTOCOLS`. method: a name in `METHODS`.
-    dataset, classes: what it learns from, all its classes or the base half.
-    tests: what it is scored on afterwards.
-    shots: training images per class; 0 for a method with nothing to learn.
-    seed: decides the pick of the images and the training.
-    settings: parameters of `PromptClassifier`; the others stay at the papers' values.
-    """
-
-    protocol: str
-    method: str
-    dataset: str
-    classes: Classes
-    tests: tuple[Test, ...]
-    shots: int
-    seed: int
-    settings: Mapping[str, Any]
+class Trial(TrialRecord):
+    """One training and its tests, as a record keeps it; a benchmark is a list of these."""
 
     @property
     def folder(self) -> PurePosixPath:
@@ -63,16 +37,12 @@ class Trial:
     @property
     def training(self) -> dict[str, Any]:
         """The facts that decide what is learned: trials of any protocol that agree in them learn the same prompt."""
-        return {name: value for name, value in self.as_dict().items() if name not in ("protocol", "tests")}
+        return {name: value for name, value in asdict(self).items() if name not in ("protocol", "tests")}
 
     @property
     def data(self) -> list[str]:
         """The names of the data sets that it needs, each once."""
         return list(dict.fromkeys([self.dataset, *(test.dataset for test in self.tests)]))
-
-    def as_dict(self) -> dict[str, Any]:
-        """The trial as JSON has it."""
-        return asdict(self) | {"settings": dict(self.settings), "tests": [asdict(test) for test in self.tests]}
 
 
 def place_of(dataset: str) -> str:
@@ -80,7 +50,7 @@ def place_of(dataset: str) -> str:
     return re.sub(r"[^\w.-]+", "-", PurePosixPath(dataset).name).lstrip(".") or "data"
 
 
-def tests_of(protocol: str, dataset: str, targets: Sequence[str]) -> tuple[Test, ...]:
+def tests_of(protocol: str, dataset: str, targets: Sequence[str]) -> tuple[TrialTest, ...]:
     """The tests of a trial of `protocol` that learns on `dataset`.
 
     Raises:
@@ -93,15 +63,15 @@ def tests_of(protocol: str, dataset: str, targets: Sequence[str]) -> tuple[Test,
             f"Leave them out, or choose {' or '.join(TRANSFERS)}."
         )
     if protocol == "base-to-new":
-        return tuple(Test(half, dataset, half) for half in HALVES)
+        return tuple(TrialTest(half, dataset, half) for half in HALVES)
     if protocol == "few-shot":
-        return (Test("test", dataset, "all"),)
+        return (TrialTest("test", dataset, "all"),)
     others = [name for name in dict.fromkeys(targets) if name != dataset]
     if not others:
         raise InputError(
             f"targets: expected data sets to test on what was learned on {dataset}; got none. Name them (--targets)."
         )
-    return tuple(Test(name, name, "all") for name in (dataset, *others))
+    return tuple(TrialTest(name, name, "all") for name in (dataset, *others))
 
 
 def learns(method: str) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 
@@ -19,8 +20,24 @@ from cocoop.methods import METHODS, Method
 from cocoop.protocols.learned import learned_by
 from cocoop.protocols.plan import PROTOCOLS, Trial
 from cocoop.protocols.selection import Selection
-from cocoop.results import check_new, keeping, peak_memory_mb, read_json, reset_peak_memory, write_run
+from cocoop.results import (
+    Figures,
+    check_new,
+    keeping,
+    peak_memory_mb,
+    read_config,
+    read_record,
+    reset_peak_memory,
+    write_run,
+)
 from cocoop.results.card import model_card
+
+
+class Peaks(NamedTuple):
+    """The most memory, in MB of 10^6 bytes: of the process, None where the system does not tell; on its GPU, if any."""
+
+    peak_memory_mb: float | None
+    peak_gpu_memory_mb: float | None
 
 
 class Runner:
@@ -72,29 +89,28 @@ class Runner:
     def _write(self, trial: Trial, classifier: Classifier, earlier: Path | None = None) -> Path:
         """Score a fitted classifier and write the run folder; `earlier` is the run that its prompt was taken from."""
         run = classifier.as_run()
+        results: dict[str, Figures] = {}
         for test in trial.tests:
             scored = self.data.part(test.dataset, test.classes)
             model = self.fitted_to(classifier.model_, scored)
             scores = score(model, self._test_features(test.dataset, test.classes), scored.test)
-            run.record["results"][test.name] = {
-                "dataset": test.dataset,
-                "test_hash": self.data.test_hash(test.dataset, test.classes),
-                **scores.results,
-            }
+            test_hash = self.data.test_hash(test.dataset, test.classes)
+            results[test.name] = replace(scores.figures, dataset=test.dataset, test_hash=test_hash)
             run.predictions.update({f"{test.name}/{name}": values for name, values in scores.predictions.items()})
-        run.record.update(
+        costs = read_record(earlier) if earlier else self.peaks()
+        record = replace(
+            run.record,
             protocol=trial.protocol,
             dataset=trial.dataset,
             shots=trial.shots,
+            results=results,
             split_hash=self.data.training_hash(trial),
-            trial=trial.as_dict(),
-            **self.peaks(),
+            trial=trial,
+            peak_memory_mb=costs.peak_memory_mb,
+            peak_gpu_memory_mb=costs.peak_gpu_memory_mb,
+            prompt_from=earlier.relative_to(self.out).as_posix() if earlier else None,
         )
-        if earlier:
-            costs = read_json(earlier / "record.json")
-            run.record.update({name: costs.get(name) for name in self.peaks()})
-            run.record["prompt_from"] = earlier.relative_to(self.out).as_posix()
-        return write_run(self.out / trial.folder, run, model_card(run.config, run.record))
+        return write_run(self.out / trial.folder, run._replace(record=record), model_card(run.config, record))
 
     def learned_before(self, trial: Trial, learned_from: Dataset) -> Path | None:
         """The finished run of another protocol that learned the same from the same images, if there is one."""
@@ -107,14 +123,13 @@ class Runner:
             folder = self.out / replace(trial, protocol=protocol).folder
             if protocol == trial.protocol or not (folder / "record.json").is_file():
                 continue
-            record, names = read_json(folder / "record.json"), read_json(folder / "config.json").get("class_names")
-            training = {name: record.get("trial", {}).get(name) for name in trial.training}
-            clip = tuple(record.get(name) for name in ("clip_fingerprint", "tokenizer", "dtype"))
-            there = (training, record.get("split_hash"), clip)
-            if here != there or names != learned_from.class_names:
+            record = read_record(folder)
+            training = Trial(**vars(record.trial)).training if record.trial else None
+            there = (training, record.split_hash, (record.clip_fingerprint, record.tokenizer, record.dtype))
+            if here != there or read_config(folder).class_names != learned_from.class_names:
                 continue
             # By their bytes, which takes reading them: the data may lie elsewhere by now, or have changed.
-            if record["trained_on"] == [fingerprint(example.path) for example in learned_from.train]:
+            if record.trained_on == [fingerprint(example.path) for example in learned_from.train]:
                 return folder
         return None
 
@@ -153,12 +168,10 @@ class Runner:
         if self.clip.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(self.clip.device)
 
-    def peaks(self) -> dict[str, float | None]:
-        """The most memory since `reset_peaks`, in MB of 10^6 bytes: of this process, and on its GPU if it has one."""
-        peaks = {"peak_memory_mb": peak_memory_mb()}
-        if self.clip.device.type == "cuda":
-            peaks["peak_gpu_memory_mb"] = torch.cuda.max_memory_allocated(self.clip.device) / 1e6
-        return peaks
+    def peaks(self) -> Peaks:
+        """The most memory since `reset_peaks`."""
+        on_gpu = self.clip.device.type == "cuda"
+        return Peaks(peak_memory_mb(), torch.cuda.max_memory_allocated(self.clip.device) / 1e6 if on_gpu else None)
 
     def _encode_test(self, dataset: str, classes: Classes) -> Features:
         examples = self.data.part(dataset, classes).test

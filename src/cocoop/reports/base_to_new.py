@@ -8,7 +8,7 @@ from typing import Any, Literal
 from cocoop.class_names import prompt_name
 from cocoop.data import Example, open_image
 from cocoop.reports.cells import Rate, Table
-from cocoop.results import harmonic_mean, mean_std
+from cocoop.results import RunRecord, harmonic_mean, mean_std
 
 Halves = Mapping[Literal["base", "new"], Sequence[Example]]
 
@@ -21,11 +21,11 @@ _BARS = {
 _SHOWN = 5  # classes of each half with a picture
 
 
-def base_to_new_table(records: Mapping[str, Sequence[Mapping[str, Any]]]) -> Table:
+def base_to_new_table(records: Mapping[str, Sequence[RunRecord]]) -> Table:
     """Summarise the seeds of each method.
 
     Args:
-        records: method -> one `record.json` of the base-to-new protocol per seed.
+        records: method -> one record of the base-to-new protocol per seed.
 
     Returns:
         A row per method: its name, "base" and "new" as `Rate`s over the seeds, "H" of the two mean accuracies (as the
@@ -34,13 +34,11 @@ def base_to_new_table(records: Mapping[str, Sequence[Mapping[str, Any]]]) -> Tab
     return Table(_HEADER, [_row(method, runs) for method, runs in records.items()])
 
 
-def _row(method: str, runs: Sequence[Mapping[str, Any]]) -> tuple[str, Rate, Rate, Rate, str, int]:
-    base, new = (
-        Rate(*mean_std([run["results"][half]["accuracy"] for run in runs]), len(runs)) for half in ("base", "new")
-    )
+def _row(method: str, runs: Sequence[RunRecord]) -> tuple[str, Rate, Rate, Rate, str, int]:
+    base, new = (Rate(*mean_std([run.results[half].accuracy for run in runs]), len(runs)) for half in ("base", "new"))
     h = Rate(harmonic_mean(base.mean, new.mean), None, len(runs))
-    seconds = statistics.fmean(run["seconds"] for run in runs)
-    return method, base, new, h, f"{seconds:.1f}", runs[0]["trainable_parameters"]
+    seconds = statistics.fmean(run.seconds for run in runs)
+    return method, base, new, h, f"{seconds:.1f}", runs[0].trainable_parameters
 
 
 def base_to_new_figure(path: str | PathLike[str], table: Table, halves: Halves) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from cocoop.data import OFFLINE, OFFLINE_VARIANTS, PAPER_DATASETS
 from cocoop.reports.cells import Rate, rate_over
-from cocoop.results import PROTOCOL_NAMES, Record
+from cocoop.results import PROTOCOL_NAMES, Figures, Record
 from cocoop.results.published import PAPER_METHODS
 
 
@@ -33,7 +33,7 @@ class Group:
 
     def rate(self, test: str, figure: str = "accuracy") -> Rate | None:
         """A figure of a test over the seeds; None where no run has that test."""
-        return rate_over([of[test][figure] for of in map(results_of, self.records) if test in of])
+        return rate_over([getattr(of[test], figure) for of in map(results_of, self.records) if test in of])
 
     @property
     def seeds(self) -> tuple[int, ...]:
@@ -73,7 +73,7 @@ def dataset_name(name: str) -> str:
     return name if bare in ("", *OFFLINE, *OFFLINE_VARIANTS, *PAPER_DATASETS) else bare
 
 
-def results_of(record: Record) -> dict[str, dict[str, Any]]:
+def results_of(record: Record) -> dict[str, Figures]:
     """`Record.results`, by the names of tests as reports have them."""
     return {dataset_name(test): figures for test, figures in record.results.items()}
 
@@ -96,8 +96,7 @@ def method_of(label: str) -> str:
 
 def is_zero_shot(record: Record) -> bool:
     """Whether a run learned from no image, whatever its method is called."""
-    images = record.content.get("training_images")  # not in every record
-    return (record.shots if images is None else images) == 0
+    return record.content.training_images == 0
 
 
 def _order(group: Group) -> tuple[Any, ...]:

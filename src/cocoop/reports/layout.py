@@ -109,7 +109,7 @@ def _on_tests(groups: Sequence[Group]) -> Iterable[str]:
     for group in groups:
         for record in group.records:
             for test, figures in results_of(record).items():
-                sizes.setdefault((group.dataset, test), {})[figures.get("n") or 0] = None
+                sizes.setdefault((group.dataset, test), {})[figures.n] = None
     for (dataset, test), counts in sizes.items():
         known = sorted(set(counts) - {0})
         if len(known) > 1:
@@ -149,9 +149,9 @@ def _on_sizes(groups: Sequence[Group]) -> Iterable[str]:
     for group in groups:
         tests = results_of(group.records[0])
         if group.protocol == "base-to-new" and {"base", "new"} <= tests.keys():
-            sizes[group.dataset] = (tests["base"].get("n") or 0) + (tests["new"].get("n") or 0)
+            sizes[group.dataset] = tests["base"].n + tests["new"].n
         elif group.protocol != "base-to-new":
-            sizes |= {test: figures.get("n") or 0 for test, figures in tests.items()}
+            sizes |= {test: figures.n for test, figures in tests.items()}
     other = {
         name: n for name, n in sizes.items() if name in PAPER_DATASETS and n and n != PAPER_DATASETS[name].sizes.test
     }

@@ -111,9 +111,9 @@ def own_images_tables(groups: Sequence[Group], ci95: bool = False) -> list[Table
     for group in groups:
         for record in group.records:
             test, beside = record.results.get("test"), record.zero_shot.get("test")
-            rates = [Rate(test[name]) if test else None for name in figures.values()]
-            own = Rate(beside["accuracy"]) if beside else rates[0] if is_zero_shot(record) else None
-            images = test.get("n") if test else None
+            rates = [Rate(getattr(test, name)) if test else None for name in figures.values()]
+            own = Rate(beside.accuracy) if beside else rates[0] if is_zero_shot(record) else None
+            images = test.n if test else None
             rows.append((str(record.folder), group.label, record.shots, record.seed, images, *rates, own))
     header = ("run", "method", "shots", "seed", "images", *figures, "zero-shot accuracy")
     clip = groups[0].clip

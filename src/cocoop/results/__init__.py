@@ -1,23 +1,40 @@
 """Facts on disk: atomic JSON, the environment of a run, and summaries over seeds. Imports no torch."""
 
 from cocoop.results.collect import Record, check_predictions, read_records
-from cocoop.results.faults import PROTOCOL_NAMES
 from cocoop.results.files import read_json, read_jsonl, write_json, write_jsonl, write_text
 from cocoop.results.places import check_file, check_new, keeping
 from cocoop.results.published import departures, is_published_clip, published
 from cocoop.results.record import PACKAGES, environment, peak_memory_mb, reset_peak_memory
-from cocoop.results.run_folder import Run, clear_leftovers, read_run, write_run, write_tensors
+from cocoop.results.run_folder import Run, read_config, read_record, read_run, write_run, write_tensors
+from cocoop.results.schema import (
+    PROTOCOL_NAMES,
+    Environment,
+    Figures,
+    Mistake,
+    Parameters,
+    RunConfig,
+    RunRecord,
+    TrialRecord,
+    TrialTest,
+)
 from cocoop.results.summary import harmonic_mean, mean_std
 
 __all__ = [
     "PACKAGES",
     "PROTOCOL_NAMES",
+    "Environment",
+    "Figures",
+    "Mistake",
+    "Parameters",
     "Record",
     "Run",
+    "RunConfig",
+    "RunRecord",
+    "TrialRecord",
+    "TrialTest",
     "check_file",
     "check_new",
     "check_predictions",
-    "clear_leftovers",
     "departures",
     "environment",
     "harmonic_mean",
@@ -26,8 +43,10 @@ __all__ = [
     "mean_std",
     "peak_memory_mb",
     "published",
+    "read_config",
     "read_json",
     "read_jsonl",
+    "read_record",
     "read_records",
     "read_run",
     "reset_peak_memory",

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from typing import Any
+
+from cocoop.results.schema import Figures, RunConfig, RunRecord
 
 _SHOWN_CLASSES = 20
 
@@ -39,32 +39,32 @@ classifier.predict(["image.jpg"])
 """
 
 
-def model_card(config: Mapping[str, Any], record: Mapping[str, Any]) -> str:
-    """Markdown for a run with this `config.json` and `record.json`."""
-    names, tokenizer = config["class_names"], config.get("parameters", {}).get("tokenizer")
+def model_card(config: RunConfig, record: RunRecord) -> str:
+    """Markdown for a run."""
+    names, tokenizer = config.class_names, config.parameters.tokenizer
     facts = {
-        "training images": f"{record['training_images']:,}",
-        "seed": str(record["seed"]),
-        "trainable parameters": f"{record['trainable_parameters']:,}",
-        "seconds": f"{record['seconds']:.1f}",
+        "training images": f"{record.training_images:,}",
+        "seed": str(record.seed),
+        "trainable parameters": f"{record.trainable_parameters:,}",
+        "seconds": f"{record.seconds:.1f}",
     }
-    for test, metrics in record["results"].items():
-        facts |= _test_rows(test, metrics, record.get("zero_shot", {}).get(test))
+    for test, figures in record.results.items():
+        facts |= _test_rows(test, figures, record.zero_shot.get(test))
     return _CARD.format(
-        method=record["method"],
+        method=record.method,
         count=len(names),
         names=", ".join(map(_plain, names[:_SHOWN_CLASSES])) + (", ..." if len(names) > _SHOWN_CLASSES else ""),
-        clip=record["clip"],
+        clip=record.clip,
         tokenizer=f" and the tokenizer `{tokenizer}`" if tokenizer else "",
         rows="\n".join(f"| {name} | {value} |" for name, value in facts.items()),
     )
 
 
-def _test_rows(test: str, metrics: Mapping[str, Any], zero_shot: Mapping[str, Any] | None) -> dict[str, str]:
-    rows = {f"{test}: images": f"{metrics['n']:,}"}
-    rows |= {f"{test}: {words}": f"{metrics[name]:.2f}" for name, words in _FIGURES.items()}
+def _test_rows(test: str, figures: Figures, zero_shot: Figures | None) -> dict[str, str]:
+    rows = {f"{test}: images": f"{figures.n:,}"}
+    rows |= {f"{test}: {words}": f"{getattr(figures, name):.2f}" for name, words in _FIGURES.items()}
     if zero_shot is not None:
-        rows[f"{test}: accuracy of zero-shot"] = f"{zero_shot['accuracy']:.2f}"
+        rows[f"{test}: accuracy of zero-shot"] = f"{zero_shot.accuracy:.2f}"
     return rows
 
 

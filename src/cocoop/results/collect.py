@@ -9,10 +9,14 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
+from cocoop.atomic import is_unfinished
 from cocoop.errors import InputError
-from cocoop.results.faults import fault_of_file, fault_of_record
+from cocoop.results.faults import fault_of_file
 from cocoop.results.files import read_json
+from cocoop.results.formats import record_from_json
 from cocoop.results.run_folder import Array, read_predictions
+from cocoop.results.schema import Figures, RunRecord
+from cocoop.results.typed import MistypedError
 
 _NAMED = 5  # damaged files in one message
 _BULKY = ("picked", "trained_on")  # a hash per training image: megabytes over many runs, and in no report
@@ -22,61 +26,61 @@ _BULKY = ("picked", "trained_on")  # a hash per training image: megabytes over m
 class Record:
     """One run: where it lies, and what its `record.json` says.
 
-    folder: the run folder. content: the record, without the lists of training images.
+    folder: the run folder. content: the record, its lists of training images empty.
     """
 
     folder: Path
-    content: Mapping[str, Any]
+    content: RunRecord
 
     @property
     def protocol(self) -> str:
         """One of `PROTOCOL_NAMES`."""
-        return str(self.content["protocol"])
+        return self.content.protocol
 
     @property
     def dataset(self) -> str:
         """What it learned from; the run folder's name for a user's own images."""
-        return str(self.content.get("dataset") or self.folder.name)
+        return self.content.dataset or self.folder.name
 
     @property
     def method(self) -> str:
         """The name of the method, such as "cocoop"."""
-        return str(self.content["method"])
+        return self.content.method
 
     @property
     def shots(self) -> int:
-        """Training images per class; 0 where there was nothing to learn."""
-        return int(self.content.get("shots") or 0)
+        """Training images per class; 0 where there was nothing to learn, or all images were taken."""
+        return self.content.shots or 0
 
     @property
     def seed(self) -> int:
         """The seed of pick and training."""
-        return int(self.content["seed"])
+        return self.content.seed
 
     @property
     def clip(self) -> str:
         """The name of the CLIP."""
-        return str(self.content["clip"])
+        return self.content.clip
 
     @property
     def clip_fingerprint(self) -> str:
         """What tells CLIPs apart, whatever they are called here and there."""
-        return str(self.content["clip_fingerprint"])
+        return self.content.clip_fingerprint
 
     @property
     def settings(self) -> dict[str, Any]:
         """Parameters of method and training."""
-        return dict(self.content["settings"])
+        return self.content.settings
 
     @property
-    def results(self) -> dict[str, dict[str, Any]]:
-        """Name of a test -> its figures; rates in percent."""
-        return dict(self.content["results"])
+    def results(self) -> dict[str, Figures]:
+        """Name of a test -> its figures."""
+        return self.content.results
 
     @property
-    def zero_shot(self) -> dict[str, dict[str, Any]]:
+    def zero_shot(self) -> dict[str, Figures]:
         """The same of zero-shot CLIP on the same images; empty where that is a run of its own."""
-        return dict(self.content.get("zero_shot") or {})
+        return self.content.zero_shot
 
     def predictions(self) -> dict[str, Array]:
         """Per test image "TEST/label", "TEST/predicted", "TEST/confidence", read now; empty where none were kept.
@@ -97,13 +101,13 @@ def read_records(folders: Iterable[str | PathLike[str]]) -> list[Record]:
             and the first ones named.
     """
     places = [Path(folder) for folder in folders]
-    found = {path.resolve(): path for place in places for path in _run_folders(place)}
-    if not found:
+    folders_of_runs = {path.resolve(): path for place in places for path in _run_folders(place)}
+    if not folders_of_runs:
         raise InputError(
             f"{', '.join(map(str, places)) or 'runs'}: expected run folders, or folders that hold some; found no "
             "record.json. Make runs with `cocoop benchmark` or `cocoop train`."
         )
-    read = {found[path]: _read(found[path]) for path in sorted(found)}
+    read = {folder: _read(folder) for _, folder in sorted(folders_of_runs.items())}
     faults = {folder / "record.json": fault for folder, fault in read.items() if isinstance(fault, str)}
     if faults:
         raise _damaged(str(places[0]) if len(places) == 1 else "runs", "records", faults, len(read))
@@ -134,7 +138,7 @@ def _run_folders(folder: Path) -> Iterator[Path]:
             f"{'a file' if folder.exists() else 'no such folder'}. Check the path."
         )
     for place, below, files in os.walk(folder):
-        below[:] = [name for name in below if not (name.startswith(".") and name.endswith(".tmp"))]
+        below[:] = [name for name in below if not is_unfinished(name)]
         if "record.json" in files:
             below.clear()  # a run folder holds no others
             yield Path(place)
@@ -144,12 +148,11 @@ def _read(folder: Path) -> Record | str:
     """The record of a run folder, or what is wrong with it."""
     try:
         content = read_json(folder / "record.json")
-    except InputError as error:
+        if isinstance(content, dict):
+            content |= {name: [] for name in _BULKY}
+        return Record(folder, record_from_json(content))
+    except (InputError, MistypedError) as error:
         return fault_of_file(error.__cause__ or error)
-    fault = fault_of_record(content)
-    if fault is not None:
-        return fault
-    return Record(folder, {name: value for name, value in content.items() if name not in _BULKY})
 
 
 def _damaged(where: str, what: str, faults: Mapping[Path, str], total: int) -> InputError:

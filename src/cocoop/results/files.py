@@ -2,13 +2,12 @@
 
 import json
 import math
-import os
 from collections.abc import Iterable, Mapping
 from os import PathLike
 from pathlib import Path
 from typing import Any, NoReturn
-from uuid import uuid4
 
+from cocoop.atomic import write_whole
 from cocoop.errors import InputError, RunError
 
 
@@ -94,32 +93,4 @@ def write_text(path: str | PathLike[str], text: str) -> None:
     The folder is made where missing. What UTF-8 has no word for, such as bytes in a file name that are no text, is
     spelled out ("\udcff"). `RunError` where the disk refuses.
     """
-    write_bytes(path, text.encode("utf-8", "backslashreplace"))
-
-
-def write_bytes(path: str | PathLike[str], content: bytes) -> None:
-    """Write `content` to `path` at once, as `write_text` does."""
-    path = Path(path)
-    # In the same folder, because a rename is atomic only within one file system. Opened by `open`, not
-    # `tempfile`, whose files nobody but the owner may read.
-    temporary = path.with_name(f".{path.name}.{uuid4().hex}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with open(temporary, "xb") as file:
-                file.write(content)
-                _flush_to_disk(file)
-            os.replace(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
-    except OSError as error:
-        raise _disk_error(path, error) from error
-
-
-def _flush_to_disk(file: Any) -> None:
-    file.flush()
-    os.fsync(file.fileno())
-
-
-def _disk_error(path: str | PathLike[str], error: OSError) -> RunError:
-    return RunError(f"{path}: expected to write a file; got {error}. Check the folder's rights and free space.")
+    write_whole(Path(path), text.encode("utf-8", "backslashreplace"), "a file")

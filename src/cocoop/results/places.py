@@ -12,14 +12,13 @@ from itertools import chain, count
 from os import PathLike
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import save
 
+from cocoop.atomic import hidden_beside, write_whole
 from cocoop.errors import InputError, RunError
-from cocoop.results.files import write_bytes
 
 Array = NDArray[Any]
 
@@ -28,11 +27,6 @@ def real_place(folder: str | PathLike[str]) -> Path:
     """The absolute path of a folder; that of its target if it is a link, whether or not the target is there."""
     path = Path(folder).absolute()
     return Path(os.path.realpath(path)) if os.path.islink(path) else path
-
-
-def unfinished(path: Path) -> Path:
-    """A new name beside `path`, under which it is written before it is moved into place."""
-    return path.with_name(f".{path.name}.{uuid4().hex}.tmp")
 
 
 def check_free(folder: str | PathLike[str]) -> None:
@@ -56,9 +50,9 @@ def check_new(folder: str | PathLike[str]) -> None:
     if not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):
         reason = "a folder without the right to write" if above.is_dir() else "a file"
         raise InputError(f"{folder}: expected a place to write the run folder; {above} is {reason}. Choose another.")
-    trial = above / f".{uuid4().hex}.tmp"
+    trial = hidden_beside(above / "trial")
     run = trial / path.relative_to(above)
-    temporary = unfinished(run)
+    temporary = hidden_beside(run)
     try:
         temporary.mkdir(parents=True)
         (temporary / "record.json").write_bytes(b"{}")
@@ -80,7 +74,7 @@ def check_file(path: str | PathLike[str]) -> None:
     elif not place.parent.is_dir():
         reason = "lies in a folder that is not there"
     else:
-        trial = unfinished(place)
+        trial = hidden_beside(place)
         try:
             trial.touch(exist_ok=False)
             trial.unlink()
@@ -122,11 +116,11 @@ def _keep(path: Path, tensors: Mapping[str, Array]) -> str:
     names = chain([path.with_name(f"{path.name}.learned.safetensors")], numbered)
     try:
         place = next(name for name in names if not os.path.lexists(name))
-        write_bytes(place, content)
+        write_whole(place, content, "tensors")
     except (RunError, OSError):  # often what has failed before
         try:
             place = Path(tempfile.mkdtemp(prefix="cocoop-")) / "learned.safetensors"
-            write_bytes(place, content)
+            write_whole(place, content, "tensors")
         except (RunError, OSError) as error:
             return f"the learned tensors could not be kept either ({error})."
     return f"the learned tensors are in {place}."

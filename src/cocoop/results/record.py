@@ -5,26 +5,22 @@ import platform
 import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+
+from cocoop.results.schema import Environment
 
 PACKAGES = ("cocoop", "torch", "transformers", "numpy", "pillow")
 """The packages whose versions can change a result."""
 
 
-def environment() -> dict[str, Any]:
-    """Describe this machine and installation, ready for JSON.
-
-    Keys: "python" (version), "platform" (system, release, architecture), "processor" (its name as far as the
-    system tells), "cpu_count" (logical cores or None), "packages" (name -> installed version, None where
-    missing). No package is imported for it.
-    """
-    return {
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-        "processor": _processor(),
-        "cpu_count": os.cpu_count(),
-        "packages": {name: _installed(name) for name in PACKAGES},
-    }
+def environment() -> Environment:
+    """Describe this machine and installation. No package is imported for it."""
+    return Environment(
+        python=platform.python_version(),
+        platform=platform.platform(),
+        processor=_processor(),
+        cpu_count=os.cpu_count(),
+        packages={name: _installed(name) for name in PACKAGES},
+    )
 
 
 def peak_memory_mb() -> float | None:

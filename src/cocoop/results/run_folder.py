@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from os import PathLike
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
 
-from cocoop.errors import InputError, RunError
-from cocoop.results.files import read_json, read_jsonl, write_bytes, write_json, write_jsonl, write_text
-from cocoop.results.places import check_free, real_place, unfinished
+from cocoop.atomic import whole_folder, write_whole
+from cocoop.errors import InputError
+from cocoop.results.files import read_json, read_jsonl, write_json, write_jsonl, write_text
+from cocoop.results.formats import config_from_json, record_from_json
+from cocoop.results.places import check_free, real_place
+from cocoop.results.schema import RunConfig, RunRecord
+from cocoop.results.typed import MistypedError
 
 Array = NDArray[Any]
-
-FORMAT = 1
-"""Version of the folder's layout, stored in `config.json`."""
+T = TypeVar("T")
 
 _CONFIG, _TENSORS, _HISTORY, _PREDICTIONS, _RECORD, _CARD = (
     "config.json",
@@ -37,16 +37,16 @@ _CONFIG, _TENSORS, _HISTORY, _PREDICTIONS, _RECORD, _CARD = (
 class Run(NamedTuple):
     """What a run folder holds.
 
-    config: how to build the method again. tensors: what it learned, by state-dict name.
-    history: one dict per epoch. record: final figures, unrounded, and where they were made.
+    config, record: declared in `schema.py`. tensors: what the method learned, by state-dict name.
+    history: one dict per epoch.
     predictions: per test image, "TEST/label" and "TEST/predicted" (class numbers, int32 [N]) and "TEST/confidence"
     (the top probability, float32 [N]); empty where no protocol scored the run.
     """
 
-    config: dict[str, Any]
+    config: RunConfig
     tensors: dict[str, Array]
     history: Sequence[Mapping[str, Any]]
-    record: dict[str, Any]
+    record: RunRecord
     predictions: dict[str, Array]
 
 
@@ -62,70 +62,50 @@ def write_run(folder: str | PathLike[str], run: Run, card: str) -> Path:
         InputError: the folder is taken. RunError: the disk refuses, or a figure is not finite.
     """
     check_free(folder)
-    path = real_place(folder)
-    temporary = unfinished(path)
-    try:
-        temporary.mkdir(parents=True)
-        write_json(temporary / _CONFIG, {"format": FORMAT, **run.config})
-        write_tensors(temporary / _TENSORS, run.tensors)
+    with whole_folder(real_place(folder), "a run folder") as made:
+        write_json(made / _CONFIG, asdict(run.config))
+        write_tensors(made / _TENSORS, run.tensors)
         if run.predictions:
-            write_tensors(temporary / _PREDICTIONS, run.predictions)
-        write_jsonl(temporary / _HISTORY, run.history)
-        write_text(temporary / _CARD, card)
-        write_json(temporary / _RECORD, run.record)
-        os.replace(temporary, path)
-    except OSError as error:
-        raise RunError(
-            f"{folder}: expected to write a run folder; got {error}. Check rights and free space."
-        ) from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+            write_tensors(made / _PREDICTIONS, run.predictions)
+        write_jsonl(made / _HISTORY, run.history)
+        write_text(made / _CARD, card)
+        write_json(made / _RECORD, asdict(run.record))
     return Path(folder)
-
-
-def clear_leftovers(folder: str | PathLike[str]) -> None:
-    """Remove what calls of `write_run` for `folder` left beside it when their process was killed.
-
-    Only where no process can be writing this run. One that is about to die may be: so each leftover gets another name
-    first, under which it cannot be moved into place while half of it is gone.
-    """
-    path = Path(folder)
-    for leftover in [*path.parent.glob(f".{path.name}.*.old"), *path.parent.glob(f".{path.name}.*.tmp")]:
-        removed = leftover.with_suffix(".old")
-        with suppress(OSError):  # what cannot be removed stays hidden
-            os.replace(leftover, removed)
-            shutil.rmtree(removed)
 
 
 def read_run(folder: str | PathLike[str]) -> Run:
     """Read a run folder back.
 
     Raises:
-        InputError: no such folder, a file is missing or damaged, or the format is from another version.
+        InputError: no such folder, or a file is missing, damaged or of another version.
     """
     path = Path(folder)
     if not path.is_dir():
-        found = "a file" if path.exists() else "no such folder"
-        raise InputError(f"{path}: expected a run folder, as `cocoop train --out` leaves it; got {found}.")
+        there = "a file" if path.exists() else "no such folder"
+        raise InputError(f"{path}: expected a run folder, as `cocoop train --out` leaves it; got {there}.")
     missing = [name for name in (_CONFIG, _TENSORS, _HISTORY, _RECORD) if not (path / name).is_file()]
     if missing:
         raise InputError(
             f"{path}: expected a finished run folder, as `cocoop train --out` leaves it; {', '.join(missing)} "
             f"{'is' if len(missing) == 1 else 'are'} missing. Give another folder, or train again."
         )
-    config = _read_object(path / _CONFIG)
-    if config.get("format") != FORMAT:
-        raise InputError(
-            f"{path / _CONFIG}: expected a run of format {FORMAT}; got {config.get('format')!r}. Use the cocoop "
-            "version that wrote it."
-        )
     return Run(
-        config,
+        read_config(path),
         _read_tensors(path / _TENSORS),
         read_jsonl(path / _HISTORY),
-        _read_object(path / _RECORD),
+        read_record(path),
         read_predictions(path),
     )
+
+
+def read_config(folder: str | PathLike[str]) -> RunConfig:
+    """Read `Run.config` alone. `InputError` where the file is missing, damaged or of another version."""
+    return _read_as(config_from_json, Path(folder) / _CONFIG)
+
+
+def read_record(folder: str | PathLike[str]) -> RunRecord:
+    """Read `Run.record` alone; errors as in `read_config`."""
+    return _read_as(record_from_json, Path(folder) / _RECORD)
 
 
 def read_predictions(folder: str | PathLike[str]) -> dict[str, Array]:
@@ -136,8 +116,9 @@ def read_predictions(folder: str | PathLike[str]) -> dict[str, Array]:
 
 def write_tensors(path: str | PathLike[str], tensors: Mapping[str, Array]) -> None:
     """Write named arrays as a safetensors file, at once. `RunError` where the disk refuses."""
-    # Not `save_file`, whose file nobody but the owner may read.
-    write_bytes(path, save({name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}))
+    # Not `save_file`, whose file only the owner may read.
+    content = save({name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()})
+    write_whole(Path(path), content, "tensors")
 
 
 def _read_tensors(path: Path) -> dict[str, Array]:
@@ -147,8 +128,8 @@ def _read_tensors(path: Path) -> dict[str, Array]:
         raise InputError(f"{path}: expected a safetensors file; got {error}. Train again.") from error
 
 
-def _read_object(path: Path) -> dict[str, Any]:
-    content = read_json(path)
-    if not isinstance(content, dict):
-        raise InputError(f"{path}: expected a JSON object; got {type(content).__name__}. Train again.")
-    return content
+def _read_as(from_json: Callable[[Any], T], path: Path) -> T:
+    try:
+        return from_json(read_json(path))
+    except MistypedError as error:
+        raise InputError(f"{path}: expected a run's file as cocoop writes it; {error}. Train again.") from error

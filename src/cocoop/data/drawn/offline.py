@@ -1,24 +1,22 @@
 """Data sets that need no download: drawn for the bundled CLIP on first use, or taken from scikit-learn."""
 
 import json
-import os
-import shutil
-import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager
 from os import PathLike
 from os.path import isfile
 from pathlib import Path
-from uuid import uuid4
 
 from PIL import Image
 
+from cocoop.atomic import clear_leftovers, remove_folder, whole_folder
 from cocoop.data.dataset import Dataset
 from cocoop.data.drawn.digits import DIGIT_COUNTS, digit_images, digit_split
 from cocoop.data.examples import Example
 from cocoop.errors import InputError, RunError, expect_choice
 from cocoop.progress import progress
 
-# Drawing needs numpy and matplotlib: imported where it is called for, so that `import cocoop.data` stays quick.
+# Drawing needs numpy and matplotlib, a lock filelock: imported where they are used, for a quick `import cocoop.data`.
 
 OFFLINE = ("digits", "pictographs", "shapes")
 """Data sets with all three splits. Their pictures are made for the bundled CLIP, "tiny"."""
@@ -34,7 +32,6 @@ PICTURES_PER_CLASS = {"train": 20, "val": 4, "test": 10}
 
 _VERSION = 1  # of the pictures: to be raised when any of them changes, so that old ones are drawn anew
 _MARKER = "cocoop.json"
-_ABANDONED = 3600.0  # seconds after which a half-written folder belongs to no running process
 
 
 def read_offline_dataset(name: str, root: str | PathLike[str]) -> Dataset:
@@ -43,8 +40,8 @@ def read_offline_dataset(name: str, root: str | PathLike[str]) -> Dataset:
     Files are `<split>/<class name, with _ for spaces>/<number>.png`. "pictographs" (220 classes) and "shapes" (175):
     20, 4 and 10 pictures of 32 x 32 pixels per class for train, val and test; a variant has their test split only.
     "digits": scikit-learn's 1,797 of 8 x 8 pixels, zero to nine, in shares of 0.2, 0.1 and 0.7 (`digit_split`).
-    The folder appears at once, whole; it is made anew where files are missing or an older version drew them. Processes
-    that draw the same data set at the same time end up with one whole folder.
+    The folder appears at once, whole; it is made anew where files are missing or an older version drew them. Of several
+    processes one draws while the others wait, by a lock on the file `<root>/.<name>.lock`; none removes a whole folder.
 
     Raises:
         InputError: another name; the folder exists and holds something else.
@@ -53,10 +50,10 @@ def read_offline_dataset(name: str, root: str | PathLike[str]) -> Dataset:
     expect_choice("data set", name, (*OFFLINE, *OFFLINE_VARIANTS))
     dataset = list_offline_dataset(name, Path(root) / name)
     if not _is_whole(dataset):
-        try:
-            _make(dataset)
-        except OSError as error:
-            raise RunError(f"{dataset.image_root}: expected to write small images there; got {error}.") from error
+        with _alone(dataset.image_root):
+            if not _is_whole(dataset):  # nor has another process made it meanwhile
+                _check_is_ours(dataset)
+                _make(dataset)
     return dataset
 
 
@@ -112,57 +109,56 @@ def _marker(dataset: Dataset) -> dict[str, object]:
 
 def _is_whole(dataset: Dataset) -> bool:
     """Whether this version made the data set's folder and all files are still there."""
+    examples = (*dataset.train, *dataset.val, *dataset.test)
+    return _read_marker(dataset.image_root) == _marker(dataset) and all(isfile(example.path) for example in examples)
+
+
+def _read_marker(folder: Path) -> object:
+    """What the marker in a folder says; None where there is none, or a damaged one."""
     try:
-        marker = json.loads((dataset.image_root / _MARKER).read_text(encoding="utf-8"))
+        return json.loads((folder / _MARKER).read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        if not dataset.image_root.exists():
-            return False
-        marker = None
-    if not isinstance(marker, dict) or marker.get("data set") != dataset.name:
+        return None
+
+
+def _check_is_ours(dataset: Dataset) -> None:
+    """Raise `InputError` unless cocoop may replace the folder. Only while no other process can: else the marker read
+    may be that of a folder that is gone by now.
+    """
+    marker = _read_marker(dataset.image_root)
+    ours = isinstance(marker, dict) and marker.get("data set") == dataset.name
+    if dataset.image_root.exists() and not ours:
         raise InputError(
             f"{dataset.image_root}: expected the data set {dataset.name} as cocoop wrote it, or nothing; got something "
             "else. Move it away, or choose another data root."
         )
-    examples = (*dataset.train, *dataset.val, *dataset.test)
-    return marker == _marker(dataset) and all(isfile(example.path) for example in examples)
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Wait until no other process is making this folder; the system ends its lock when a process dies."""
+    from filelock import FileLock
+
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(folder.with_name(f".{folder.name}.lock")).acquire()
+    except OSError as error:
+        raise RunError(
+            f"{folder}: expected to write small images; got {error}. Check its rights, or choose another data root."
+        ) from error
+    with lock:
+        yield
 
 
 def _make(dataset: Dataset) -> None:
-    """Writes all files into a folder beside the data set's, then gives it the data set's name."""
+    """Write all files into a new folder, which takes the place of the data set's."""
     folder = dataset.image_root
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    _clear_abandoned(folder)
-    made = folder.with_name(f".{folder.name}.{uuid4().hex}.tmp")
-    try:
-        made.mkdir()
+    clear_leftovers(folder.parent, folder.name)
+    with whole_folder(folder, "small images") as made:
         for example in progress([*dataset.train, *dataset.val, *dataset.test], f"writing {dataset.name}"):
             relative = example.path.relative_to(folder)
             (made / relative).parent.mkdir(parents=True, exist_ok=True)
             split, number = relative.parts[0], int(relative.stem)
             _image(dataset.name, split, example.class_name, number).save(made / relative)
         (made / _MARKER).write_text(json.dumps(_marker(dataset)), encoding="utf-8")
-        _put_in_place(made, dataset)
-    finally:
-        shutil.rmtree(made, ignore_errors=True)
-
-
-def _put_in_place(made: Path, dataset: Dataset) -> None:
-    """Renames `made` to the data set's folder, unless another process was faster; an older version's folder goes."""
-    folder, old = dataset.image_root, made.with_suffix(".old.tmp")
-    while not _is_whole(dataset):
-        with suppress(FileNotFoundError):  # nothing there, or another process has just taken it away
-            os.rename(folder, old)
-            shutil.rmtree(old)
-        try:
-            os.rename(made, folder)
-        except OSError:
-            if not folder.exists():  # the disk refuses; otherwise another process came in between: look again
-                raise
-
-
-def _clear_abandoned(folder: Path) -> None:
-    """Removes the half-written folders that killed processes left of this data set."""
-    for left in folder.parent.glob(f".{folder.name}.*.tmp"):
-        with suppress(FileNotFoundError):  # another process has just finished or cleared it
-            if time.time() - left.stat().st_mtime > _ABANDONED:
-                shutil.rmtree(left, ignore_errors=True)
+        remove_folder(folder)

@@ -17,7 +17,7 @@ from cocoop.reports.page.gallery import gallery
 from cocoop.reports.page.style import Looks
 from cocoop.reports.page.template import render
 from cocoop.reports.rounding import counted
-from cocoop.results import Record, harmonic_mean
+from cocoop.results import Figures, Record, harmonic_mean
 
 _LISTED = 5
 
@@ -37,12 +37,12 @@ class Diagnosis:
     baseline_label: str = ""
 
     @property
-    def figures(self) -> dict[str, Any]:
+    def figures(self) -> Figures:
         """The run's figures of the test."""
         return self.run.results[self.test]
 
     @property
-    def baseline_figures(self) -> dict[str, Any] | None:
+    def baseline_figures(self) -> Figures | None:
         """Zero-shot CLIP's figures of the test."""
         beside = self.baseline.results if self.baseline is not None else self.run.zero_shot
         return beside.get(self.test)
@@ -95,7 +95,6 @@ def diagnosis_html(diagnosis: Diagnosis, styles: Looks, opened: bool = False) ->
     predictions = diagnosis.run.predictions()
     matrix = confusions(diagnosis.run, diagnosis.test, predictions) if predictions else None
     curves = _curves(diagnosis, styles) if predictions else {}
-    mistakes = figures.get("mistakes")
     return render(
         "diagnosis.html",
         opened=opened,
@@ -108,7 +107,7 @@ def diagnosis_html(diagnosis: Diagnosis, styles: Looks, opened: bool = False) ->
         ],
         caption=" ".join(_captions(gained, curves, matrix)),
         facts={**_extremes(gained), **_confused(matrix)},
-        mistakes=gallery(mistakes) if mistakes else "",
+        mistakes=gallery(figures.mistakes) if figures.mistakes else "",
     )
 
 
@@ -135,8 +134,8 @@ def _title(diagnosis: Diagnosis) -> str:
 def _accuracies(diagnosis: Diagnosis) -> str:
     run, beside = diagnosis.run, diagnosis.baseline_figures
     shots = f"{counted(run.shots, 'shot')}, " if run.shots else ""
-    text = f"{diagnosis.label}, {shots}seed {run.seed}: {diagnosis.figures['accuracy']:.2f} %"
-    return f"{text}; zero-shot {beside['accuracy']:.2f} %" if beside else text
+    text = f"{diagnosis.label}, {shots}seed {run.seed}: {diagnosis.figures.accuracy:.2f} %"
+    return f"{text}; zero-shot {beside.accuracy:.2f} %" if beside else text
 
 
 def _captions(

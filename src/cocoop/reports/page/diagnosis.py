@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cocoop.errors import InputError
-from cocoop.results import Record
+from cocoop.results import Figures, Record
 
 BINS = 15
 """Equal-width bins of the reliability diagram, as of the expected calibration error in a record."""
@@ -53,10 +53,10 @@ class Reliability:
     accuracy: NDArray[np.float64]
 
 
-def gains(learned: Mapping[str, Any], baseline: Mapping[str, Any]) -> list[tuple[str, float]]:
+def gains(learned: Figures, baseline: Figures) -> list[tuple[str, float]]:
     """Per class (name, points of accuracy gained over the baseline), best first. Both are figures of one test."""
-    before = baseline["per_class_accuracy"]
-    gained = [(name, value - before[name]) for name, value in learned["per_class_accuracy"].items() if name in before]
+    before = baseline.per_class_accuracy
+    gained = [(name, value - before[name]) for name, value in learned.per_class_accuracy.items() if name in before]
     return sorted(gained, key=lambda gain: (-gain[1], gain[0]))
 
 
@@ -72,7 +72,7 @@ def confusions(record: Record, test: str, predictions: Mapping[str, NDArray[Any]
     label, predicted, _ = _arrays(record, test, predictions)
     numbers = np.union1d(label, predicted)
     present = np.unique(label)
-    names = list(record.results[test]["per_class_accuracy"])
+    names = list(record.results[test].per_class_accuracy)
     if len(names) != len(present):
         raise _misfit(record, test, f"{len(present)} classes with images where the record has {len(names)}")
     spelled = dict(zip(present.tolist(), names, strict=True))

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from markupsafe import Markup
 from PIL import Image, ImageOps
@@ -13,6 +13,7 @@ from PIL import Image, ImageOps
 from cocoop.class_names import prompt_name
 from cocoop.reports.page.style import data_uri
 from cocoop.reports.page.template import render
+from cocoop.results import Mistake
 
 SHOWN = 8
 """How many mistakes a gallery shows."""
@@ -31,18 +32,18 @@ class _Mistake(NamedTuple):
     gone: str = ""
 
 
-def gallery(mistakes: Sequence[Mapping[str, Any]]) -> Markup:
+def gallery(mistakes: Sequence[Mistake]) -> Markup:
     """HTML of the first mistakes of a record's "mistakes"; a file that is gone or broken gets a grey field."""
     return render("gallery.html", mistakes=[_mistake(mistake) for mistake in mistakes[:SHOWN]])
 
 
-def _mistake(mistake: Mapping[str, Any]) -> _Mistake:
-    path = Path(mistake["image"])
+def _mistake(mistake: Mistake) -> _Mistake:
+    path = Path(mistake.image)
     about = _Mistake(
         "/".join(path.parts[-2:]),
-        prompt_name(mistake["label"]),
-        prompt_name(mistake["predicted"]),
-        f"{100 * mistake['confidence']:.0f}",
+        prompt_name(mistake.label),
+        prompt_name(mistake.predicted),
+        f"{100 * mistake.confidence:.0f}",
     )
     try:
         return about._replace(address=data_uri(thumbnail(path), "image/jpeg"))

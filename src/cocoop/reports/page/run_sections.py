@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from markupsafe import Markup
 
@@ -15,7 +14,7 @@ from cocoop.reports.groups import Group
 from cocoop.reports.page.tables import html_table
 from cocoop.reports.page.template import render
 from cocoop.reports.rounding import counted
-from cocoop.results import Record
+from cocoop.results import Environment, Record
 
 _HEADER = ("protocol", "data set", "method", "shots", "seeds", "images", "parameters", "seconds", "peak MB")
 _NOTES = ("images and parameters: learned from, and learned. seconds: of one run, on average. peak MB: the largest.",)
@@ -31,8 +30,7 @@ def runs_section(groups: Sequence[Group]) -> Markup:
 
 def environment_section(records: Sequence[Record]) -> Markup:
     """Machines and versions, each with the number of runs made there, as HTML."""
-    environments = [record.content.get("environment") or {} for record in records]
-    counts = Counter(tuple(_environment_facts(environment).items()) for environment in environments)
+    counts = Counter(tuple(_environment_facts(record.content.environment).items()) for record in records)
     return render(
         "environment.html", machines=[(counted(count, "run"), dict(facts)) for facts, count in counts.items()]
     )
@@ -48,17 +46,16 @@ def _commands(groups: Sequence[Group]) -> list[str]:
 
 def _row(group: Group) -> tuple[Cell, ...]:
     contents = [record.content for record in group.records]
-    seconds = [content["seconds"] for content in contents if content.get("seconds") is not None]
-    memory = [content["peak_memory_mb"] for content in contents if content.get("peak_memory_mb") is not None]
+    memory = [content.peak_memory_mb for content in contents if content.peak_memory_mb is not None]
     return (
         group.protocol,
         group.dataset,
         group.label,
         group.shots,
         ", ".join(map(str, group.seeds)),
-        contents[0].get("training_images"),
-        contents[0].get("trainable_parameters"),
-        f"{statistics.fmean(seconds):,.1f}" if seconds else None,
+        contents[0].training_images,
+        contents[0].trainable_parameters,
+        f"{statistics.fmean(content.seconds for content in contents):,.1f}",
         round(max(memory)) if memory else None,
     )
 
@@ -77,13 +74,7 @@ def _listed(places: Sequence[str]) -> str:
     return ", ".join(places[:_SHOWN]) + more
 
 
-def _environment_facts(environment: Mapping[str, Any]) -> dict[str, str]:
-    packages = environment.get("packages")
-    facts = {
-        name.replace("_", " "): str(value)
-        for name, value in environment.items()
-        if name != "packages" and value is not None
-    }
-    if isinstance(packages, Mapping):
-        facts["packages"] = ", ".join(f"{name} {version or 'missing'}" for name, version in packages.items())
-    return facts or {"environment": "not recorded"}
+def _environment_facts(environment: Environment) -> dict[str, str]:
+    facts = {name.replace("_", " "): str(value) for name, value in vars(environment).items() if value is not None}
+    packages = ", ".join(f"{name} {version or 'missing'}" for name, version in environment.packages.items())
+    return {**facts, "packages": packages}

@@ -1,17 +1,16 @@
 """`write_miniature`: a small data set in the layout of a large one."""
 
 import os
-import shutil
 from collections.abc import Callable
 from os import PathLike
 from pathlib import Path
-from uuid import uuid4
 
+from cocoop.atomic import whole_folder
 from cocoop.data.papers.miniature import annotated, folders, imagenet
 from cocoop.data.papers.miniature.drawing import draw
 from cocoop.data.papers.miniature.layout import Miniature, split_json
 from cocoop.data.papers.table import PAPER_DATASETS
-from cocoop.errors import InputError, RunError, expect_choice
+from cocoop.errors import InputError, expect_choice
 
 MIN_IMAGES = 4
 """Fewer cannot give one image each for train, val and test."""
@@ -67,21 +66,9 @@ def write_miniature(name: str, root: str | PathLike[str], images: int = 12, spli
         contents[row.split_file] = split_json(miniature.classes)
     for path, look in miniature.looks.items():
         contents[f"{row.images}/{path}".lstrip("/")] = draw(look, f"{name}/{path}")
-    _write_at_once(target, contents)
+    with whole_folder(target, "a folder of small images") as folder:
+        for path, content in contents.items():
+            file = folder / path
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(content)
     return target
-
-
-def _write_at_once(target: Path, contents: dict[str, bytes]) -> None:
-    # Beside the target, because a rename is atomic only within one file system.
-    temporary = target.with_name(f".{target.name}.{uuid4().hex}.tmp")
-    try:
-        try:
-            for path, content in contents.items():
-                file = temporary / path
-                file.parent.mkdir(parents=True, exist_ok=True)
-                file.write_bytes(content)
-            os.rename(temporary, target)
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
-    except OSError as error:
-        raise RunError(f"{target}: expected to write a folder of small images; got {error}.") from error

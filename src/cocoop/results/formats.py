@@ -1,0 +1,72 @@
+"""`record.json` and `config.json` of this format and of the one before, as their dataclasses."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from cocoop.results.schema import FORMAT, RunConfig, RunRecord
+from cocoop.results.typed import MistypedError, from_json
+
+_RECORD_OF_1: dict[str, Any] = {
+    "tokenizer": None,
+    "class_tokens": None,
+    "device": None,
+    "dtype": None,
+    "dataset": None,
+    "zero_shot": {},
+    "peak_gpu_memory_mb": None,
+    "prompt_from": None,
+    "trial": None,
+}
+"""What a record of format 1 need not have, and what that means."""
+
+_FIGURES_OF_1: dict[str, Any] = {"dataset": None, "test_hash": None, "mistakes": []}
+_PARAMETERS_OF_1: dict[str, Any] = {"views": None, "view_seed": None, "tokenizer": None}
+_SETTINGS_OF_1 = ("context", "context_length", "class_specific", "class_position", "templates")
+"""Parameters of a classifier that belong to its `settings` now."""
+
+
+def record_from_json(content: Any) -> RunRecord:
+    """What `record.json` says. `MistypedError` where it is damaged, or of another format than 1 and `FORMAT`."""
+    if isinstance(content, dict) and "format" not in content:
+        content = _record_of_format_1(content)
+    _check_format(content)
+    return from_json(RunRecord, content)
+
+
+def config_from_json(content: Any) -> RunConfig:
+    """What `config.json` says; errors as in `record_from_json`."""
+    if isinstance(content, dict) and content.get("format") == 1:
+        content = _config_of_format_1(content)
+    _check_format(content)
+    return from_json(RunConfig, content)
+
+
+def _check_format(content: Any) -> None:
+    if isinstance(content, dict) and content.get("format") != FORMAT:
+        form = content.get("format")
+        raise MistypedError(f"its 'format' is {form!r}, not 1 or {FORMAT}: use the version that wrote it")
+
+
+def _record_of_format_1(content: dict[str, Any]) -> dict[str, Any]:
+    """Format 1 left out what a run had nothing to say about; a run saved without any test had no protocol."""
+    unscored = {} if content.get("results") else {"protocol": "own-images"}
+    record = {"format": FORMAT, **_RECORD_OF_1, **unscored, **content}
+    for name in ("results", "zero_shot"):
+        if isinstance(record.get(name), dict):
+            record[name] = {test: _completed(figures, _FIGURES_OF_1) for test, figures in record[name].items()}
+    return record
+
+
+def _config_of_format_1(content: dict[str, Any]) -> dict[str, Any]:
+    """Format 1 kept the settings of all methods among the parameters; here are those of the method that learned."""
+    config, parameters, own = {**content, "format": FORMAT}, content.get("parameters"), content.get("settings")
+    if isinstance(parameters, dict) and isinstance(own, dict):
+        settings = {name: parameters[name] for name in _SETTINGS_OF_1 if name in own and name in parameters}
+        rest = {name: value for name, value in parameters.items() if name not in _SETTINGS_OF_1}
+        config["parameters"] = {"settings": settings, **_PARAMETERS_OF_1, **rest}
+    return config
+
+
+def _completed(figures: Any, lacking: dict[str, Any]) -> Any:
+    return {**lacking, **figures} if isinstance(figures, dict) else figures

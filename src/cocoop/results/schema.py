@@ -1,0 +1,191 @@
+"""What a run folder's `record.json` and `config.json` hold, declared once: these fields, all of them, and no others.
+
+Whatever is added, renamed or dropped here raises `FORMAT`, and `formats.py` learns how to read the format before. So a
+field that is missing, unknown or of another type is damage, and an error names it; only what is typed `dict[str, Any]`
+(settings, which belong to the methods) is open. Rates are percent, times seconds of a wall clock, memory MB of 10^6
+bytes, hashes SHA-256 in hexadecimal.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal
+
+from cocoop.results.typed import Check
+
+FORMAT = 2
+"""Of both files."""
+
+PROTOCOL_NAMES = ("base-to-new", "cross-dataset", "domain-generalization", "few-shot", "own-images")
+"""The values of a record's "protocol", in the order of reports."""
+
+ProtocolName = Annotated[str, Check(PROTOCOL_NAMES.__contains__, f"one of {', '.join(PROTOCOL_NAMES)}")]
+Percent = Annotated[float, Check(lambda rate: 0 <= rate <= 100 + 1e-9, "percent")]  # averages round
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mistake:
+    """An image whose top class is not its label.
+
+    image: its path. label, predicted: class names. confidence: the top probability, 0..1.
+    """
+
+    image: str
+    label: str
+    predicted: str
+    confidence: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Figures:
+    """How a model did on one test; the figures are those of `cocoop.evaluation.Metrics`, which has the formulas.
+
+    dataset: whose images; None for lists of images. test_hash: of the images' places, labels and class names; None
+    outside the papers' protocols.
+    n: images. correct: of them, those whose label is the top class. per_class_accuracy: class name -> percent.
+    mistakes: the most confident ones, highest first; empty where only figures were kept.
+    """
+
+    dataset: str | None = None
+    test_hash: str | None = None
+    n: int
+    correct: int
+    accuracy: Percent
+    macro_f1: Percent
+    mean_per_class_accuracy: Percent
+    expected_calibration_error: Percent
+    per_class_accuracy: dict[str, float]
+    mistakes: list[Mistake] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class TrialTest:
+    """What a trial is scored on: the test split of `dataset`, its "base", its "new" or "all" its classes."""
+
+    name: str
+    dataset: str
+    classes: Literal["all", "base", "new"]
+
+
+@dataclass(frozen=True)
+class TrialRecord:
+    """One run of a papers' protocol, as it was asked for: one training and its tests.
+
+    protocol: its name. method: a name in `METHODS`.
+    dataset, classes: what it learns from, all its classes or the base half.
+    tests: what it is scored on afterwards.
+    shots: training images per class; 0 for a method with nothing to learn.
+    seed: decides the pick of the images and the training.
+    settings: parameters of `PromptClassifier` and settings of the method; the others stay at the papers' values.
+    """
+
+    protocol: str
+    method: str
+    dataset: str
+    classes: Literal["all", "base", "new"]
+    tests: tuple[TrialTest, ...]
+    shots: int
+    seed: int
+    settings: dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Environment:
+    """The machine and installation that a run was made with.
+
+    python: version. platform: system, release and architecture. processor: its name, as far as the system tells.
+    cpu_count: logical cores; None where unknown. packages: name -> installed version, None where missing.
+    """
+
+    python: str
+    platform: str
+    processor: str
+    cpu_count: int | None
+    packages: dict[str, str | None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunRecord:
+    """`record.json`: what was learned, from what, with what, and how well it does.
+
+    method: its name. settings: the method's own and, where something was learned, epochs, batch_size, lr, augment, and
+    views where they are fewer than one per epoch.
+    clip: its name. clip_fingerprint: a hash of what it computes. tokenizer: where it is from; None is the CLIP's own.
+    class_tokens: a hash of what the tokenizer makes of the class names. device, dtype: "cuda:0", "float32". A record of
+    format 1 may lack these three, and then they are None.
+    seed: of pick and training. shots: images per class; None is all, 0 where there is nothing to learn.
+    classes, training_images, trainable_parameters: how many.
+    protocol: one of `PROTOCOL_NAMES`. dataset: what it learned from; None for lists of images.
+    results: test -> figures. zero_shot: the same of zero-shot CLIP, where it is no run of its own.
+    seconds: of the fit. peak_memory_mb: of the process; None where the system does not tell. peak_gpu_memory_mb: on
+    the GPU; None without one.
+    picked: indices of the training images in the training split. split_hash: of their places and labels; None for open
+    images. trained_on: hashes of those that are files.
+    prompt_from: the run folder, relative to the benchmark's, that the prompt was taken from, with its seconds and
+    memory; None where it was learned here. trial: what was asked for; None outside the papers' protocols.
+    """
+
+    format: int = FORMAT
+    method: str
+    settings: dict[str, Any]
+    clip: str
+    clip_fingerprint: str
+    tokenizer: str | None
+    class_tokens: str | None
+    device: str | None
+    dtype: str | None
+    seed: int
+    shots: int | None
+    classes: int
+    training_images: int
+    trainable_parameters: int
+    protocol: ProtocolName = "own-images"
+    dataset: str | None = None
+    results: dict[str, Figures] = field(default_factory=dict)
+    zero_shot: dict[str, Figures] = field(default_factory=dict)
+    seconds: float
+    peak_memory_mb: float | None
+    peak_gpu_memory_mb: float | None = None
+    picked: list[int]
+    split_hash: str | None
+    trained_on: list[str]
+    prompt_from: str | None = None
+    trial: TrialRecord | None = None
+    environment: Environment
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parameters:
+    """The parameters of the `PromptClassifier` that learned, as they were at the fit; it says what they mean.
+
+    The machine's own (device, dtype, memory_budget, feature_cache, cuda_graph) are not among them. clip, tokenizer: by
+    name or absolute path; None is a tokenizer of the CLIP's own, or one that was given as an object.
+    """
+
+    method: str
+    clip: str
+    settings: dict[str, Any] | None
+    shots: int | None
+    seed: int
+    epochs: int | None
+    batch_size: int | None
+    lr: float | None
+    augment: bool | str
+    views: int | None
+    view_seed: int | None
+    tokenizer: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunConfig:
+    """`config.json`: all that building the method again takes, beside its tensors.
+
+    class_names: [K] texts that the prompts have. classes: [K] the labels that predictions are, as they were given.
+    settings: keywords of the method's constructor, all of them. parameters: to fit again.
+    """
+
+    format: int = FORMAT
+    class_names: list[str]
+    classes: list[str | int | float | bool]
+    settings: dict[str, Any]
+    parameters: Parameters
