@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from numbers import Real
 from typing import Any
 
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 
 from cocoop.clip import CLIP
@@ -47,7 +49,7 @@ def from_old_names(given: Mapping[str, Any], settings: Mapping[str, Any] | None)
             called = f"settings={{{name!r}: ...}}"
         else:
             raise TypeError(f"PromptClassifier got an unexpected keyword argument {name!r}")
-        warn_renamed(name, called, stacklevel=5)
+        warn_renamed(name, called, stacklevel=4)
     return now
 
 
@@ -146,3 +148,19 @@ def check_pictures(images: Sequence[Picture], labels: Sequence[Any] | None = Non
         raise InputError(f"labels: expected a list, one per image; got {type(labels).__name__}.")
     if len(images) != len(labels):
         raise InputError(f"labels: expected one per image; got {len(images)} images and {len(labels)} labels.")
+
+
+def check_weights(given: ArrayLike, count: int) -> NDArray[np.float64]:
+    """How much each of `count` images counts, float64. `InputError` unless they are numbers of 0 or more, not all 0."""
+    weights = np.asarray(given)
+    if (
+        weights.shape != (count,)
+        or weights.dtype.kind not in "biuf"
+        or not (weights >= 0).all()
+        or not 0 < weights.sum() < np.inf
+    ):
+        raise InputError(
+            f"sample_weight: expected one number of 0 or more for each of {count} images, not all 0; got "
+            f"{np.array2string(weights, threshold=6, separator=', ').splitlines()[0]} of shape {list(weights.shape)}."
+        )
+    return weights.astype(np.float64)

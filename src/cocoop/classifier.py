@@ -14,7 +14,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from cocoop import fitting
-from cocoop.arguments import RENAMED, check_pictures, feature_store, from_old_names, load_clip, warn_renamed
+from cocoop.arguments import (
+    RENAMED,
+    check_pictures,
+    check_weights,
+    feature_store,
+    from_old_names,
+    load_clip,
+    warn_renamed,
+)
 from cocoop.clip import CLIP
 from cocoop.data import fingerprint
 from cocoop.errors import InputError, NotFittedError, expect_choice
@@ -225,12 +233,7 @@ class Classifier:
             return self.evaluate(images, labels, shortlist=shortlist).accuracy / 100
         self._fitted()
         check_pictures(images, labels)
-        numbers, weights = number_labels(self.classes_, labels), np.asarray(sample_weight, dtype=np.float64)
-        if weights.shape != (len(images),) or not (weights >= 0).all() or not 0 < weights.sum() < np.inf:
-            raise InputError(
-                f"sample_weight: expected one number of 0 or more for each of {len(images)} images, not all 0; got "
-                f"shape {list(weights.shape)}, from {weights.min(initial=0)} to {weights.max(initial=0)}."
-            )
+        numbers, weights = number_labels(self.classes_, labels), check_weights(sample_weight, len(images))
         hits = self.predict_proba(images, shortlist).argmax(axis=1) == np.asarray(numbers)
         return float(np.average(hits, weights=weights))
 

@@ -12,6 +12,7 @@ from numbers import Real
 from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from cocoop.clip import CLIP
@@ -72,7 +73,8 @@ class Saved(NamedTuple):
 
     def model(self, clip: CLIP, folder: str | os.PathLike[str]) -> Method:
         """The learned method on this CLIP. `InputError` unless it is the one that the run was trained on."""
-        model = self.method(clip, self.class_names, **self.settings)
+        with torch.inference_mode(False):  # it may be trained on
+            model = self.method(clip, self.class_names, **self.settings)
         load_tensors(model, self.run.tensors, f"{folder}: expected a prompt for this CLIP ({clip.name})")
         _check_same_clip(folder, self.run.record, clip, self.class_names)
         return model
@@ -83,7 +85,10 @@ def to_run(fit: Fit, model: Method, classes: Sequence[Any]) -> Run:
     clip = model.clip
     settings = plain_numbers(model.settings)
     config = RunConfig(
-        class_names=model.class_names, classes=list(classes), settings=settings, parameters=Parameters(**fit.parameters)
+        class_names=[*model.class_names],
+        classes=list(classes),
+        settings=settings,
+        parameters=Parameters(**plain_numbers(fit.parameters)),
     )
     record = RunRecord(
         method=fit.parameters["method"],
@@ -101,9 +106,9 @@ def to_run(fit: Fit, model: Method, classes: Sequence[Any]) -> Run:
         trainable_parameters=model.trainable_parameters,
         seconds=fit.seconds,
         peak_memory_mb=peak_memory_mb(),
-        picked=fit.picked,
+        picked=[*fit.picked],
         split_hash=fit.split_hash,
-        trained_on=fit.trained_on,
+        trained_on=[*fit.trained_on],
         environment=environment(),
     )
     tensors = {name: tensor.detach().cpu().numpy() for name, tensor in model.state_dict().items()}

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cocoop import InputError
+from cocoop import CLIP, InputError
 from cocoop.clip import Preprocess
 from cocoop.clip.sources.load import BUNDLED
-from cocoop.clip.sources.preprocessing import stated_preprocessing
+from cocoop.clip.sources.preprocessing import stated_augment, stated_preprocessing
 
 SIZE = 224
 
@@ -251,3 +251,32 @@ def test_what_transformers_5_writes_beside_a_processor_goes_first(tmp_path):
     assert stated(tmp_path, preprocessor={"image_mean": [0, 0, 0]}) == expected
     (tmp_path / "processor_config.json").write_text('{"processor_class": "X"}')
     assert stated(tmp_path, preprocessor={"image_mean": [0, 0, 0]}) == {"mean": (0.0, 0.0, 0.0)}
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [({}, True), ({"augment": True}, True), ({"augment": False}, False), ({"augment": None}, True)],
+)
+def test_whether_images_are_augmented(tmp_path, content, expected):
+    assert stated_augment(tmp_path) is True  # without the file
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps(content))
+    assert stated_augment(tmp_path) is expected
+
+
+@pytest.mark.parametrize("value", [0, 1, "false", [], {}])
+def test_augment_is_true_or_false(tmp_path, value):
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps({"augment": value}))
+    with pytest.raises(InputError, match=r"preprocessor_config.json: augment: expected true or false; got"):
+        stated_augment(tmp_path)
+
+
+def test_the_bundled_clips_images_are_learned_as_they_are(tiny, apart):
+    assert tiny.augment is False
+    config = apart / "model" / "preprocessor_config.json"
+    stated = json.loads(config.read_text())
+    for said in (True, False, None):
+        config.write_text(json.dumps(stated | {"augment": said}))
+        assert CLIP.load(apart / "model", apart / "words", device="cpu").augment is (said is not False)
+    config.write_text(json.dumps(stated | {"augment": "no"}))
+    with pytest.raises(InputError, match="augment: expected true or false"):
+        CLIP.load(apart / "model", apart / "words", device="cpu")

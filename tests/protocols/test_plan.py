@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cocoop import InputError
+from cocoop import METHODS, CoCoOp, InputError
 from cocoop.protocols import PRESETS, PROTOCOLS, narrowed, plan, preset
+from cocoop.protocols.presets import PRESET_NAMES
 from cocoop.results import TrialRecord
 from cocoop.results.typed import from_json
 
@@ -71,6 +72,22 @@ def test_few_shot_figures():
     assert {t.settings["epochs"] for t in trials if (t.method, t.dataset) == ("coop", "imagenet")} == {50}
     assert all((chosen["context"], chosen["context_length"]) == (None, 16) for chosen in coop.values())
     assert {t.settings["epochs"] for t in trials if t.method == "cocoop"} == {10}
+
+
+def test_a_new_method_changes_no_preset():
+    """The papers' tables are of their own methods, whatever else is registered, and wherever in the list."""
+    plans = [(protocol, name) for protocol in PROTOCOLS for name in PRESET_NAMES]
+    before = [preset(protocol, name).trials(protocol) for protocol, name in plans]
+    others = dict(METHODS)
+    METHODS.clear()
+    try:
+        METHODS.update({"another": type("Another", (CoCoOp,), {})} | others)
+        assert [preset(protocol, name).trials(protocol) for protocol, name in plans] == before
+        named = narrowed(preset("few-shot", "offline"), methods=("another",)).trials("few-shot")
+        assert {(trial.method, trial.settings["epochs"]) for trial in named} == {("another", 10)}
+    finally:
+        METHODS.clear()
+        METHODS.update(others)
 
 
 def test_smoke_is_the_papers_cut_to_one():

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 
 _NOW = {
     "--features": ("--feature-cache {}",),
     "--compile": ("--cuda-graph {}",),
-    "--context": ("--set context={}",),
+    "--context": ("--set context={text}",),
     "--random-context": ("--set context=none", "--set context_length={}"),
     "--class-specific": ("--set class_specific=true",),
-    "--class-position": ("--set class_position={}",),
-    "--template": ("--set templates={}",),
+    "--class-position": ("--set class_position={text}",),
+    "--template": ("--set templates={text}",),
 }
-"""Old option -> what it is now, with {} for its value if it has one."""
+"""Old option -> what it is now, with {} for its value if it has one, {text} where that stays a text ("none", "8")."""
 
 
 def renamed(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -30,7 +31,7 @@ def renamed(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
         if forms is None:
             new.append(argument)
             continue
-        takes_value = any("{}" in form for form in forms)
+        takes_value = any("{" in form for form in forms)
         if takes_value and not equals:
             if not rest:
                 new.append(argument)
@@ -38,7 +39,7 @@ def renamed(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
             value = rest.pop(0)
         for form in forms:
             name, _, place = form.partition(" ")
-            new += [name, place.replace("{}", value)]
-        shown = " ".join(forms).replace("{}", "..." if takes_value else "")
+            new += [name, place.replace("{}", value).replace("{text}", json.dumps(value, ensure_ascii=False))]
+        shown = " ".join(forms).replace("{}", "...").replace("{text}", "...")
         notes.append(f"note: {option} is called {shown} now; the old name will be gone in the next release")
     return new, notes

@@ -12,8 +12,8 @@ from cocoop.errors import InputError
 def parse_settings(given: Iterable[str]) -> dict[str, Any]:
     """["weight=8", "context=none", "templates=a {}."] -> {"weight": 8, "context": None, "templates": "a {}."}.
 
-    A value is read as JSON (8, 0.5, true, "text", [1, 2]) where it is that, "none" as None, and as a text otherwise. A
-    name that is given several times has a list of its values.
+    A value is read as JSON (8, 0.5, true, "text", [1, 2]) where it is that, "none" as None, and as a text otherwise,
+    {} too, which is a template. A name that is given several times has a list of its values.
 
     Raises:
         InputError: a part that is not NAME=VALUE.
@@ -31,6 +31,7 @@ def _value(text: str) -> Any:
     if text.lower() == "none":
         return None
     try:
-        return json.loads(text)
+        value = json.loads(text)
     except ValueError:
         return text
+    return text if isinstance(value, dict) else value

@@ -100,7 +100,8 @@ class Method(nn.Module, ABC):
         check_spelling(names)
         before, self.class_names = self.class_names, names
         try:
-            self._take_classes()
+            with torch.inference_mode(False):  # it may be trained on
+                self._take_classes()
         except Exception:
             self.class_names = before
             raise

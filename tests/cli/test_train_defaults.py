@@ -1,0 +1,56 @@
+"""What `cocoop train` does without options, and what it says where learning did harm."""
+
+import json
+
+import pytest
+
+from cocoop.results import read_run
+
+TRAIN = ("train", "digits", "--data-root", "data", "--shots", 4, "--device", "cpu")
+WORSE = "learning did worse than the hand-written prompt on these images"
+
+
+@pytest.fixture
+def run(cocoop, tmp_path):
+    def trained(*options):
+        ran = cocoop(*TRAIN, "--out", "run", *options)
+        assert ran.code == 0, ran.err
+        record = read_run("run").record
+        return ran, record["settings"], *(record[part]["test"]["accuracy"] for part in ("results", "zero_shot"))
+
+    return trained
+
+
+def test_the_bundled_clip_on_signs_is_better_than_without_learning(run):
+    """With random crops, which are other signs, it ended 20 points below zero-shot."""
+    ran, settings, learned, zero_shot = run()
+    assert settings["augment"] is False and settings["epochs"] == 10
+    assert learned > zero_shot > 80
+    assert WORSE not in ran.err
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_where_learning_did_harm_it_says_what_to_try(run, as_json):
+    ran, settings, learned, zero_shot = run("--augment", *(["--json"] if as_json else []))
+    assert settings["augment"] is True and learned < zero_shot
+    assert f"note: {WORSE}" in ran.err and "--no-augment" in ran.err and "a lower --lr than 0.002" in ran.err
+    assert "fewer --epochs than 10" in ran.err and "more --shots" in ran.err and WORSE not in ran.out
+    if as_json:
+        assert json.loads(ran.out)["results"]["test"]["accuracy"] == learned
+
+
+def test_only_what_was_done_is_advised_against(run):
+    ran, _, learned, zero_shot = run("--no-augment", "--lr", 3, "--epochs", 2)
+    assert learned < zero_shot and WORSE in ran.err
+    assert "--no-augment" not in ran.err and "a lower --lr than 3" in ran.err
+
+
+def test_nothing_to_learn_does_no_harm(run):
+    ran, _, learned, zero_shot = run("--method", "zero-shot", "--set", "templates=not a {}.", "--set", "templates={}")
+    assert learned < zero_shot and WORSE not in ran.err
+
+
+def test_views_of_images_that_are_learned_as_they_are(cocoop, tmp_path):
+    ran = cocoop(*TRAIN, "--out", "run", "--views", 3)
+    assert ran.code == 2 and ran.err.count("\n") == 1, ran.err
+    assert "views: expected nothing, because the files of the CLIP tiny say" in ran.err and "--augment" in ran.err

@@ -1,0 +1,207 @@
+"""`PromptClassifier` by scikit-learn's rules, and inside whatever mode of torch its caller has chosen."""
+
+import inspect
+import warnings
+
+import numpy as np
+import pytest
+import sklearn.exceptions
+import torch
+from own_photos import labelled
+from sklearn.model_selection import cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
+from sklearn.utils import estimator_checks
+from sklearn.utils.validation import check_is_fitted
+
+import cocoop
+from cocoop import CLIP, METHODS, InputError, PromptClassifier
+from cocoop.training import Step
+
+IMAGES, LABELS = labelled(4)
+
+
+def make(clip, method="coop", **parameters) -> PromptClassifier:
+    return PromptClassifier(**{"method": method, "clip": clip, "shots": 2, "epochs": 2, "batch_size": 4} | parameters)
+
+
+@pytest.fixture(scope="module")
+def fitted(tiny) -> PromptClassifier:
+    """Tests leave it as it is."""
+    return make(tiny).fit(IMAGES, LABELS)
+
+
+@pytest.mark.parametrize(
+    "check",
+    [
+        "check_parameters_default_constructible",
+        "check_no_attributes_set_in_init",
+        "check_get_params_invariance",
+        "check_set_params",
+        "check_estimator_cloneable",
+        "check_estimator_repr",
+        "check_valid_tag_types",
+        "check_estimator_tags_renamed",
+        "check_mixin_order",
+    ],
+)
+def test_scikit_learns_own_checks(check):
+    """Those that do not fit it on arrays."""
+    getattr(estimator_checks, check)("PromptClassifier", PromptClassifier())
+
+
+def test_it_is_a_classifier_that_shows_itself(fitted):
+    assert PromptClassifier().__sklearn_tags__().estimator_type == "classifier"
+    assert "PromptClassifier(method='coop'" in repr(PromptClassifier(method="coop"))
+    assert "coop" in fitted._repr_html_()
+
+
+def test_before_fit_it_is_not_fitted_by_both_names(fitted):
+    with pytest.raises(sklearn.exceptions.NotFittedError):
+        check_is_fitted(PromptClassifier())
+    check_is_fitted(fitted)
+    for use in (
+        lambda c: c.predict(IMAGES),
+        lambda c: c.predict_proba(IMAGES),
+        lambda c: c.score(IMAGES, LABELS),
+        lambda c: c.score(IMAGES, LABELS, [1.0] * len(IMAGES)),
+        lambda c: c.evaluate(IMAGES, LABELS),
+        lambda c: c.encode(IMAGES),
+        lambda c: c.set_classes(["a", "b"]),
+        lambda c: c.save("nowhere"),
+        lambda c: c.as_run(),
+    ):
+        with pytest.raises(sklearn.exceptions.NotFittedError, match="expected a fitted classifier") as caught:
+            use(PromptClassifier())
+        assert isinstance(caught.value, InputError)
+
+
+def test_weights_of_images_in_the_score(fitted):
+    labels = [*LABELS[1:], LABELS[0]]  # three of which are wrong, by whatever classifies all right
+    hits = fitted.predict(IMAGES) == np.array(labels)
+    assert 0 < hits.sum() < len(hits)
+    weights = np.arange(1, len(hits) + 1)
+    expected = sum(weight for weight, hit in zip(weights, hits, strict=True) if hit) / weights.sum()
+    assert fitted.score(IMAGES, labels, sample_weight=weights) == pytest.approx(expected)
+    assert fitted.score(IMAGES, labels, sample_weight=hits) == 1
+    assert fitted.score(IMAGES, labels, [3] * len(hits)) == pytest.approx(fitted.score(IMAGES, labels))
+
+
+@pytest.mark.parametrize(
+    "weights",
+    [[1.0], [-1.0] + [1.0] * 11, [np.nan] + [1.0] * 11, [np.inf] + [1.0] * 11, [0.0] * 12, ["much"] * 12, [[1]] * 12],
+    ids=repr,
+)
+def test_weights_that_cannot_be(fitted, weights):
+    with pytest.raises(InputError, match=r"sample_weight: expected one number of 0 or more for each of 12 images"):
+        fitted.score(IMAGES, LABELS, sample_weight=weights)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_rows_of_probabilities_sum_to_1(tiny, method):
+    classifier = make(tiny, method, epochs=1).fit(IMAGES, LABELS)
+    classifier.set_classes([f"thing {number}" for number in range(200)])
+    probabilities = classifier.predict_proba(IMAGES)
+    assert probabilities.dtype == np.float64
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1, rtol=0, atol=1e-15)
+
+
+def test_in_a_pipeline_and_in_cross_validation(tiny):
+    turned = FunctionTransformer(lambda images: [image.rotate(180) for image in images])
+    pipeline = make_pipeline(turned, make(tiny, "zero-shot")).fit(IMAGES, LABELS)
+    alone = make(tiny, "zero-shot").fit(IMAGES, LABELS)
+    assert pipeline.predict(IMAGES).tolist() == alone.predict([image.rotate(180) for image in IMAGES]).tolist()
+    assert pipeline.classes_.tolist() == alone.classes_.tolist()
+    # Zero-shot learns nothing: the mean over folds of equal size is the score on all.
+    scores = cross_val_score(make(tiny, "zero-shot"), IMAGES, LABELS, cv=2)
+    assert scores.mean() == pytest.approx(alone.score(IMAGES, LABELS))
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_what_is_learned_stays_with_its_clip(tiny, method):
+    """A move would leave the CLIP behind; what is no move works, and a refusal leaves the method as it was."""
+    classifier = make(tiny, method, epochs=1).fit(IMAGES, LABELS)
+    model, before = classifier.model_, classifier.predict_proba(IMAGES)
+    assert model.to("cpu") is model and model.float() is model and model.to(torch.float32) is model
+    for move in (model.double, model.half, lambda: model.to(torch.bfloat16), lambda: model.to("meta")):
+        with pytest.raises(InputError, match=r"expected to stay with its CLIP.*Load the CLIP with"):
+            move()
+    assert np.array_equal(classifier.predict_proba(IMAGES), before)
+
+
+# Modes of torch
+
+
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
+def test_what_the_caller_has_switched_off_is_on_in_fit(tiny, fitted, mode):
+    with mode():
+        inside = make(tiny).fit(IMAGES, LABELS)
+    assert torch.equal(inside.model_.ctx, fitted.model_.ctx)
+    assert np.array_equal(inside.predict_proba(IMAGES), fitted.predict_proba(IMAGES))
+
+
+@pytest.mark.parametrize("method", [name for name, method in METHODS.items() if method.recipe])
+def test_what_was_made_in_inference_mode_can_be_learned_on(method, tmp_path):
+    with torch.inference_mode():
+        clip = CLIP.load("tiny", device="cpu")
+        folder = make(clip, method, epochs=1).fit(IMAGES, LABELS).save(tmp_path / "run")
+        loaded = PromptClassifier.load(folder, clip)
+        swapped = make(clip, method, epochs=1).fit(IMAGES, LABELS).set_classes(["one", "three"])
+        features = clip.encode_images(torch.stack([clip.preprocess(image) for image in IMAGES[:2]]))
+    features = features.clone()
+    for model in (loaded.model_, swapped.model_):
+        before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+        step = Step(model, momentum=0.9, weight_decay=5e-4)
+        step.set_rate(0.1)
+        step(features, torch.tensor([0, 1]))
+        assert any(not torch.equal(before[name], tensor) for name, tensor in model.state_dict().items())
+
+
+# Names of before
+
+
+def test_old_keywords_work_and_warn(tiny, tmp_path):
+    cases = {
+        "features": (tmp_path, {"feature_cache": tmp_path}),
+        "compile": ("off", {"cuda_graph": "off"}),
+        "context": ("the", {"settings": {"context": "the"}}),
+        "class_position": ("front", {"settings": {"class_position": "front"}}),
+    }
+    for name, (value, now) in cases.items():
+        expected = PromptClassifier("coop", tiny, **now).get_params()
+        with pytest.warns(FutureWarning, match=rf"^{name} is called .* now; the old name will be gone") as caught:
+            built = PromptClassifier("coop", tiny, **{name: value})
+        assert built.get_params() == expected and [warning.filename for warning in caught] == [__file__]
+        with pytest.warns(FutureWarning, match=rf"^{name} is called"):
+            assert PromptClassifier("coop", tiny).set_params(**{name: value}).get_params() == expected
+
+
+def test_several_old_settings_come_together(tiny):
+    with pytest.warns(FutureWarning):
+        classifier = PromptClassifier("coop", tiny, context=None, context_length=3, settings={"class_specific": True})
+    assert classifier.settings == {"class_specific": True, "context": None, "context_length": 3}
+    with pytest.warns(FutureWarning):
+        classifier.set_params(context_length=2, shots=5)
+    assert classifier.settings["context_length"] == 2 and classifier.shots == 5
+
+
+def test_load_takes_old_names_of_the_machines(fitted, tmp_path):
+    folder = fitted.save(tmp_path / "run")
+    with pytest.warns(FutureWarning, match="features is called feature_cache now"):
+        again = PromptClassifier.load(folder, fitted.clip, features=tmp_path / "kept", compile="off")
+    assert (again.feature_cache, again.cuda_graph) == (tmp_path / "kept", "off")
+
+
+def test_an_unknown_keyword_is_an_error(tiny):
+    with pytest.raises(TypeError, match="unexpected keyword argument 'shot'"):
+        PromptClassifier(clip=tiny, shot=3)
+    with pytest.raises(ValueError, match="shot"):
+        PromptClassifier(clip=tiny).set_params(shot=3)
+
+
+def test_todays_names_do_not_warn(tiny):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        parameters = PromptClassifier("coop", tiny, {"context": "the"}).get_params()
+        PromptClassifier(**parameters).set_params(**parameters)
+    assert list(parameters) == [*inspect.signature(cocoop.PromptClassifier).parameters][:-1]
