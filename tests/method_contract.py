@@ -10,15 +10,12 @@ import copy
 import hashlib
 import inspect
 import io
-import itertools
 import json
 import math
 import pickle
-import re
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -27,73 +24,17 @@ import joblib
 import numpy as np
 import pytest
 import torch
+from method_cases import NAMES, Case, cases
 from own_photos import CLASSES, digit_images, labelled
 from sklearn.base import clone
 from torch import Tensor
 
-from cocoop import CLIP, METHODS, InputError, Method, PromptClassifier
+from cocoop import CLIP, InputError, Method, PromptClassifier
 from cocoop.clip import Prompts
 
-NAMES = ["seven", "wild_goose", "one", "three (3)"]
 OTHERS = ["four", "a big red kite"]
 PHOTOS, LABELS = labelled(4)
 UNSEEN = digit_images("four", 3)
-
-
-@dataclass(frozen=True)
-class Case:
-    """A registered method with some settings, on a CLIP whose tokenizer knows every text."""
-
-    name: str
-    clip: CLIP = field(repr=False)
-    settings: dict[str, Any] = field(default_factory=dict)
-
-    def __str__(self) -> str:
-        return "-".join([self.name, *(f"{name}={value}" for name, value in self.settings.items())])
-
-    @property
-    def method(self) -> type[Method]:
-        return METHODS[self.name]
-
-    def build(self, names: Sequence[str] = NAMES, clip: CLIP | None = None) -> Method:
-        """The method before it learns anything; every time the same."""
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(1)
-            return self.method(clip or self.clip, names, **self.settings)
-
-    def classifier(self, **parameters: Any) -> PromptClassifier:
-        """One that learns from all photos at once in every step, so that its loss can only fall."""
-        quick = {"shots": 3, "seed": 1, "epochs": 4, "batch_size": 9, "augment": False}
-        return PromptClassifier(self.name, self.clip, dict(self.settings), **quick | parameters)
-
-    def images(self, clip: CLIP | None = None) -> Tensor:
-        """Unit-norm features [5, E]."""
-        generator = torch.Generator().manual_seed(0)
-        features = torch.randn(5, self.clip.embed_dim, generator=generator, dtype=torch.float64)
-        features /= features.norm(dim=1, keepdim=True)
-        return features.to(torch.promote_types((clip or self.clip).dtype, torch.float32))
-
-
-def cases(name: str, clip: CLIP) -> list[Case]:
-    """The method with every combination of the choices that it has."""
-    choices = {setting: choices_of(name, setting, clip) for setting in METHODS[name].setting_defaults()}
-    varied = {setting: values for setting, values in choices.items() if values}
-    return [Case(name, clip, dict(zip(varied, some, strict=True))) for some in itertools.product(*varied.values())]
-
-
-def choices_of(name: str, setting: str, clip: CLIP) -> list[Any]:
-    """What a setting may be, if that is a bool or one of a few texts; else nothing."""
-    default = METHODS[name].setting_defaults()[setting]
-    if isinstance(default, bool):
-        return [default, not default]
-    if not isinstance(default, str):
-        return []
-    try:
-        METHODS[name](clip, NAMES, **{setting: "no such choice"})
-    except InputError as error:
-        listed = re.match(rf"{setting}: expected one of (.+); got 'no such choice'", str(error))
-        return listed[1].split(", ") if listed else []
-    return []
 
 
 def check_method(name: str, clip: CLIP) -> None:
@@ -358,7 +299,8 @@ def check_errors_are_one_line(case: Case) -> None:
 BAD_NAMES = [
     ([], "class names: expected at least one"),
     (["seven", "_ "], "class names: expected words in every name; got '_ '"),
-    ("seven", "class names: expected a list of texts; got 'seven'"),
+    ("seven", "class names: expected a list of names, in an order that stays; got 'seven'"),
+    ({"seven", "one"}, "class names: expected a list of names, in an order that stays"),
     (["seven", 1], "class names: expected a list of texts"),
     (["seven", "long " * 80 + "name", "one", "two"], r"long long.*at most 77 tokens"),
 ]

@@ -7,7 +7,8 @@ from typing import Any, ClassVar
 
 import pytest
 import torch
-from method_contract import CHECKS, LABELS, OTHERS, PHOTOS, Case, cases, check_method, counted_passes, state, swaps
+from method_cases import Case, cases
+from method_contract import CHECKS, LABELS, OTHERS, PHOTOS, check_method, counted_passes, state, swaps
 from sklearn.model_selection import GridSearchCV, cross_validate
 from torch import Tensor, nn
 
