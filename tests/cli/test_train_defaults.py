@@ -46,7 +46,7 @@ def test_only_what_was_done_is_advised_against(run):
 
 
 def test_nothing_to_learn_does_no_harm(run):
-    ran, _, learned, zero_shot = run("--method", "zero-shot", "--set", "templates=not a {}.", "--set", "templates={}")
+    ran, _, learned, zero_shot = run("--method", "zero-shot", "--set", "templates={}")
     assert learned < zero_shot and WORSE not in ran.err
 
 
