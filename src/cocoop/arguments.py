@@ -33,8 +33,10 @@ OLD_NAMES = (*RENAMED, *NOW_SETTINGS)
 """All names that a classifier's parameters had until the last release."""
 
 
-def from_old_names(given: Mapping[str, Any], settings: Mapping[str, Any] | None) -> dict[str, Any]:
+def from_old_names(given: Mapping[str, Any], parameters: Mapping[str, Any]) -> dict[str, Any]:
     """Parameters by the names that they had before -> by those of now, each with a `FutureWarning`.
+
+    `parameters` are those by today's names.
 
     Raises:
         TypeError: a name that none ever had, as Python has it for any function.
@@ -45,10 +47,10 @@ def from_old_names(given: Mapping[str, Any], settings: Mapping[str, Any] | None)
             now[RENAMED[name]] = value
             called = RENAMED[name]
         elif name in NOW_SETTINGS:
-            now["settings"] = {**(now.get("settings", settings) or {}), name: value}
+            now["settings"] = {**(now.get("settings", parameters["settings"]) or {}), name: value}
             called = f"settings={{{name!r}: ...}}"
         else:
-            raise TypeError(f"PromptClassifier got an unexpected keyword argument {name!r}")
+            raise TypeError(f"PromptClassifier takes no {name!r}; it takes {', '.join(parameters)}")
         warn_renamed(name, called, stacklevel=4)
     return now
 

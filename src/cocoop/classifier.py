@@ -112,7 +112,7 @@ class Classifier:
         self.dtype = dtype
         self.memory_budget = memory_budget
         self.cuda_graph = cuda_graph
-        for name, value in from_old_names(old_names, settings).items():
+        for name, value in from_old_names(old_names, self.get_params()).items():
             setattr(self, name, value)
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:

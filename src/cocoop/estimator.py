@@ -25,6 +25,6 @@ class PromptClassifier(Classifier, ClassifierMixin, BaseEstimator):  # type: ign
         """scikit-learn's; takes the constructor's old names, too, for one release."""
         old = {name: parameters.pop(name) for name in OLD_NAMES if name in parameters}
         super().set_params(**parameters)
-        for name, value in from_old_names(old, self.settings).items():
+        for name, value in from_old_names(old, self.get_params()).items():
             setattr(self, name, value)
         return self

@@ -76,5 +76,5 @@ def test_a_run_with_old_options_is_that_with_new_ones(cocoop, tmp_path):
     assert new.code == 0 and " is called " not in new.err
     runs = [read_run(folder) for folder in ("old", "new")]
     assert runs[0].config == runs[1].config
-    assert runs[0].config["settings"]["context"] == "8"
+    assert runs[0].config.settings["context"] == "8"
     assert (runs[0].tensors["ctx"] == runs[1].tensors["ctx"]).all()

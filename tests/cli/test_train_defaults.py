@@ -16,7 +16,7 @@ def run(cocoop, tmp_path):
         ran = cocoop(*TRAIN, "--out", "run", *options)
         assert ran.code == 0, ran.err
         record = read_run("run").record
-        return ran, record["settings"], *(record[part]["test"]["accuracy"] for part in ("results", "zero_shot"))
+        return ran, record.settings, record.results["test"].accuracy, record.zero_shot["test"].accuracy
 
     return trained
 
