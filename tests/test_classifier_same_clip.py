@@ -46,12 +46,12 @@ def test_another_of_the_same_sizes_is_refused(run, copy):
 
 
 def test_a_run_that_does_not_say_is_taken_as_it_is(run, copy, tmp_path):
-    """As those of before the record said so."""
+    """As a record of format 1 may be."""
     change_weights(copy, lambda name, tensor: tensor * 1.01 if name == "visual_projection.weight" else tensor)
     older = shutil.copytree(run, tmp_path / "older")
     record = json.loads((older / "record.json").read_text())
-    for name in ("class_tokens", "dtype"):
-        record[name] = None
+    for name in ("format", "class_tokens", "dtype"):
+        del record[name]
     (older / "record.json").write_text(json.dumps(record))
     loaded = PromptClassifier.load(older, clip=copy, device="cpu")
     assert loaded.predict(OTHERS).shape == (3,)

@@ -373,6 +373,25 @@ def test_two_processes_at_once(tmp_path, encoded):
     assert not list((tmp_path / "f").rglob("*.tmp"))
 
 
+def test_a_damaged_block_that_another_process_has_replaced_meanwhile_is_kept(tmp_path, monkeypatch):
+    known, features = np.array([b"a" * 32], dtype="S32"), np.ones((1, 4), np.float32)
+    blocks.write_block(tmp_path, known, features)
+    (path,) = files(tmp_path)
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-1] + b"x")
+
+    def replaced_while_it_is_read(content):
+        (tmp_path / "new").write_bytes(whole)
+        os.replace(tmp_path / "new", path)
+        monkeypatch.undo()
+        return sha256(content)
+
+    monkeypatch.setattr(blocks, "sha256", replaced_while_it_is_read)
+    assert blocks.open_block(path) is None
+    block = blocks.open_block(path)
+    assert block is not None and np.array_equal(block.rows(np.array([0])), features)
+
+
 def test_what_a_killed_writer_left_is_cleared_when_it_is_old(golden, tmp_path):
     known = np.array([b"a" * 32], dtype="S32")
     store = FeatureStore(tmp_path, golden)

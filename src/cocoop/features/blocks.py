@@ -67,12 +67,12 @@ def contents_of(path: Path) -> NDArray[np.bytes_]:
     """What the images of a block are told by, [n] of 32 bytes; none where there is no block, or a damaged one."""
     try:
         with _opened(path) as file:
-            head = _head(file)
+            version, head = _version(file), _head(file)
     except FileNotFoundError:
         return np.empty(0, dtype="S32")
     if head and _name(path.parent, head) == path.name:
         return np.frombuffer(head, dtype="S32")[1:]
-    _remove(path)
+    _remove(path, version)
     return np.empty(0, dtype="S32")
 
 
@@ -80,13 +80,14 @@ def open_block(path: Path) -> Block | None:
     """The block of this path, of which `contents_of` has read the beginning; None if it is damaged, and removed."""
     try:
         with _opened(path) as file:
+            version = _version(file)
             if _is_whole(path, file):
                 np.lib.format.read_magic(file)
                 shape, _, dtype = np.lib.format.read_array_header_1_0(file)
                 return Block(path, file.tell(), shape, dtype)
     except FileNotFoundError:
         return None
-    _remove(path)
+    _remove(path, version)
     return None
 
 
@@ -129,9 +130,17 @@ def _is_whole(path: Path, file: BinaryIO) -> bool:
     return True
 
 
-def _remove(path: Path) -> None:
+def _version(file: BinaryIO | Path) -> tuple[int, int, int]:
+    """What tells a file from one that was written in its place."""
+    state = os.stat(file if isinstance(file, Path) else file.fileno())
+    return state.st_ino, state.st_size, state.st_mtime_ns
+
+
+def _remove(path: Path, version: tuple[int, int, int]) -> None:
+    """Remove a damaged block, unless another process has written it anew since it was read."""
     with suppress(OSError):
-        path.unlink()
+        if _version(path) == version:
+            path.unlink()
 
 
 @contextmanager

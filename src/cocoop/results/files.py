@@ -64,8 +64,8 @@ def _first_not_finite(content: Any, place: str) -> str | None:
         children = content.items()
     elif isinstance(content, list | tuple):
         children = enumerate(content)
-    found = (_first_not_finite(child, f"{place}[{key!r}]") for key, child in children)
-    return next(filter(None, found), None)
+    places = (_first_not_finite(child, f"{place}[{key!r}]") for key, child in children)
+    return next(filter(None, places), None)
 
 
 def _loads(text: str, where: str) -> Any:
