@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, ClassVar
 
 import pytest
 import torch
+from joblib.externals.loky import get_reusable_executor
 from method_cases import Case, cases
 from method_contract import CHECKS, LABELS, OTHERS, PHOTOS, check_method, counted_passes, state, swaps
 from sklearn.model_selection import GridSearchCV, cross_validate
@@ -199,18 +200,26 @@ def test_a_method_that_breaks_its_promise_is_noticed(method, settings, name, mon
 # scikit-learn's loops, in processes
 
 
-def test_cross_validation_in_processes_gives_its_estimators_back():
+@pytest.fixture
+def processes() -> Iterator[int]:
+    """How many to use. joblib keeps processes for its next call, and later tests count what runs: they end here."""
+    yield 2
+    get_reusable_executor().shutdown(wait=True)
+
+
+def test_cross_validation_in_processes_gives_its_estimators_back(processes):
     classifier = Case("cocoop", _CLIP).classifier(epochs=2)
     here, there = (
-        cross_validate(classifier, PHOTOS, LABELS, cv=2, return_estimator=True, n_jobs=jobs) for jobs in (None, 2)
+        cross_validate(classifier, PHOTOS, LABELS, cv=2, return_estimator=True, n_jobs=jobs)
+        for jobs in (None, processes)
     )
     assert here["test_score"].tolist() == there["test_score"].tolist()
     assert [state(fold) for fold in here["estimator"]] == [state(fold) for fold in there["estimator"]]
 
 
-def test_a_grid_search_in_processes():
+def test_a_grid_search_in_processes(processes):
     choices = {"settings": [{"context": "a photo of a"}, {"context": None, "context_length": 2}]}
     classifier = Case("coop", _CLIP).classifier(epochs=2)
-    search = GridSearchCV(classifier, choices, cv=2, n_jobs=2).fit(PHOTOS, LABELS)
+    search = GridSearchCV(classifier, choices, cv=2, n_jobs=processes).fit(PHOTOS, LABELS)
     assert search.best_params_["settings"] in choices["settings"]
     assert isinstance(search.best_estimator_, PromptClassifier) and search.best_estimator_.clip is _CLIP
