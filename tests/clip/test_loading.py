@@ -1,16 +1,21 @@
 """Loading a CLIP from each kind of source, and what is refused."""
 
 import json
+import math
 import shutil
+from decimal import Decimal, localcontext
 
 import golden_clip
 import pytest
 import torch
 from golden_clip import FACTS
 from hugging_face_reference import hugging_face_model
+from hypothesis import given
+from hypothesis.strategies import floats
 from transformers import CLIPModel
 
 from cocoop import CLIP, InputError
+from cocoop.clip.sources.families.base import inverse_temperature
 
 
 @pytest.fixture(scope="module")
@@ -170,3 +175,13 @@ def test_texts_and_pixels_that_cannot_work(golden):
             golden.encode_texts(bad)
     with pytest.raises(InputError, match=r"pixels: expected shape \[B, channels=3, height=32, width=32\]"):
         golden.encode_images(torch.zeros(1, 3, 224, 224))
+
+
+@given(floats(-10, 10, width=32))
+def test_the_temperature_has_the_same_bits_on_every_processor(logit_scale):
+    """A run knows its CLIP by a fingerprint over these bits. It is the float64 that is nearest to e to the power."""
+    ours = inverse_temperature("model", torch.tensor(logit_scale))
+    with localcontext(prec=60):
+        exact = Decimal(logit_scale).exp()
+        neighbours = [Decimal(math.nextafter(ours, towards)) for towards in (0, math.inf)]
+        assert all(abs(Decimal(ours) - exact) <= abs(neighbour - exact) for neighbour in neighbours)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 from torch import Tensor
@@ -99,11 +100,15 @@ def _check_tensor(what: str, tensor: Tensor) -> None:
 
 
 def inverse_temperature(name: str, logit_scale: Tensor) -> float:
-    """1/tau, the exponential of what is learned; `InputError` unless it is one finite number."""
-    values = logit_scale.detach().double().exp().reshape(-1)
-    if len(values) != 1 or not values.isfinite().all():
+    """1/tau, the exponential of what is learned; `InputError` unless it is one finite number.
+
+    torch's exponential differs in its last bit from processor to processor, and 1/tau is part of the fingerprint by
+    which a run knows its CLIP. So it is rounded from 28 decimal digits, which are the same everywhere.
+    """
+    values = logit_scale.detach().double().reshape(-1)
+    if len(values) != 1 or not values.isfinite().all() or values.item() >= 709:
         raise InputError(f"{name}: expected logit_scale to be one number below 709; got {logit_scale.tolist()}.")
-    return values.item()
+    return float(Decimal(values.item()).exp())
 
 
 def part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
