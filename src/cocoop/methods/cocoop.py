@@ -36,8 +36,8 @@ class CoCoOp(ConditionalPrompts):
 
     The paper's section 3.2 begins with the costly variant, M Meta-Nets that make one token each, and then shares one to
     save parameters: `meta_nets="per-token"` is that variant, v_m + h_m(x), with `meta_nets.0` .. `meta_nets.{M-1}`. At
-    ViT-B/16's size with M = 4 it learns 135,296 numbers instead of 35,360; a step takes the same time (the text tower
-    is all of it).
+    ViT-B/16's size with M = 4 it learns 135,296 numbers instead of 35,360; a step takes the same time, which is
+    the text tower's (within 8 %, the noise of `benchmarks/variants.py`).
 
     Args:
         clip: a frozen `CLIP`.
