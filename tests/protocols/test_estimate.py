@@ -87,6 +87,15 @@ def test_each_view_of_an_image_is_counted_once(priced):
     assert seconds(make_trial("few-shot", "zero-shot")) == 0
 
 
+@pytest.mark.parametrize("says", [True, False])
+def test_views_that_the_clip_decides_on_are_counted_as_it_does(priced, monkeypatch, says):
+    monkeypatch.setattr(priced.runner.clip, "augment", says)
+    for method in ("coop", "cocoop"):
+        trial = make_trial("few-shot", method, augment="auto")
+        assert priced.view_seconds([trial]) == (10 * 2 * 12 if says else 12)
+        assert priced.of(trial) == priced.of(make_trial("few-shot", method, augment=says))
+
+
 def test_a_prompt_that_is_there_costs_no_training(priced):
     priced.runner.run(make_trial("cross-dataset", "coop"))
     estimated = priced.of(make_trial("few-shot", "coop"))

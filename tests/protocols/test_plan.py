@@ -45,9 +45,9 @@ def test_table_1():
     }
     settings = {(t.method, t.dataset): t.settings for t in trials}
     assert settings["zero-shot", "dtd"] == {}
-    assert settings["coop", "dtd"] == {"batch_size": 32, "epochs": 200, "view_seed": 1}
-    assert settings["coop", "imagenet"] == {"batch_size": 32, "epochs": 50, "view_seed": 1}
-    assert settings["cocoop", "dtd"] == {"batch_size": 1, "epochs": 10, "view_seed": 1}
+    assert settings["coop", "dtd"] == {"batch_size": 32, "epochs": 200, "augment": True, "view_seed": 1}
+    assert settings["coop", "imagenet"] == {"batch_size": 32, "epochs": 50, "augment": True, "view_seed": 1}
+    assert settings["cocoop", "dtd"] == {"batch_size": 1, "epochs": 10, "augment": True, "view_seed": 1}
     assert settings["cocoop", "imagenet"] == settings["cocoop", "dtd"]
 
 
@@ -62,8 +62,8 @@ def test_tables_2_and_3():
         assert [test.name for test in trials[0].tests] == ["imagenet", *targets]
         assert {t.method: t.settings for t in trials} == {
             "zero-shot": {},
-            "coop": {"batch_size": 32, "epochs": 50, "view_seed": 1},
-            "cocoop": {"batch_size": 1, "epochs": 10, "view_seed": 1},
+            "coop": {"batch_size": 32, "epochs": 50, "augment": True, "view_seed": 1},
+            "cocoop": {"batch_size": 1, "epochs": 10, "augment": True, "view_seed": 1},
         }
 
 
@@ -119,6 +119,13 @@ def test_offline_presets_need_no_download_and_do_not_cut_signs():
             assert trial.settings.get("augment", False) is False
 
 
+def test_the_users_own_images_are_augmented_as_the_clip_says_or_where_views_are_asked_for():
+    own = narrowed(preset("few-shot", "offline"), ["photos/"], methods=("cocoop",))
+    assert {trial.settings["augment"] for trial in own.trials("few-shot")} == {"auto"}
+    for trial in narrowed(own, views=3).trials("few-shot"):
+        assert (trial.settings["augment"], trial.settings["views"]) == (True, 3)
+
+
 def test_every_preset_says_how_to_run_it_and_what_comes_out():
     for protocol, presets in PRESETS.items():
         for one in (*presets.values(), preset(protocol, "smoke")):
@@ -137,7 +144,8 @@ def test_narrowing():
     narrow = narrowed(full, ["a/photos"], ["b", "c", "b"], methods=("coop",), shots=(4, 4), seeds=(0,), epochs=3)
     (trial,) = narrow.trials("cross-dataset")
     assert [test.name for test in trial.tests] == ["a/photos", "b", "c"]
-    assert (trial.shots, trial.seed, trial.settings) == (4, 0, {"batch_size": 32, "epochs": 3, "view_seed": 1})
+    assert (trial.shots, trial.seed) == (4, 0)
+    assert trial.settings == {"batch_size": 32, "epochs": 3, "augment": "auto", "view_seed": 1}
     assert narrowed(full, targets=["dtd"]).datasets == {"imagenet": ["dtd"]}
     assert narrowed(full) == full
     assert narrowed(full, ["a/photos", "digits"], views=3).views == 3

@@ -120,6 +120,19 @@ def test_few_shot_from_random_vectors(runner):
     assert read_run(folder).tensors["ctx"].shape[0] == 3
 
 
+@pytest.mark.parametrize("says", [True, False])
+@pytest.mark.parametrize("given", [{}, {"augment": "auto"}], ids=str)
+def test_what_is_not_settled_the_files_of_the_clip_say(runner, monkeypatch, says, given):
+    monkeypatch.setattr(runner.clip, "augment", says)
+    settings = {"epochs": 2, "batch_size": 4, "lr": 0.1}
+    trial = replace(make_trial("few-shot", "coop"), settings=settings | given)
+    asked = read_run(runner.run(trial))
+    assert asked.record.settings["augment"] is says
+    literal = read_run(runner.run(replace(trial, protocol="cross-dataset", settings=settings | {"augment": says})))
+    assert literal.record.prompt_from is None
+    assert np.array_equal(asked.tensors["ctx"], literal.tensors["ctx"])
+
+
 def test_the_record_says_what_was_done(tiny, runner, datasets):
     trial = make_trial("base-to-new", "cocoop")
     folder = runner.run(trial)

@@ -28,8 +28,8 @@ _PATIENCE = 2.0  # seconds for classifying a batch; where a whole one takes long
 class Estimate(NamedTuple):
     """The cost of one trial in one process, once all image features are cached.
 
-    images, classes: that it learns from. steps: of its training. Where there is nothing to learn, images and steps are
-    0; where a learned prompt is reused, steps are.
+    images, classes: how many it learns from; no images where there is nothing to learn. steps: of its training; 0 where
+    there is nothing to learn, or the prompt of another protocol's run is taken.
     seconds: of learning and scoring. memory_mb: the peak, in MB of 10^6 bytes, of its process; on a GPU, of the GPU.
     """
 
@@ -59,13 +59,13 @@ def estimate(benchmark: Benchmark, jobs: int = 1) -> tuple[Total, list[Estimate]
         each = [estimator.of(trial) for trial in benchmark.trials]
         todo = benchmark.open_trials()
         done = [trial for trial in benchmark.trials if trial not in todo]
-        left = [one for trial, one in zip(benchmark.trials, each, strict=True) if trial in todo]
+        left = [cost for trial, cost in zip(benchmark.trials, each, strict=True) if trial in todo]
         at_once = max(1, min(jobs, len(left)))
         # Not shorter than its longest run, however many are at work.
-        longest = max((one.seconds for one in left), default=0.0)
-        shared = sum(one.seconds for one in left) + estimator.view_seconds(todo, done)
+        longest = max((cost.seconds for cost in left), default=0.0)
+        shared = sum(cost.seconds for cost in left) + estimator.view_seconds(todo, done)
         seconds = max(shared / at_once, longest) + estimator.test_seconds(todo, done)
-    return Total(seconds, at_once * max((one.memory_mb for one in left), default=0.0)), each
+    return Total(seconds, at_once * max((cost.memory_mb for cost in left), default=0.0)), each
 
 
 class _Cost(NamedTuple):
@@ -109,12 +109,11 @@ class Estimator:
         images = len(learned_from.train) if trial.shots else 0
         steps, costs = 0, []
         if images and not self.runner.learned_before(trial, learned_from):
-            settings = trial.settings
             batch_size = min(_chosen(trial, "batch_size"), images)
             steps = _chosen(trial, "epochs") * (images // batch_size)
-            one = self._step(self._prompt(trial, trial.dataset, trial.classes), batch_size)
-            encoding = self._image(trial.dataset, settings.get("augment", True))
-            costs += [_Cost(one.seconds * steps, one.memory_mb), encoding._replace(seconds=0.0)]
+            step = self._step(self._prompt(trial, trial.dataset, trial.classes), batch_size)
+            encoding = self._image(trial.dataset, self._augmented(trial))
+            costs += [_Cost(step.seconds * steps, step.memory_mb), encoding._replace(seconds=0.0)]
         for test in trial.tests:
             cost = self._classified(self._prompt(trial, test.dataset, test.classes))
             scored = len(self.runner.data.part(test.dataset, test.classes).test)
@@ -146,13 +145,17 @@ class Estimator:
             if not trial.shots or self.runner.learned_before(trial, learned_from):
                 continue
             settings, seed, count = trial.settings, None, 1
-            if settings.get("augment", True):
+            if self._augmented(trial):
                 seed = settings.get("view_seed", trial.seed)
                 count = min(settings.get("views", _chosen(trial, "epochs")), _chosen(trial, "epochs"))
             for example in learned_from.train:
                 view = _Views(trial.dataset, example.path, seed)
                 counts[view] = max(counts[view], count)
         return counts
+
+    def _augmented(self, trial: Trial) -> bool:
+        augment = trial.settings.get("augment", "auto")
+        return bool(self.runner.clip.augment if augment == "auto" else augment)
 
     def _prompt(self, trial: Trial, dataset: str, classes: Classes) -> _Prompt:
         return _Prompt(trial.method, dataset, classes, trial.settings.get("context_length"))
@@ -174,8 +177,8 @@ class Estimator:
         """Classifying one test image, of a whole batch."""
         model = self._model(prompt)
         whole = min(images_at_once(model), len(self.runner.data.part(prompt.dataset, prompt.classes).test))
-        one = self._cost(lambda: model.probabilities(self._features(1)))
-        count = max(1, min(whole, int(_PATIENCE / one.seconds)))
+        single = self._cost(lambda: model.probabilities(self._features(1)))
+        count = max(1, min(whole, int(_PATIENCE / single.seconds)))
         at_rest = self._memory()
         part = self._cost(lambda: model.probabilities(self._features(count)))
         # Memory grows with the images of a batch.

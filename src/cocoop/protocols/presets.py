@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from cocoop.data import IMAGENET_VARIANTS, OFFLINE, SHIFTS, TRAINABLE, TRANSFER_TARGETS
+from cocoop.data import IMAGENET_VARIANTS, OFFLINE, PAPER_DATASETS, SHIFTS, TRAINABLE, TRANSFER_TARGETS
 from cocoop.errors import InputError, expect_choice
 from cocoop.methods import METHODS
 from cocoop.protocols.plan import PROTOCOLS, Trial, learns, tests_of
@@ -67,8 +67,9 @@ def settings(
     16 random vectors and learns for 50 epochs with 1 shot, 100 with 2 or 4, 200 with more (ImageNet: always 50).
     `epochs`, if given, replaces all of these. Source: CoOp:configs/trainers, COOP.md and scripts @ ff61507c.
 
-    The pictures of the offline data sets are signs: cut or mirrored they are other signs. They are not augmented.
-    All others show every run the same random views of an image, `VIEW_SEED`'s, so that each view is encoded once.
+    The papers' data sets are augmented. The pictures of the offline data sets are not: they are signs, and cut or
+    mirrored they are other signs. Images of the user's own are augmented if the CLIP's files say so, or if `views` are
+    asked for. Every run is shown the same random views of an image, `VIEW_SEED`'s, so that each is encoded once.
     """
     recipe = METHODS[method].recipe
     if recipe is None:
@@ -79,7 +80,8 @@ def settings(
         chosen |= {"context": None, "context_length": 16}
     if dataset in OFFLINE:
         return chosen | {"augment": False}
-    return chosen | {"view_seed": VIEW_SEED} | ({} if views is None else {"views": views})
+    augment = True if dataset in PAPER_DATASETS or views is not None else "auto"
+    return chosen | {"augment": augment, "view_seed": VIEW_SEED} | ({} if views is None else {"views": views})
 
 
 def _paper_epochs(protocol: str, method: str, dataset: str, shots: int) -> int | None:
@@ -93,8 +95,8 @@ def _paper_epochs(protocol: str, method: str, dataset: str, shots: int) -> int |
 
 _PAPER = "cocoop benchmark {} --data-root $DATA --clip openai/clip-vit-base-patch16"
 _OFFLINE = "cocoop benchmark {} --jobs 2"
-# The offline ones are cut in shots and data sets, not in epochs, batches or seeds, so that each takes less than 20
-# minutes on two cores: a step with the 220 classes of pictographs takes 50 ms there, and 16 shots are 35,200 steps.
+# The offline ones are cut in shots and data sets, not in epochs, batches or seeds: 16 shots of the 220 classes of
+# pictographs would be 35,200 steps. docs/benchmarks.md says how long each takes.
 
 PRESETS: dict[str, dict[str, Preset]] = {
     "base-to-new": {
@@ -176,7 +178,7 @@ def preset(protocol: str, name: str) -> Preset:
         seeds=(1,),
         epochs=1,
         command=f"cocoop benchmark {protocol} --preset smoke",
-        expected="a table within minutes; its figures mean nothing",
+        expected="a table in half a minute; its figures mean nothing",
     )
 
 

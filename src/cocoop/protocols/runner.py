@@ -147,7 +147,7 @@ class Runner:
             shots=None,
             seed=trial.seed,
             feature_cache=self.store.folder,
-            **{"augment": True, **numbers},
+            **numbers,
         )
 
     def fitted_to(self, model: Method, dataset: Dataset) -> Method:
