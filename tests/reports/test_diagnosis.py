@@ -1,5 +1,7 @@
 """What pictures of one run show, against counts by hand and against the metrics of the record."""
 
+import tracemalloc
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -55,19 +57,19 @@ def test_bins_are_open_below_and_closed_above():
 def test_confusions_are_scikit_learns_with_names_by_number():
     record, predictions = scored()
     matrix = confusions(record, "test", predictions)
+    shares = np.zeros((6, 6))
+    shares[matrix.rows, matrix.columns] = matrix.shares
     numbers = np.union1d(predictions["test/label"], predictions["test/predicted"])
     expected = confusion_matrix(
         predictions["test/label"], predictions["test/predicted"], labels=numbers, normalize="true"
     )
-    np.testing.assert_allclose(matrix.shares, expected)
+    np.testing.assert_allclose(shares, expected)
     # Class 2 has no image, so the record has no name for it; it was predicted all the same.
     assert matrix.names == ["class_0", "class_1", "class 2", "class_3", "class_4", "class_5"]
     assert matrix.counts.sum() == 400 and matrix.counts[2] == 0
     # Shares of right answers are the record's accuracies per class.
     per_class = record.results["test"].per_class_accuracy
-    assert {n: 100 * matrix.shares[i, i] for i, n in enumerate(matrix.names) if n in per_class} == pytest.approx(
-        per_class
-    )
+    assert {n: 100 * shares[i, i] for i, n in enumerate(matrix.names) if n in per_class} == pytest.approx(per_class)
 
 
 def test_the_worst_confusions_by_hand():
@@ -80,6 +82,28 @@ def test_the_worst_confusions_by_hand():
         "test/confidence": np.ones(5),
     }
     assert confusions(record, "test", predictions).worst() == [("b", "a", 100.0, 1), ("a", "b", 25.0, 4)]
+
+
+def test_many_classes_take_memory_by_their_images():
+    """A table of all pairs of 5,000 classes takes 200 MB, a record and predictions of 10,000 images one or two."""
+    classes, n = 5_000, 10_000
+    generator = np.random.default_rng(1)
+    label = np.arange(n) % classes
+    predicted = np.where(generator.random(n) < 0.3, label, generator.integers(classes // 50, size=n))
+    accuracy = {f"class {k}": 0.0 for k in range(classes)}
+    figures = records.test_figures(30, n=n, per_class_accuracy=accuracy)
+    record = records.read(Path("run"), records.record("few-shot", "many", "coop", {"test": figures}))
+    names = ("label", "predicted", "confidence")
+    predictions = {f"test/{name}": of for name, of in zip(names, (label, predicted, np.ones(n)), strict=True)}
+    tracemalloc.start()
+    matrix = confusions(record, "test", predictions)
+    worst = matrix.worst(40)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 10e6
+    pairs = Counter((int(i), int(j)) for i, j in zip(label, predicted, strict=True) if i != j)
+    by_hand = sorted(pairs, key=lambda pair: (-pairs[pair], pair))[:40]
+    assert worst == [(f"class {i}", f"class {j}", 100 * pairs[i, j] / 2, 2) for i, j in by_hand]
 
 
 def test_gains_are_sorted_and_only_of_classes_in_both():

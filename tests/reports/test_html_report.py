@@ -3,15 +3,16 @@
 import json
 import re
 
+import numpy as np
 import pytest
 import records
 import report_pages as pages
 from PIL import Image
 
 from cocoop.errors import InputError
-from cocoop.reports import html_report, read_records
+from cocoop.reports import html_report
 from cocoop.reports.page.gallery import gallery, thumbnail
-from cocoop.results import Mistake
+from cocoop.results import Mistake, read_records
 
 
 @pytest.fixture(scope="module")
@@ -49,6 +50,22 @@ def test_nothing_is_fetched(text):
 def test_the_page_is_the_same_each_time(tmp_path):
     runs = read_records([pages.write_runs(tmp_path / "runs")])
     assert html_report(runs) == html_report(runs)
+
+
+@pytest.mark.parametrize(("classes", "pictures"), [(2_000, 4), (2_001, 3)])
+def test_the_confusions_of_too_many_classes_have_no_picture_and_the_page_says_so(tmp_path, classes, pictures):
+    label = np.arange(classes)
+    predicted = np.where(label == 3, 7, label)
+    accuracy = {f"kind {k}": 100.0 for k in range(classes)}
+    figures = records.test_figures(99, n=classes, per_class_accuracy=accuracy)
+    arrays = {"test/label": label, "test/predicted": predicted, "test/confidence": np.full(classes, 0.5)}
+    records.write(tmp_path, records.record("few-shot", "many", "coop", {"test": figures}), arrays)
+    records.write(tmp_path, records.record("few-shot", "many", "zero-shot", {"test": figures}))
+    text = html_report(read_records([tmp_path]))
+    assert text.count("<svg") == pictures  # the curves, the gains, the reliability
+    told = f"No picture of the confusions, because {classes:,} classes are more than 2,000."
+    assert (told in text) is (pictures == 3)
+    assert "kind 3 called kind 7 (100 % of 1)" in text
 
 
 def test_runs_without_predictions_and_without_zero_shot(tmp_path):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 from markupsafe import Markup
@@ -12,7 +13,7 @@ from markupsafe import Markup
 from cocoop.class_names import prompt_name
 from cocoop.reports.groups import Group, dataset_name, is_zero_shot, results_of
 from cocoop.reports.page.diagnosis import Confusions, confusions, gains, reliability
-from cocoop.reports.page.diagnosis_figures import Curves, confusion_figure, gain_figure, reliability_figure
+from cocoop.reports.page.diagnosis_figures import DRAWN, Curves, confusion_figure, gain_figure, reliability_figure
 from cocoop.reports.page.gallery import gallery
 from cocoop.reports.page.style import Looks
 from cocoop.reports.page.template import render
@@ -49,10 +50,11 @@ class Diagnosis:
 
 
 def diagnoses(groups: Sequence[Group]) -> list[Diagnosis]:
-    """For each data set that was learned from (each run, for own images): its best group's first seed, test by test.
+    """For each data set that was learned from: the best group's run of the first seed, test by test.
 
-    The best has the highest mean accuracy, over tests too, and for base-to-new the highest harmonic mean. Of equal
-    numbers of shots: those with the most. Zero-shot CLIP stands for itself only where nothing else was run.
+    Of the groups with the most shots, the best is the one with the highest mean accuracy over its tests (for
+    base-to-new, with the highest harmonic mean). Zero-shot CLIP stands for itself only where nothing else was run. Of
+    own images every run is shown.
 
     Args:
         groups: of one protocol and one CLIP.
@@ -61,7 +63,8 @@ def diagnoses(groups: Sequence[Group]) -> list[Diagnosis]:
         runs = [(group.label, record) for group in groups for record in group.records]
         return [Diagnosis(label, test, run) for label, run in runs for test in run.results]
     datasets = dict.fromkeys(group.dataset for group in groups)
-    return [one for dataset in datasets for one in _of_dataset([of for of in groups if of.dataset == dataset])]
+    of_datasets = ([group for group in groups if group.dataset == name] for name in datasets)
+    return list(chain.from_iterable(map(_of_dataset, of_datasets)))
 
 
 def _of_dataset(groups: Sequence[Group]) -> list[Diagnosis]:
@@ -103,7 +106,7 @@ def diagnosis_html(diagnosis: Diagnosis, styles: Looks, opened: bool = False) ->
         pictures=[
             *([gain_figure(gained)] if gained else []),
             *([reliability_figure(curves)] if curves else []),
-            *([confusion_figure(matrix)] if matrix is not None else []),
+            *([confusion_figure(matrix)] if matrix is not None and len(matrix.names) <= DRAWN else []),
         ],
         caption=" ".join(_captions(gained, curves, matrix)),
         facts={**_extremes(gained), **_confused(matrix)},
@@ -148,7 +151,9 @@ def _captions(
             "Reliability: the share that is correct over the confidence, in 15 bins; on the diagonal the confidence is "
             "right, below it too high. The area of a mark is its share of the images."
         )
-    if matrix is not None:
+    if matrix is not None and len(matrix.names) > DRAWN:
+        yield f"No picture of the confusions, because {len(matrix.names):,} classes are more than {DRAWN:,}."
+    elif matrix is not None:
         yield (
             "Confusions: each row is a true class, each column what it was taken for; the deeper a field, the more of "
             "the row's images."

@@ -24,6 +24,9 @@ Curves = dict[str, tuple[Reliability, Look]]
 GOOD, BAD = "var(--c2)", "var(--c1)"
 """Better and worse than the baseline."""
 
+DRAWN = 2_000
+"""Up to so many classes K have a picture of their confusions, whose pixels are K x K."""
+
 _NAMED = 20
 """Up to so many classes have their names at the axes."""
 
@@ -68,7 +71,7 @@ def reliability_figure(curves: Curves) -> Picture:
 
 
 def confusion_figure(confusions: Confusions) -> Picture:
-    """The row-normalised confusion matrix; with many classes an image without names."""
+    """The row-normalised confusion matrix; with many classes an image without names. Of `DRAWN` classes at most."""
     size = len(confusions.names)
     few = size <= _NAMED
     x = 112 if few else 24
@@ -95,9 +98,9 @@ def _names_below(panel: Panel, names: Sequence[str]) -> None:
 def _shares_image(confusions: Confusions) -> str:
     """A pixel per field. The square root of the share, because with many classes every confusion is rare."""
     size = len(confusions.names)
-    pixels = np.empty((size, size, 4), np.uint8)
+    pixels = np.zeros((size, size, 4), np.uint8)
     pixels[..., :3] = _INK
-    pixels[..., 3] = np.rint(255 * np.sqrt(confusions.shares))
+    pixels[confusions.rows, confusions.columns, 3] = np.rint(255 * np.sqrt(confusions.shares))
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, "PNG", compress_level=6)
     return data_uri(file.getvalue(), "image/png")

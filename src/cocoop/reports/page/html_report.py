@@ -65,7 +65,7 @@ def html_report(records: Iterable[Record], command: str = "", ci95: bool = False
     groups, tables = group_records(records), protocol_tables(records, ci95)
     styles = looks(group.label for group in groups)
     of_tests = _diagnoses(groups)
-    check_predictions(run for one in chain(*of_tests.values()) for run in (one.run, one.baseline) if run)
+    check_predictions(run for test in chain(*of_tests.values()) for run in (test.run, test.baseline) if run)
     protocols = list(dict.fromkeys(group.protocol for group in groups))
     return render(
         "report.html",
@@ -125,7 +125,7 @@ def _protocol(
                     (picture, f"{caption} CLIP: {clip}.")
                     for picture, caption in _overview(mine, [table for table in tables if table.clip == clip], styles)
                 ],
-                "diagnoses": [diagnosis_html(one, styles, opened) for one in of_tests[protocol, clip]],
+                "diagnoses": [diagnosis_html(test, styles, opened) for test in of_tests[protocol, clip]],
             }
             for clip, mine in clips.items()
         ],
