@@ -1,11 +1,17 @@
 """Options under the names that they had before: what they meant, and one note for each."""
 
 import pytest
+import typer
 from own_photos import write_photos
 
-from cocoop.cli.renamed import renamed
+from cocoop.cli import app
+from cocoop.cli.renamed import with_new_names
 from cocoop.cli.settings import parse_settings
 from cocoop.results import read_run
+
+
+def renamed(arguments):
+    return with_new_names(arguments, typer.main.get_command(app))
 
 
 @pytest.mark.parametrize(
@@ -36,7 +42,7 @@ def test_old_options(given, now):
 def test_texts_stay_texts(old, setting, text):
     """Old options took words as they were; `--set` would read some as numbers, or as nothing."""
     for given in ([old, text], [f"{old}={text}"]):
-        (option, value), notes = renamed(given)
+        (_, option, value), notes = renamed(["train", *given])
         assert option == "--set" and parse_settings([value]) == {setting: text}
         assert notes == [
             f"note: {old} is called --set {setting}=... now; the old name will be gone in the next release"
@@ -51,14 +57,42 @@ def test_what_is_not_renamed():
         ["predict", "run", "--", "--features", "x.png"],
         ["train", "--features"],  # its value is missing: the command says so
         ["train", "--featuresx", "1"],
+        # What another command had.
+        ["demo", "--context", "x"],
+        ["predict", "run", "--context", "x"],
+        ["benchmark", "few-shot", "--compile", "on"],
+        ["datasets", "list", "--template", "x"],
+        ["no-such-command", "--context", "x"],
+        ["--help", "--context", "x"],
+        # The value of another option.
+        ["predict", "run", "--classes", "--features", "y"],
+        ["evaluate", "run", "photos", "--clip", "--features"],
+        ["train", "--out", "--context", "--lr", "--class-specific", "--set", "--template"],
+        ["benchmark", "few-shot", "--out", "--features", "--data-root=--features"],
     ):
         assert renamed(given) == (given, [])
 
 
+def test_after_a_switch_comes_an_option():
+    for switch in ("--json", "--no-augment", "--augment", "--out=run"):
+        assert renamed(["train", switch, "--features", "d"])[0] == ["train", switch, "--feature-cache", "d"]
+
+
+def test_an_option_that_the_command_never_had_is_called_by_its_name(cocoop):
+    ran = cocoop("demo", "--context", "x")
+    assert ran.code == 2 and "--context" in ran.err and "--set" not in ran.err and "note" not in ran.err
+
+
+@pytest.mark.parametrize("command", ["train", "evaluate", "predict", "benchmark"])
+def test_every_command_that_had_it(command):
+    assert renamed([command, "--features", "d"])[0] == [command, "--feature-cache", "d"]
+
+
 def test_several_come_together():
-    arguments, notes = renamed(["--template", "a {}.", "--template", "the {}.", "--features", "d", "--features=e"])
-    assert parse_settings(arguments[1:4:2]) == {"templates": ["a {}.", "the {}."]}
-    assert arguments[4:] == ["--feature-cache", "d", "--feature-cache", "e"] and len(notes) == 4
+    given = ["--template", "a {}.", "--template", "the {}.", "--features", "d", "--features=e"]
+    arguments, notes = renamed(["train", *given])
+    assert parse_settings(arguments[2:5:2]) == {"templates": ["a {}.", "the {}."]}
+    assert arguments[5:] == ["--feature-cache", "d", "--feature-cache", "e"] and len(notes) == 4
 
 
 def test_a_run_with_old_options_is_that_with_new_ones(cocoop, tmp_path):

@@ -14,7 +14,7 @@ from typing import Annotated
 import typer
 
 from cocoop.cli import bench, benchmark, datasets, demo, evaluate, info, predict, report, train
-from cocoop.cli.renamed import renamed
+from cocoop.cli.renamed import with_new_names
 from cocoop.errors import CocoopError, InputError
 
 app = typer.Typer(
@@ -56,7 +56,7 @@ app.callback(help=app.info.help)(_root)
 
 
 def _add(to: typer.Typer, name: str, command: Callable[..., None], short_help: str) -> None:
-    # A line of a lone \b keeps the examples' lines as they are; unlike in a docstring, here it is easy to read.
+    # A line with nothing but \b keeps click from joining the examples' lines. In the docstrings it would be in the way.
     text = (inspect.getdoc(command) or "").replace("\n\nExample", "\n\n\b\nExample")
     to.command(name, help=text, short_help=short_help)(command)
 
@@ -84,11 +84,12 @@ def main() -> None:
     if not sys.stderr.isatty():  # nobody watches
         os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
         os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
-    arguments, notes = renamed(sys.argv[1:])
+    command = typer.main.get_command(app)
+    arguments, notes = with_new_names(sys.argv[1:], command)
     for note in notes:
         print(note, file=sys.stderr)
     try:
-        app(arguments, prog_name="cocoop")
+        command(arguments, prog_name="cocoop")
     except InputError as error:
         print(f"cocoop: {error}", file=sys.stderr)
         sys.exit(2)

@@ -4,42 +4,63 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from itertools import islice
+from typing import Any
 
-_NOW = {
-    "--features": ("--feature-cache {}",),
-    "--compile": ("--cuda-graph {}",),
-    "--context": ("--set context={text}",),
-    "--random-context": ("--set context=none", "--set context_length={}"),
-    "--class-specific": ("--set class_specific=true",),
-    "--class-position": ("--set class_position={text}",),
-    "--template": ("--set templates={text}",),
+_Forms = dict[str, tuple[str, ...]]
+
+_FEATURES: _Forms = {"--features": ("--feature-cache {}",)}
+_NOW: dict[str, _Forms] = {
+    "train": {
+        **_FEATURES,
+        "--compile": ("--cuda-graph {}",),
+        "--context": ("--set context={text}",),
+        "--random-context": ("--set context=none", "--set context_length={}"),
+        "--class-specific": ("--set class_specific=true",),
+        "--class-position": ("--set class_position={text}",),
+        "--template": ("--set templates={text}",),
+    },
+    "evaluate": _FEATURES,
+    "predict": _FEATURES,
+    "benchmark": _FEATURES,
 }
-"""Old option -> what it is now, with {} for its value if it has one, {text} where that stays a text ("none", "8")."""
+"""Command -> option that it had -> what that is now: {} is its value, {text} a value that stays text ("none", "8")."""
 
 
-def renamed(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
-    """The arguments with today's options, and one note for each that had another name."""
+def with_new_names(arguments: Sequence[str], group: Any) -> tuple[list[str], list[str]]:
+    """The arguments with today's options, and one note for each that had another name.
+
+    Args:
+        arguments: of the command line, the command's name first.
+        group: the command line, as `typer.main.get_command` makes it. It tells which options take the next word.
+    """
+    now = _NOW.get(arguments[0], {}) if arguments else {}
+    takes_next = _options_with_value(group.commands[arguments[0]]) if now else set()
     new: list[str] = []
     notes: list[str] = []
-    rest = list(arguments)
-    while rest:
-        argument = rest.pop(0)
-        if argument == "--":
-            return [*new, argument, *rest], notes
-        option, equals, value = argument.partition("=")
-        forms = _NOW.get(option)
+    words = iter(arguments)
+    for word in words:
+        if word == "--":
+            return [*new, word, *words], notes
+        option, equals, value = word.partition("=")
+        forms = now.get(option)
         if forms is None:
-            new.append(argument)
+            new.append(word)
+            if word in takes_next:
+                new += islice(words, 1)
             continue
-        takes_value = any("{" in form for form in forms)
-        if takes_value and not equals:
-            if not rest:
-                new.append(argument)
-                continue
-            value = rest.pop(0)
+        if not equals and any("{" in form for form in forms):
+            given = next(words, None)
+            if given is None:
+                return [*new, word], notes
+            value = given
         for form in forms:
             name, _, place = form.partition(" ")
             new += [name, place.replace("{}", value).replace("{text}", json.dumps(value, ensure_ascii=False))]
         shown = " ".join(forms).replace("{}", "...").replace("{text}", "...")
         notes.append(f"note: {option} is called {shown} now; the old name will be gone in the next release")
     return new, notes
+
+
+def _options_with_value(command: Any) -> set[str]:
+    return {name for option in command.params if not getattr(option, "is_flag", True) for name in option.opts}
