@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from own_photos import write_photos
 
-from cocoop import CoCoOp, InputError, PromptClassifier, ZeroShot
+from cocoop import METHODS, CoCoOp, InputError, PromptClassifier, ZeroShot
 from cocoop.data import Dataset, Example, few_shot_indices, open_image, read_dataset, split_hash
 from cocoop.protocols import fit_and_score, not_trained_on
 
@@ -133,3 +133,43 @@ def test_images_from_python(tiny, tmp_path, monkeypatch):
     assert {Path(mistake.image).parents[1] for mistake in run.record.results["test"].mistakes} <= {
         tmp_path / "pictures"
     }
+
+
+def test_notes_say_what_the_figures_do_not(tiny, dataset):
+    few = [e for e in dataset.train if e.class_name != "three" and not (e.class_name == "four" and e.path.stem > "1")]
+    test = [example for example in dataset.train if example.path.stem in "05"]
+    classifier = make(tiny, epochs=1)
+    notes = fit_and_score(classifier, replace(dataset, train=few, test=test)).notes
+    picked = {few[index].path for index in classifier.picked_}
+    both = sum(example.path in picked for example in test)
+    assert notes[:4] == [
+        "the only epoch is the warm-up, at a learning rate of 1e-05; take 2 epochs or more to learn",
+        "no image to learn from of three",
+        "fewer than 3 images to learn from of four",
+        f"{both} of the 8 test images were learned from, too; `evaluate` leaves them out",
+    ]
+
+
+def test_a_run_that_did_harm_says_what_to_try(tiny, dataset):
+    run, notes = fit_and_score(make(tiny, "coop", lr=30.0, epochs=3), dataset)
+    assert run.record.results["test"].accuracy < run.record.zero_shot["test"].accuracy
+    assert notes[0].startswith("learning did worse than the hand-written prompt")
+    assert "  a lower lr than 30, fewer epochs than 3, or more shots" in notes
+    assert not any("augment" in note for note in notes)
+
+
+class Kept(ZeroShot):
+    """Learns, as far as anyone can tell, before any step: the warm-up is nothing to warn of."""
+
+    def prepare(self, image_features, labels):
+        pass
+
+
+def test_nothing_is_said_of_steps_that_a_method_does_not_take(tiny, dataset, monkeypatch):
+    monkeypatch.setitem(METHODS, "kept", Kept)
+    run, notes = fit_and_score(make(tiny, "kept", settings={"templates": ["a {}."]}), dataset)
+    assert run.record.training_images == 12 and notes == []
+
+
+def test_zero_shot_has_nothing_to_note(tiny, dataset):
+    assert fit_and_score(make(tiny, "zero-shot"), dataset).notes == []

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -24,57 +23,69 @@ from cocoop.cli.common import (
     note,
     print_json,
 )
+from cocoop.cli.settings import parse_settings
 
 if TYPE_CHECKING:
     from cocoop.classifier import Classifier
     from cocoop.data import Dataset
-    from cocoop.results import Run
+
+Out = Annotated[Path, typer.Option(help="The run folder to write; must be new.")]
+MethodName = Annotated[str, typer.Option(help="cocoop, coop, zero-shot, or a plugin's.")]
+Shots = Annotated[int, typer.Option(help="Training images per class, picked by the seed.")]
+Seed = Annotated[int, typer.Option(help="Any integer; the same seed gives the same run.")]
+Epochs = Annotated[int | None, typer.Option(help="Default: the paper's, 10 for cocoop, 200 for coop.")]
+BatchSize = Annotated[int | None, typer.Option(help="Default: the paper's, 1 for cocoop, 32 for coop.")]
+Rate = Annotated[
+    float | None, typer.Option(help="Learning rate at the top of the schedule. Default: the paper's, 0.002.")
+]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="NAME=VALUE",
+        help="A setting of the method, several times: cocoop has context (words that the prompt starts from, none "
+        "for random vectors), context_length, meta_nets (shared, per-token) and similarity (cosine, dot, "
+        "euclidean); coop has context, context_length, class_specific, class_position and similarity; zero-shot "
+        "has templates.",
+    ),
+]
+Augment = Annotated[
+    bool | None,
+    typer.Option(
+        "--augment/--no-augment",
+        show_default=False,
+        help="Random crops and flips of the training images, or none. Default: what the CLIP's files say, or else "
+        "augment, as the papers do.",
+    ),
+]
+Views = Annotated[
+    int | None, typer.Option(help="Random crops and flips of each image, taken in turn. Default: one per epoch.")
+]
+CudaGraph = Annotated[
+    str, typer.Option(help="Record the training step on an NVIDIA GPU, which is faster: auto, on or off.")
+]
 
 
 def train(
     source: Source,
-    out: Annotated[Path, typer.Option(help="The run folder to write; must be new.")],
+    out: Out,
     data_root: DataRoot = None,
-    method: Annotated[str, typer.Option(help="cocoop, coop, zero-shot, or a plugin's.")] = "cocoop",
+    method: MethodName = "cocoop",
     clip: Clip = "tiny",
     tokenizer: Tokenizer = None,
-    shots: Annotated[int, typer.Option(help="Training images per class, picked by the seed.")] = 16,
-    seed: Annotated[int, typer.Option(help="Any integer; the same seed gives the same run.")] = 1,
-    epochs: Annotated[int | None, typer.Option(help="Default: the paper's, 10 for cocoop, 200 for coop.")] = None,
-    batch_size: Annotated[int | None, typer.Option(help="Default: the paper's, 1 for cocoop, 32 for coop.")] = None,
-    lr: Annotated[
-        float | None, typer.Option(help="Learning rate at the top of the schedule. Default: the paper's, 0.002.")
-    ] = None,
-    set_: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            metavar="NAME=VALUE",
-            help="A setting of the method, several times: cocoop has context (words that the prompt starts from, none "
-            "for random vectors), context_length, meta_nets (shared, per-token) and similarity (cosine, dot, "
-            "euclidean); coop has context, context_length, class_specific, class_position and similarity; zero-shot "
-            "has templates.",
-        ),
-    ] = None,
-    augment: Annotated[
-        bool | None,
-        typer.Option(
-            "--augment/--no-augment",
-            show_default=False,
-            help="Random crops and flips of the training images, or none. Default: what the CLIP's files say, or else "
-            "augment, as the papers do.",
-        ),
-    ] = None,
-    views: Annotated[
-        int | None, typer.Option(help="Random crops and flips of each image, taken in turn. Default: one per epoch.")
-    ] = None,
+    shots: Shots = 16,
+    seed: Seed = 1,
+    epochs: Epochs = None,
+    batch_size: BatchSize = None,
+    lr: Rate = None,
+    set_: Settings = None,
+    augment: Augment = None,
+    views: Views = None,
     feature_cache: FeatureCache = None,
     device: Device = "auto",
     dtype: Dtype = "auto",
     memory_budget: MemoryBudget = "auto",
-    cuda_graph: Annotated[
-        str, typer.Option(help="Record the training step on an NVIDIA GPU, which is faster: auto, on or off.")
-    ] = "auto",
+    cuda_graph: CudaGraph = "auto",
     plugin: Plugins = None,
     as_json: AsJson = False,
 ) -> None:
@@ -87,20 +98,15 @@ def train(
       cocoop train oxford_pets --data-root data/ --out my-run
       cocoop train photos/ --out my-run --plugin my_method.py --method mine --set weight=8
     """
-    from cocoop.arguments import check_settings
     from cocoop.classifier import Classifier
-    from cocoop.cli.settings import parse_settings
     from cocoop.data import read_dataset
     from cocoop.methods import METHODS
-    from cocoop.methods.plugins import load_plugins
-    from cocoop.protocols import fit_and_score, learned_by
-    from cocoop.results import check_new, keeping, write_run
-    from cocoop.results.card import model_card
+    from cocoop.results import check_new
 
-    load_plugins(plugin or ())
-    settings = parse_settings(set_ or ())
-    check_settings(method, settings)
+    settings = _settings_of(method, set_ or (), plugin or ())
     check_new(out)
+    learning: dict[str, Any] = {"shots": shots, "seed": seed, "epochs": epochs, "batch_size": batch_size, "lr": lr}
+    machine: dict[str, Any] = {"device": device, "dtype": dtype, "memory_budget": memory_budget}
     dataset = read_dataset(source, data_root)
     if "templates" in METHODS[method].setting_defaults():
         settings = {"templates": [dataset.template], **settings}
@@ -108,26 +114,40 @@ def train(
         method=method,
         clip=clip,
         settings=settings,
-        shots=shots,
-        seed=seed,
-        epochs=epochs,
-        batch_size=batch_size,
-        lr=lr,
         augment="auto" if augment is None else augment,
         views=views,
         feature_cache=feature_cache,
         tokenizer=tokenizer,
-        device=device,
-        dtype=dtype,
-        memory_budget=memory_budget,
         cuda_graph=cuda_graph,
+        **learning,
+        **machine,
     )
+    _learn(classifier, dataset, out, as_json)
+
+
+def _settings_of(method: str, given: Sequence[str], plugins: Sequence[Path]) -> dict[str, Any]:
+    """The settings that --set gives, all of which the method has; it may be one of a plugin's."""
+    from cocoop.arguments import check_settings
+    from cocoop.methods.plugins import load_plugins
+
+    load_plugins(plugins)
+    settings = parse_settings(given)
+    check_settings(method, settings)
+    return settings
+
+
+def _learn(classifier: Classifier, dataset: Dataset, out: Path, as_json: bool) -> None:
+    """Fit, score, write the run folder, and print what came out."""
+    from cocoop.protocols import fit_and_score, learned_by
+    from cocoop.results import keeping, write_run
+    from cocoop.results.card import model_card
+
     with keeping(out, learned_by(classifier)):
-        run, tested_on_training = fit_and_score(classifier, dataset)
+        run, notes = fit_and_score(classifier, dataset)
         folder = write_run(out, run, model_card(run.config, run.record))
-    for text in (*_cautions(classifier, dataset, tested_on_training), *_worse_than_zero_shot(run)):
+    for text in notes:
         note(f"note: {text}")
-    if clip == "tiny":
+    if classifier.clip == "tiny":
         note("note: the bundled CLIP 'tiny' is for trials; for photographs add --clip openai/clip-vit-base-patch16")
     if as_json:
         kept = {name: asdict(run.record)[name] for name in ("training_images", "results", "zero_shot")}
@@ -141,42 +161,5 @@ def train(
     test, beside = run.record.results["test"], run.record.zero_shot["test"]
     which = "test" if dataset.test else "other"
     print(f"accuracy on the {test.n:,} {which} images, in percent:")
-    print(f"  {test.accuracy:6.2f}  {method}")
+    print(f"  {test.accuracy:6.2f}  {classifier.method}")
     print(f"  {beside.accuracy:6.2f}  zero-shot, {dataset.template!r}")
-
-
-def _worse_than_zero_shot(run: Run) -> Iterator[str]:
-    """What to say and to try where learning did harm on the scored images."""
-    settings, learned, beside = run.record.settings, run.record.results.get("test"), run.record.zero_shot.get("test")
-    if not run.history or learned is None or beside is None or learned.accuracy >= beside.accuracy:
-        return
-    yield "learning did worse than the hand-written prompt on these images; what may help:"
-    if settings["augment"]:
-        yield "  --no-augment, if a cut or mirrored image shows something else, as signs and letters do"
-    yield f"  a lower --lr than {settings['lr']:g}, fewer --epochs than {settings['epochs']}, or more --shots"
-    yield "  choose among these on images of their own (a val split), not on the ones scored here"
-
-
-def _cautions(classifier: Classifier, dataset: Dataset, learned: int) -> Iterator[str]:
-    """What the figures of a run do not say: classes with few images or none, and test images it learned from."""
-    from cocoop.training import warm_up_only
-
-    if not classifier.picked_:
-        return
-    caution = warm_up_only(len(classifier.history_))
-    if caution is not None:
-        yield caution
-    counts = Counter(dataset.train[index].label for index in classifier.picked_)
-    names = list(enumerate(dataset.class_names))
-    none = [name for label, name in names if not counts[label]]
-    few = [name for label, name in names if 0 < counts[label] < (classifier.shots or 1)]
-    if none:
-        yield f"no image to learn from of {_first(none)}"
-    if few:
-        yield f"fewer than {classifier.shots} images to learn from of {_first(few)}"
-    if learned:
-        yield f"{learned:,} of the {len(dataset.test):,} test images were learned from, too; `evaluate` leaves them out"
-
-
-def _first(names: list[str], shown: int = 5) -> str:
-    return ", ".join(names[:shown]) + (f" and {len(names) - shown:,} others" if len(names) > shown else "")

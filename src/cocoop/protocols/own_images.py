@@ -14,14 +14,15 @@ from cocoop.features import Features, fingerprints, read_pictures
 from cocoop.fitting import BeforeTraining
 from cocoop.methods import ZeroShot
 from cocoop.progress import progress
+from cocoop.protocols.cautions import cautions
 from cocoop.results import Run
 
 
 class OwnRun(NamedTuple):
-    """A run on a user's own images, and how many images of its test split it was trained on, too."""
+    """A run on a user's own images, and what to know beside its figures, a line each (`cautions`)."""
 
     run: Run
-    tested_on_training: int
+    notes: list[str]
 
 
 def fit_and_score(classifier: Classifier, dataset: Dataset) -> OwnRun:
@@ -33,7 +34,7 @@ def fit_and_score(classifier: Classifier, dataset: Dataset) -> OwnRun:
     Returns:
         The run as `Classifier.as_run` has it, with predictions. Its record's results and zero_shot have the figures of
         "test": of the method, and of the data set's own template on the same images; both are empty where no image is
-        left to score.
+        left to score. Beside it notes on what the figures do not say.
 
     Raises:
         InputError: what `fit` refuses; no training images; images that do not decode, scored ones too, before any
@@ -66,7 +67,7 @@ def fit_and_score(classifier: Classifier, dataset: Dataset) -> OwnRun:
             zero_shot={"test": replace(beside.figures, dataset=dataset.name)},
         )
         run.predictions.update({f"test/{name}": values for name, values in learned.predictions.items()})
-    return OwnRun(run._replace(record=record), test.trained_on)
+    return OwnRun(run._replace(record=record), list(cautions(classifier, dataset, record, test.trained_on)))
 
 
 class _Test:
@@ -82,7 +83,7 @@ class _Test:
         """Encode the test split, or else the images that are not learned from, nor copies of such."""
         trained_on = {bytes.fromhex(fingerprint) for fingerprint in known.trained_on}
         picked, test = set(known.picked), self.dataset.test
-        examples = test or [one for number, one in enumerate(self.dataset.train) if number not in picked]
+        examples = test or [image for number, image in enumerate(self.dataset.train) if number not in picked]
         paths = [example.path for example in examples]
         encoded = read_pictures(known.clip, paths, known.store, leave_out=() if test else trained_on)
         self.examples, self.features = [examples[number] for number in encoded.kept], encoded.features

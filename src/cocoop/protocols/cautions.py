@@ -1,0 +1,60 @@
+"""What the figures of a run on a user's own images do not say."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+
+from cocoop.classifier import Classifier
+from cocoop.data import Dataset
+from cocoop.results import RunRecord
+from cocoop.training import warm_up_only
+
+
+def cautions(classifier: Classifier, dataset: Dataset, record: RunRecord, tested_on_training: int) -> Iterator[str]:
+    """What to know beside the figures, a line each; nothing where nothing was learned.
+
+    Args:
+        classifier: fitted on shots of `dataset`.
+        dataset: what `fit_and_score` was given.
+        record: with the figures of "test", if any image was scored.
+        tested_on_training: how many images of the test split were learned from, too.
+    """
+    if not classifier.picked_:
+        return
+    epochs = len(classifier.history_)  # 0 of a method that takes no steps of SGD
+    if epochs and (warm_up := warm_up_only(epochs)):
+        yield warm_up
+    yield from _few_images(classifier, dataset)
+    if tested_on_training:
+        count, total = f"{tested_on_training:,}", f"{len(dataset.test):,}"
+        yield f"{count} of the {total} test images were learned from, too; `evaluate` leaves them out"
+    if epochs:
+        yield from _worse_than_zero_shot(record)
+
+
+def _few_images(classifier: Classifier, dataset: Dataset) -> Iterator[str]:
+    counts = Counter(dataset.train[index].label for index in classifier.picked_)
+    names = list(enumerate(dataset.class_names))
+    none = [name for label, name in names if not counts[label]]
+    few = [name for label, name in names if 0 < counts[label] < (classifier.shots or 1)]
+    if none:
+        yield f"no image to learn from of {_first(none)}"
+    if few:
+        yield f"fewer than {classifier.shots} images to learn from of {_first(few)}"
+
+
+def _first(names: list[str], shown: int = 5) -> str:
+    return ", ".join(names[:shown]) + (f" and {len(names) - shown:,} others" if len(names) > shown else "")
+
+
+def _worse_than_zero_shot(record: RunRecord) -> Iterator[str]:
+    """What to say and to try where learning did harm on the scored images."""
+    settings, learned, beside = record.settings, record.results.get("test"), record.zero_shot.get("test")
+    if learned is None or beside is None or learned.accuracy >= beside.accuracy:
+        return
+    yield "learning did worse than the hand-written prompt on these images; what may help:"
+    if settings["augment"]:
+        yield "  augment=False (--no-augment), if a cut or mirrored image shows something else, as signs and letters do"
+    yield f"  a lower lr than {settings['lr']:g}, fewer epochs than {settings['epochs']}, or more shots"
+    yield "  choose among these on images of their own (a val split), not on the ones scored here"
