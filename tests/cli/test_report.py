@@ -68,7 +68,7 @@ def test_the_interval(cocoop, runs):
     ("arguments", "message"),
     [
         (["none"], "none: expected a run folder, or a folder that holds some; got no such folder"),
-        (["."], "found no record.json. Make runs with `cocoop benchmark`"),
+        (["."], "got no record.json. Make runs with `cocoop benchmark`"),
         (["runs", "--format", "xml"], "--format: expected one of table, md, csv, latex, html, json; got 'xml'"),
         (["runs", "--out", "none/x.md"], "none/x.md lies in a folder that is not there"),
         (["runs", "--format", "html", "--out", "."], "--out: expected a file to write; . is a folder"),

@@ -156,12 +156,12 @@ def test_a_folder_that_is_a_file(quick, datasets, tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda b: replace(b, clip="other"), "expected a run with clip 'other'; found one with 'tiny'"),
-        (lambda b: replace(b, tokenizer="words"), "expected a run with tokenizer 'words'; found one with None"),
-        (lambda b: replace(b, dtype="float64"), "expected a run with dtype 'float64'; found one with 'float32'"),
+        (lambda b: replace(b, clip="other"), "expected a run with clip 'other'; got 'tiny'"),
+        (lambda b: replace(b, tokenizer="words"), "expected a run with tokenizer 'words'; got None"),
+        (lambda b: replace(b, dtype="float64"), "expected a run with dtype 'float64'; got 'float32'"),
         (
             lambda b: replace(b, trials=[replace(t, settings={"epochs": 9}) for t in b.trials]),
-            "expected a run with settings {'epochs': 9}; found one with {'epochs': 2,",
+            "expected a run with settings {'epochs': 9}; got {'epochs': 2,",
         ),
     ],
 )
@@ -180,7 +180,7 @@ def test_another_tokenizer_in_the_same_folder(datasets, tmp_path):
     for other in (None, "words"):
         with pytest.raises(InputError) as caught:
             replace(benchmark, trials=trials, tokenizer=other).run()
-        assert f"expected a run with tokenizer {other!r}; found one with {words!r}" in str(caught.value)
+        assert f"expected a run with tokenizer {other!r}; got {words!r}" in str(caught.value)
     assert replace(benchmark, trials=trials).open_trials() == trials[1:]
 
 

@@ -142,7 +142,7 @@ def test_all_damaged_predictions_are_named_together(tmp_path):
 
 
 def test_no_records_and_no_folder(tmp_path):
-    with pytest.raises(InputError, match=r"found no record\.json\. Make runs with `cocoop benchmark`"):
+    with pytest.raises(InputError, match=r"got no record\.json\. Make runs with `cocoop benchmark`"):
         read_records([tmp_path])
     with pytest.raises(InputError, match="no such folder"):
         read_records([tmp_path / "none"])

@@ -131,13 +131,13 @@ class Benchmark:
         for name, value in here.items():
             if there.get(name) != value:
                 raise InputError(
-                    f"{folder}: expected a run with {name} {value!r}; found one with {there.get(name)!r}. Choose "
-                    "another --out, or remove that folder."
+                    f"{folder}: expected a run with {name} {value!r}; got {there.get(name)!r}. Choose another "
+                    "--out, or remove that folder."
                 )
         changed = _changed_data(trial, data, record)
         if changed is not None:
             raise InputError(
-                f"{folder}: expected a run with {changed} as they are now; found one with others. Choose another "
+                f"{folder}: expected a run with {changed} as they are now; got one with others. Choose another "
                 "--out, or remove that folder."
             )
 

@@ -92,7 +92,7 @@ def _with_split(dataset: Dataset, path: Path, keep: bool) -> Dataset:
     kept, here = {*train, *val, *test}, {*split.train, *split.val, *split.test}
     if kept != here:
         raise InputError(
-            f"{path}: expected a split of the {len(here):,} labelled images of {dataset.name}; found one that lacks "
+            f"{path}: expected a split of the {len(here):,} labelled images of {dataset.name}; got one that lacks "
             f"{len(here - kept):,} of them and has {len(kept - here):,} others. The data changed since: choose another "
             "--out."
         )

@@ -104,7 +104,7 @@ def read_records(folders: Iterable[str | PathLike[str]]) -> list[Record]:
     folders_of_runs = {path.resolve(): path for place in places for path in _run_folders(place)}
     if not folders_of_runs:
         raise InputError(
-            f"{', '.join(map(str, places)) or 'runs'}: expected run folders, or folders that hold some; found no "
+            f"{', '.join(map(str, places)) or 'runs'}: expected run folders, or folders that hold some; got no "
             "record.json. Make runs with `cocoop benchmark` or `cocoop train`."
         )
     read = {folder: _read(folder) for _, folder in sorted(folders_of_runs.items())}
