@@ -20,8 +20,8 @@ import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from cocoop.reports import format_tables, protocol_tables, read_records
-from cocoop.results import read_json
+from cocoop.reports import format_tables, protocol_tables
+from cocoop.results import read_json, read_records
 
 KILLS = 20
 SEED = 1

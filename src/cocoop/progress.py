@@ -1,4 +1,4 @@
-"""Progress bars: on stderr, for anything that takes over two seconds, and silent where nobody watches."""
+"""Progress bars: on stderr, for anything that takes over two seconds, and silent where nobody watches. Durations."""
 
 from collections.abc import Iterable
 from threading import RLock
@@ -26,6 +26,13 @@ def counter(what: str, total: int, unit: str, delay: float = 0) -> Any:
     `.update(n)` counts n more; `.refresh()` redraws it, so that its clock goes on while nothing is finished.
     """
     return tqdm(desc=what, total=total, unit=unit, delay=delay, **_manners())
+
+
+def duration(seconds: float) -> str:
+    """A time in words: "40 seconds", from two minutes on "9.6 minutes", from an hour on "2.5 hours"."""
+    if seconds < 120:
+        return f"{seconds:.0f} seconds"
+    return f"{seconds / 60:.1f} minutes" if seconds < 3600 else f"{seconds / 3600:,.1f} hours"
 
 
 def _manners() -> dict[str, Any]:

@@ -6,7 +6,7 @@ import pytest
 from own_photos import listing, write_photos
 
 from cocoop.protocols import PROTOCOLS, Benchmark, Failure, preset
-from cocoop.results import read_json
+from cocoop.results import read_json, read_run
 
 QUICK = ("--shots", "1", "--seeds", "1", "--epochs", "1", "--device", "cpu")
 
@@ -55,6 +55,15 @@ def test_again_it_does_nothing_twice(cocoop, digits, tmp_path):
     summary = json.loads(more.out)
     assert (summary["done"], summary["failed"], summary["out"]) == (2, [], "out")
     assert summary["tables"]
+
+
+def test_own_images_are_augmented_as_train_augments_them(cocoop, digits):
+    command = ("benchmark", "few-shot", "--datasets", digits, "--methods", "coop", *QUICK)
+    assert cocoop("train", digits, "--out", "trained", "--method", "coop", "--epochs", 1).code == 0
+    assert cocoop(*command, "--out", "out").code == cocoop(*command, "--out", "views", "--views", 2).code == 0
+    run = f"few-shot/{digits}/coop/1-shots/seed-1"
+    augmented = {at: read_run(at).record.settings["augment"] for at in ("trained", f"out/{run}", f"views/{run}")}
+    assert list(augmented.values()) == [False, False, True]
 
 
 def test_a_plan_beforehand(cocoop, digits, tmp_path):

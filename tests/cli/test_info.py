@@ -14,7 +14,9 @@ def test_the_text(cocoop):
     ran = cocoop("info", "tiny", "--device", "cpu")
     assert (ran.code, ran.err) == (0, "")
     top, estimates = ran.out.split("\n\n", 1)
-    rows = {line[:15].strip(): line[15:] for line in top.splitlines()}
+    header, _, *lines = [[cell.strip() for cell in line.strip("|").split("|", 1)] for line in top.splitlines()]
+    rows = dict(lines)
+    assert header == ["fact", "value"]
     assert rows["text tower"].startswith("causal transformer: layers 3, width 128, hidden 512, heads 2")
     assert rows["image tower"] == (
         "vision transformer: layers 4, width 192, hidden 768, heads 3, patch 8, image size 32, activation quick_gelu"

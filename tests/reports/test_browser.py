@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 import report_pages as pages
 
-from cocoop.reports import html_report, read_records
+from cocoop.reports import html_report
+from cocoop.results import read_records
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
 pytestmark = pytest.mark.skipif(

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from safetensors.numpy import save_file
 
 from cocoop.errors import InputError
-from cocoop.reports import FORMATS, format_tables, html_report, protocol_tables, read_records
+from cocoop.reports import FORMATS, format_tables, html_report, protocol_tables
+from cocoop.results import read_records
 
 MISTAKE = {"image": "a.png", "label": "a", "predicted": "b", "confidence": 0.5}
 RECORD = records.record(

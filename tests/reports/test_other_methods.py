@@ -6,9 +6,10 @@ import pytest
 import records
 import report_pages as pages
 
-from cocoop.reports import FORMATS, format_tables, html_report, protocol_tables, read_records
+from cocoop.reports import FORMATS, format_tables, html_report, protocol_tables
 from cocoop.reports.groups import group_records
 from cocoop.reports.page.details import diagnoses
+from cocoop.results import read_records
 
 TESTS = {
     "base-to-new": ("dtd", ("base", "new")),

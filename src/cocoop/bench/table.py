@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from cocoop.bench.measure import Cell
 from cocoop.bench.run import Bench
 from cocoop.bench.training import IMAGENET_STEPS, TrainingImage
+from cocoop.progress import duration
 
 CELL_HEADER = (
     "classes",
@@ -78,7 +79,7 @@ def remarks(result: Bench) -> Iterator[str]:
             memory = "" if peak is None else f", with {_figure(peak)} MB beside the model"
             yield (
                 f"16-shot ImageNet, CoCoOp, {IMAGENET_STEPS:,} steps of {_figure(image.cocoop_ms)} ms: "
-                f"{_duration(image.imagenet_hours)}, at {1 / image.times_floor:.0%} of the matrix rate{memory}"
+                f"{duration(3600 * image.imagenet_hours)}, at {1 / image.times_floor:.0%} of the matrix rate{memory}"
             )
 
 
@@ -87,7 +88,3 @@ def _figure(value: float | None) -> str:
     if value is None:
         return "-"
     return f"{value:,.0f}" if value >= 100 else f"{value:.{1 if value >= 10 else 2}f}"
-
-
-def _duration(hours: float) -> str:
-    return f"{hours:.1f} hours" if hours >= 1 else f"{60 * hours:.1f} minutes"

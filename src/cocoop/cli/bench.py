@@ -9,20 +9,21 @@ from cocoop.cli.common import AsJson, Device, Dtype, print_json
 CLASSES = [10, 100, 1000]
 IMAGES = [1, 8, 32]
 
+Shape = Annotated[str, typer.Option(help="tiny, ViT-B/32, ViT-B/16, ViT-L/14 or ViT-L/14@336.")]
+ClassCounts = Annotated[list[int] | None, typer.Option(metavar="K", help="Give several; default: 10, 100 and 1000.")]
+ImageCounts = Annotated[
+    list[int] | None, typer.Option(metavar="B", help="Images at a time; give several; default: 1, 8 and 32.")
+]
+Rounds = Annotated[int, typer.Option(help="Turns of each work; the best counts. Fewer where they take over a minute.")]
+
 
 def bench(
-    shape: Annotated[str, typer.Option(help="tiny, ViT-B/32, ViT-B/16, ViT-L/14 or ViT-L/14@336.")] = "ViT-B/16",
-    classes: Annotated[
-        list[int] | None, typer.Option(metavar="K", help="Give several; default: 10, 100 and 1000.")
-    ] = None,
-    images: Annotated[
-        list[int] | None, typer.Option(metavar="B", help="Images at a time; give several; default: 1, 8 and 32.")
-    ] = None,
+    shape: Shape = "ViT-B/16",
+    classes: ClassCounts = None,
+    images: ImageCounts = None,
     device: Device = "auto",
     dtype: Dtype = "float32",
-    rounds: Annotated[
-        int, typer.Option(help="Turns of each work; the best counts. Fewer where they take over a minute.")
-    ] = 5,
+    rounds: Rounds = 5,
     as_json: AsJson = False,
 ) -> None:
     """Measure the text side of CoCoOp on this machine, beside the original's way and beside the floor.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, Any
@@ -21,60 +23,78 @@ from cocoop.cli.common import (
     print_json,
     split_names,
 )
+from cocoop.errors import InputError
 
 if TYPE_CHECKING:
+    from cocoop.data import Dataset
     from cocoop.protocols import Benchmark, Estimate, Failure, Trial
 
 
+Protocol = Annotated[
+    str, typer.Argument(help="base-to-new, cross-dataset, domain-generalization or few-shot.", show_default=False)
+]
+Out = Annotated[
+    Path | None,
+    typer.Option(
+        help="Where run folders go; runs that are there already are done. Default: cocoop-benchmark; of the smoke "
+        "preset cocoop-smoke."
+    ),
+]
+PresetName = Annotated[
+    str | None,
+    typer.Option(
+        "--preset",
+        help="paper: the papers' data sets, below --data-root. offline: data drawn here, for the bundled CLIP. "
+        "smoke: a trial of the papers' on miniatures. Default: paper with --data-root, else offline.",
+    ),
+]
+Datasets = Annotated[
+    str | None, typer.Option(help="What to learn on, comma-separated: names, or anything that `train` takes.")
+]
+Targets = Annotated[
+    str | None, typer.Option(help="cross-dataset, domain-generalization: what to test on, comma-separated.")
+]
+MethodNames = Annotated[str | None, typer.Option(help="Of zero-shot,coop,cocoop, or a plugin's.")]
+Shots = Annotated[str | None, typer.Option(help="Training images per class, such as 1,2,4,8,16.")]
+Seeds = Annotated[str | None, typer.Option(help="Such as 1,2,3.")]
+Epochs = Annotated[int | None, typer.Option(help="For all methods, instead of the papers'.")]
+Views = Annotated[
+    int | None,
+    typer.Option(
+        help="Random crops and flips of each image, taken in turn. Default: one per epoch; none of images that are "
+        "drawn here, nor of your own if the CLIP's files say so."
+    ),
+]
+SharedCache = Annotated[
+    Path | None,
+    typer.Option(metavar="DIR", help="Where image features are kept, which all runs share. Default: OUT/features."),
+]
+Jobs = Annotated[int, typer.Option(help="Runs at a time, in processes of their own; one per GPU is right.")]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Print the runs, with estimated time and memory; write nothing to --out.")
+]
+
+
 def benchmark(
-    protocol: Annotated[
-        str, typer.Argument(help="base-to-new, cross-dataset, domain-generalization or few-shot.", show_default=False)
-    ],
-    out: Annotated[
-        Path | None,
-        typer.Option(
-            help="Where run folders go; runs that are there already are done. Default: cocoop-benchmark; of the smoke "
-            "preset cocoop-smoke."
-        ),
-    ] = None,
+    protocol: Protocol,
+    out: Out = None,
     data_root: DataRoot = None,
-    preset: Annotated[
-        str | None,
-        typer.Option(
-            help="paper: the papers' data sets, below --data-root. offline: data drawn here, for the bundled CLIP. "
-            "smoke: a trial of the papers' on miniatures. Default: paper with --data-root, else offline."
-        ),
-    ] = None,
+    preset_name: PresetName = None,
     clip: Clip = "tiny",
     tokenizer: Tokenizer = None,
-    datasets: Annotated[
-        str | None, typer.Option(help="What to learn on, comma-separated: names, or anything that `train` takes.")
-    ] = None,
-    targets: Annotated[
-        str | None, typer.Option(help="cross-dataset, domain-generalization: what to test on, comma-separated.")
-    ] = None,
-    methods: Annotated[str | None, typer.Option(help="Of zero-shot,coop,cocoop, or a plugin's.")] = None,
-    shots: Annotated[str | None, typer.Option(help="Training images per class, such as 1,2,4,8,16.")] = None,
-    seeds: Annotated[str | None, typer.Option(help="Such as 1,2,3.")] = None,
-    epochs: Annotated[int | None, typer.Option(help="For all methods, instead of the papers'.")] = None,
-    views: Annotated[
-        int | None,
-        typer.Option(
-            help="Random crops and flips of each image, taken in turn. Default: one per epoch. Images that are drawn "
-            "here are learned as they are."
-        ),
-    ] = None,
-    feature_cache: Annotated[
-        Path | None,
-        typer.Option(metavar="DIR", help="Where image features are kept, which all runs share. Default: OUT/features."),
-    ] = None,
-    jobs: Annotated[int, typer.Option(help="Runs at a time, in processes of their own; one per GPU is right.")] = 1,
+    datasets: Datasets = None,
+    targets: Targets = None,
+    methods: MethodNames = None,
+    shots: Shots = None,
+    seeds: Seeds = None,
+    epochs: Epochs = None,
+    views: Views = None,
+    feature_cache: SharedCache = None,
+    jobs: Jobs = 1,
     device: Device = "auto",
     dtype: Dtype = "auto",
     memory_budget: MemoryBudget = "auto",
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Print the runs, with estimated time and memory; write nothing to --out.")
-    ] = False,
+    dry_run: DryRun = False,
     plugin: Plugins = None,
     as_json: AsJson = False,
 ) -> None:
@@ -88,18 +108,17 @@ def benchmark(
       cocoop benchmark few-shot --datasets photos/ --shots 1,4,16 --jobs 2
       cocoop benchmark cross-dataset
     """
-    try:
+    with _stopped_by_hand():
         from cocoop.methods.plugins import load_plugins
-        from cocoop.protocols import Benchmark, gather, narrowed, write_miniatures
-        from cocoop.protocols import preset as named_preset
+        from cocoop.protocols import Benchmark, narrowed, preset
 
-        plugins = tuple(plugin or ())
+        plugins = plugin or []
         load_plugins(plugins)
-        chosen = _preset_name(preset, data_root)
+        chosen = _chosen_preset(preset_name, data_root)
         out = out or Path("cocoop-smoke" if chosen == "smoke" else "cocoop-benchmark")
-        whole = named_preset(protocol, chosen)
+        _check_options(jobs, out)
         plan = narrowed(
-            whole,
+            preset(protocol, chosen),
             _names("--datasets", datasets),
             _names("--targets", targets),
             methods=_names("--methods", methods),
@@ -108,29 +127,40 @@ def benchmark(
             epochs=epochs,
             views=views,
         )
-        _check_options(jobs, out)
         trials = plan.trials(protocol)
-        with TemporaryDirectory() as away:
-            if chosen == "smoke":
-                data_root = (Path(away) if dry_run else out) / "miniatures"
-                write_miniatures([name for trial in trials for name in trial.data], data_root)
-            data = gather(trials, data_root, out / "splits", keep=not dry_run)
+        with _gathered(trials, chosen == "smoke", data_root, out, dry_run) as data:
             runs = Benchmark(trials, out, clip, data, device, dtype, feature_cache, memory_budget, tokenizer, plugins)
             _note_on_clip(clip, chosen)
-            if dry_run:
-                _print_estimates(runs, jobs, as_json)
-            else:
-                if plan == whole:
-                    note(f"expected of {whole.command}: {whole.expected}")
-                _run(runs, protocol, jobs, as_json)
+            if plan == preset(protocol, chosen) and not dry_run:
+                note(f"expected of {plan.command}: {plan.expected}")
+            (_print_estimates if dry_run else _run)(runs, jobs, as_json)
+
+
+@contextmanager
+def _stopped_by_hand() -> Iterator[None]:
+    """After Ctrl-C say how to go on, and end with the exit code of a command that was interrupted."""
+    try:
+        yield
     except KeyboardInterrupt:
         note("stopped; the same command goes on from here")
         raise typer.Exit(130) from None
 
 
-def _preset_name(preset: str | None, data_root: Path | None) -> str:
-    from cocoop.errors import InputError
+@contextmanager
+def _gathered(
+    trials: Sequence[Trial], smoke: bool, data_root: Path | None, out: Path, dry_run: bool
+) -> Iterator[dict[str, Dataset]]:
+    """The data sets of the trials. Those of the smoke preset are written here; a dry run leaves none of them."""
+    from cocoop.protocols import gather, write_miniatures
 
+    with TemporaryDirectory() as away:
+        if smoke:
+            data_root = (Path(away) if dry_run else out) / "miniatures"
+            write_miniatures([name for trial in trials for name in trial.data], data_root)
+        yield gather(trials, data_root, out / "splits", keep=not dry_run)
+
+
+def _chosen_preset(preset: str | None, data_root: Path | None) -> str:
     if preset == "smoke" and data_root is not None:
         raise InputError("--preset smoke: expected no --data-root, because it writes miniatures. Leave one out.")
     if preset == "paper" and data_root is None:
@@ -143,8 +173,6 @@ def _names(option: str, given: str | None) -> tuple[str, ...]:
 
 
 def _numbers(option: str, given: str | None) -> tuple[int, ...]:
-    from cocoop.errors import InputError
-
     try:
         return tuple(int(text) for text in _names(option, given))
     except ValueError as error:
@@ -152,8 +180,6 @@ def _numbers(option: str, given: str | None) -> tuple[int, ...]:
 
 
 def _check_options(jobs: int, out: Path) -> None:
-    from cocoop.errors import InputError
-
     if jobs < 1:
         raise InputError(f"--jobs: expected 1 or more; got {jobs}.")
     if out.is_file():
@@ -165,8 +191,9 @@ def _note_on_clip(clip: str, preset: str) -> None:
         note("note: the bundled CLIP 'tiny' is for trials; for photographs add --clip openai/clip-vit-base-patch16")
 
 
-def _run(benchmark: Benchmark, protocol: str, jobs: int, as_json: bool) -> None:
-    from cocoop.reports import format_tables, protocol_tables, read_records
+def _run(benchmark: Benchmark, jobs: int, as_json: bool) -> None:
+    from cocoop.reports import format_tables, protocol_tables
+    from cocoop.results import read_records
 
     done_before = len(benchmark.trials) - len(benchmark.open_trials())
     if done_before:
@@ -182,7 +209,7 @@ def _run(benchmark: Benchmark, protocol: str, jobs: int, as_json: bool) -> None:
         print_json({"out": str(benchmark.out), "done": len(records), "failed": _told(failures), "tables": content})
     elif tables:
         print(format_tables(tables, "table"))
-    note(f"{len(records):,} of {len(benchmark.trials):,} runs are done: {benchmark.out / protocol}")
+    note(f"{len(records):,} of {len(benchmark.trials):,} runs are done: {benchmark.out / benchmark.trials[0].protocol}")
     for failure in failures:
         note(f"failed: {failure.trial.folder}: {failure.reason}")
     if records:
@@ -196,12 +223,13 @@ def _told(failures: list[Failure]) -> list[dict[str, str]]:
 
 
 def _print_estimates(benchmark: Benchmark, jobs: int, as_json: bool) -> None:
+    from cocoop.progress import duration
     from cocoop.protocols import estimate
     from cocoop.reports import text_table
 
     todo = {trial.folder for trial in benchmark.open_trials()}
     total, each = estimate(benchmark, jobs)
-    rows = [_row(trial, trial.folder not in todo, one) for trial, one in zip(benchmark.trials, each, strict=True)]
+    rows = [_row(trial, trial.folder not in todo, cost) for trial, cost in zip(benchmark.trials, each, strict=True)]
     if as_json:
         print_json({"runs": rows, "estimated_seconds": total.seconds, "estimated_memory_mb": total.memory_mb})
         return
@@ -209,7 +237,7 @@ def _print_estimates(benchmark: Benchmark, jobs: int, as_json: bool) -> None:
     print(text_table(header, [[_shown(name, value) for name, value in row.items()] for row in rows]))
     print()
     print(
-        f"{len(todo):,} of {len(rows):,} runs to do, {jobs} at a time: about {_duration(total.seconds)} and "
+        f"{len(todo):,} of {len(rows):,} runs to do, {jobs} at a time: about {duration(total.seconds)} and "
         f"{total.memory_mb:,.0f} MB of memory. An estimate: single steps and batches, timed on this machine just now."
     )
 
@@ -239,8 +267,3 @@ def _shown(name: str, value: Any) -> str:
         case int() if name != "seed":
             return f"{value:,}"
     return str(value)
-
-
-def _duration(seconds: float) -> str:
-    minutes, hours = seconds / 60, seconds / 3600
-    return f"{seconds:.0f} seconds" if minutes < 2 else f"{minutes:.0f} minutes" if hours < 2 else f"{hours:.1f} hours"

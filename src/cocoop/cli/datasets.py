@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import os
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from cocoop.cli.common import AsJson, note, print_json
+from cocoop.errors import InputError, expect_choice
 
 if TYPE_CHECKING:
     from cocoop.data import Finding
 
 Root = Annotated[Path, typer.Option(help="The data root: the folder that holds the data sets' folders.")]
-OneOrAll = Annotated[str, typer.Argument(metavar="NAME|all", help="One of the papers' fifteen data sets, or all.")]
+Name = Annotated[str, typer.Argument(help="A name of `cocoop datasets list`.")]
+NameOrAll = Annotated[str, typer.Argument(metavar="NAME|all", help="One of the papers' fifteen data sets, or all.")]
+ImagesPerClass = Annotated[int, typer.Option(help="Images per class, 4 or more, for train, val and test together.")]
+WithSplitFile = Annotated[
+    bool, typer.Option("--split-file", help="Write the split file, too, where the data set has one.")
+]
 
 
 def list_datasets(as_json: AsJson = False) -> None:
@@ -39,10 +46,7 @@ def list_datasets(as_json: AsJson = False) -> None:
     note(f"no download needed: {', '.join(OFFLINE)}, and what is called after them")
 
 
-def show(
-    name: Annotated[str, typer.Argument(help="A name of `cocoop datasets list`.")],
-    as_json: AsJson = False,
-) -> None:
+def show(name: Name, as_json: AsJson = False) -> None:
     """Show what a data set is, where to get it, how it has to lie on the disk, and how its classes get their names.
 
     Examples:
@@ -50,7 +54,6 @@ def show(
       cocoop datasets show shapes_sketch
     """
     from cocoop.data import GUIDES, OFFLINE, OFFLINE_VARIANTS, PAPER_DATASETS, layout_tree
-    from cocoop.errors import expect_choice
     from cocoop.reports import text_table
 
     expect_choice("data set", name, (*PAPER_DATASETS, *OFFLINE, *OFFLINE_VARIANTS))
@@ -72,7 +75,7 @@ def show(
     print(text_table(["", "number"], [[label, facts[key]] for label, key in zip(labels, keys, strict=True)]))
 
 
-def check(name: OneOrAll, root: Root, as_json: AsJson = False) -> None:
+def check(name: NameOrAll, root: Root, as_json: AsJson = False) -> None:
     """Tell what of a data set is missing or miscounted on this disk.
 
     Looks for folders, annotation files, the numbers of classes and images, and every image that the split lists; opens
@@ -83,30 +86,22 @@ def check(name: OneOrAll, root: Root, as_json: AsJson = False) -> None:
       cocoop datasets check all --root data
     """
     from cocoop.data import check_dataset
-    from cocoop.errors import InputError
     from cocoop.progress import progress
 
     names = _names(name)
     if not os.path.isdir(root):
         raise InputError(f"--root: expected the data root; there is no folder {root}. Check the path.")
-    findings = {name: check_dataset(name, root) for name in progress(names, "checking")}
+    findings = [(name, finding) for name in progress(names, "checking") for finding in check_dataset(name, root)]
     if as_json:
-        print_json([{"name": name, **_finding(one, root)} for name, each in findings.items() for one in each])
+        print_json([{"name": name, **_as_row(finding, root)} for name, finding in findings])
     else:
-        _print_findings(findings, root)
-    if any(not one.note for each in findings.values() for one in each):
+        _print_findings(findings, names, root)
+    if not all(finding.note for _, finding in findings):
         note("`cocoop datasets show NAME` tells how a data set has to lie on the disk")
         raise typer.Exit(1)
 
 
-def sample(
-    name: OneOrAll,
-    root: Root,
-    images: Annotated[int, typer.Option(help="Images per class, 4 or more, for train, val and test together.")] = 12,
-    split_file: Annotated[
-        bool, typer.Option("--split-file", help="Write the split file, too, where it has one.")
-    ] = False,
-) -> None:
+def sample(name: NameOrAll, root: Root, images: ImagesPerClass = 12, split_file: WithSplitFile = False) -> None:
     """Write a miniature of a data set in its exact layout, with drawings for images, to try commands without the data.
 
     4 to 12 of its classes, one shape in one colour for each. Nothing is overwritten. Figures on it mean nothing.
@@ -116,23 +111,22 @@ def sample(
       cocoop datasets sample all --root miniatures --split-file
     """
     from cocoop.data import PAPER_DATASETS, write_miniature
-    from cocoop.errors import InputError
 
     names = _names(name)
-    there = [one for one in names if os.path.lexists(root / PAPER_DATASETS[one].folder)]
+    folders = [PAPER_DATASETS[name].folder for name in names]
+    there = [folder for folder in folders if os.path.lexists(root / folder)]
     if there:
         raise InputError(
-            f"--root: expected a folder without {', '.join(PAPER_DATASETS[one].folder for one in there)}, because data "
-            f"are never overwritten; got {root}. Give another."
+            f"--root: expected a folder without {', '.join(there)}, because data are never overwritten; got {root}. "
+            "Give another."
         )
-    for one in names:
-        print(write_miniature(one, root, images, split_file))
+    for name in names:
+        print(write_miniature(name, root, images, split_file))
     note(f"try: {_trial(names[0], root)}")
 
 
 def _names(name: str) -> list[str]:
     from cocoop.data import PAPER_DATASETS
-    from cocoop.errors import expect_choice
 
     expect_choice("data set", name, (*PAPER_DATASETS, "all"))
     return list(PAPER_DATASETS) if name == "all" else [name]
@@ -166,22 +160,22 @@ def _facts(name: str) -> dict[str, Any]:
     }
 
 
-def _finding(finding: Finding, root: Path) -> dict[str, Any]:
+def _as_row(finding: Finding, root: Path) -> dict[str, Any]:
     return {**finding._asdict(), "where": finding.where.relative_to(root).as_posix()}
 
 
-def _print_findings(findings: dict[str, list[Finding]], root: Path) -> None:
+def _print_findings(findings: Sequence[tuple[str, Finding]], names: Sequence[str], root: Path) -> None:
     from cocoop.reports import text_table
 
     columns = ("what", "where", "expected", "found")
     rows = [
-        [name, *(str(_finding(one, root)[column]) for column in columns), "note" if one.note else "wrong"]
-        for name, each in findings.items()
-        for one in each
+        [name, *(str(_as_row(finding, root)[column]) for column in columns), "note" if finding.note else "wrong"]
+        for name, finding in findings
     ]
     if rows:
         print(text_table(["data set", *columns, "kind"], rows))
-    whole = [name for name, each in findings.items() if all(one.note for one in each)]
+    wrong = {name for name, finding in findings if not finding.note}
+    whole = [name for name in names if name not in wrong]
     if whole:
         print(f"nothing missing or miscounted: {', '.join(whole)}")
 

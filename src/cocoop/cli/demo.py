@@ -10,10 +10,10 @@ from cocoop.cli.common import note
 SHOTS = 16
 SEEDS = (1, 2, 3)
 
+Out = Annotated[Path, typer.Option(help="The folder to write; must be new.")]
 
-def demo(
-    out: Annotated[Path, typer.Option(help="The folder to write; must be new.")] = Path("cocoop-demo"),
-) -> None:
+
+def demo(out: Out = Path("cocoop-demo")) -> None:
     """Compare zero-shot CLIP, CoOp and CoCoOp on real images, by the paper's base-to-new protocol.
 
     Data: scikit-learn's 1,797 handwritten digits; base classes are zero to four, new classes five to nine. Model: the

@@ -25,11 +25,20 @@ from cocoop.cli.common import (
     print_json,
     split_names,
 )
+from cocoop.errors import InputError
 
 if TYPE_CHECKING:
     from cocoop.classifier import Classifier
     from cocoop.data import Example
     from cocoop.evaluation import Agreement, Metrics
+
+FolderClasses = Annotated[
+    bool, typer.Option("--folder-classes", help="Classify into the classes of these images, not those trained on.")
+]
+IncludeTraining = Annotated[bool, typer.Option("--include-training", help="Score the images it was trained on, too.")]
+Verify = Annotated[
+    bool, typer.Option("--verify", help="With --shortlist: run all classes, too, and report how far both agree.")
+]
 
 
 def evaluate(
@@ -37,17 +46,10 @@ def evaluate(
     source: Source,
     data_root: DataRoot = None,
     classes: Classes = None,
-    folder_classes: Annotated[
-        bool,
-        typer.Option("--folder-classes", help="Classify into the classes of these images, not those trained on."),
-    ] = False,
-    include_training: Annotated[
-        bool, typer.Option("--include-training", help="Score the images it was trained on, too.")
-    ] = False,
+    folder_classes: FolderClasses = False,
+    include_training: IncludeTraining = False,
     shortlist: Shortlist = None,
-    verify: Annotated[
-        bool, typer.Option("--verify", help="With --shortlist: run all classes, too, and report how far both agree.")
-    ] = False,
+    verify: Verify = False,
     feature_cache: FeatureCache = None,
     clip: OtherClip = None,
     tokenizer: Tokenizer = None,
@@ -69,13 +71,9 @@ def evaluate(
     """
     from cocoop.classifier import Classifier
     from cocoop.data import read_dataset
-    from cocoop.errors import InputError
     from cocoop.methods.plugins import load_plugins
 
-    if classes is not None and folder_classes:
-        raise InputError("--classes: expected nothing beside --folder-classes, which takes the images'. Give one.")
-    if verify and shortlist is None:
-        raise InputError("--verify: expected --shortlist N beside it, whose agreement it reports; got none. Add it.")
+    _check_options(classes, folder_classes, shortlist, verify)
     load_plugins(plugin or ())
     dataset = read_dataset(source, data_root)
     examples = dataset.test or dataset.train
@@ -102,8 +100,14 @@ def evaluate(
     _print_figures(metrics, agreement, inference)
 
 
+def _check_options(classes: str | None, folder_classes: bool, shortlist: int | None, verify: bool) -> None:
+    if classes is not None and folder_classes:
+        raise InputError("--classes: expected nothing beside --folder-classes, which takes the images'. Give one.")
+    if verify and shortlist is None:
+        raise InputError("--verify: expected --shortlist N beside it, whose agreement it reports; got none. Add it.")
+
+
 def _new_to(classifier: Classifier, examples: Sequence[Example], expected: str) -> list[Example]:
-    from cocoop.errors import InputError
     from cocoop.protocols import not_trained_on
 
     scored = not_trained_on(classifier, examples)

@@ -9,22 +9,23 @@ from cocoop.cli.common import AsJson, Device, Dtype, Tokenizer, print_json
 
 CLASSES = [10, 100, 1000]
 
+Model = Annotated[
+    str,
+    typer.Argument(
+        help='What --clip of the other commands takes: "tiny", a hub id, ViT-B/16 and other names of OpenAI\'s, a '
+        "folder, OpenAI's .pt archive, or an open_clip file.",
+    ),
+]
+ClassCounts = Annotated[
+    list[int] | None,
+    typer.Option(metavar="K", help="For so many classes estimate the memory; give several; default: 10, 100, 1000."),
+]
+
 
 def info(
-    model: Annotated[
-        str,
-        typer.Argument(
-            help='What --clip of the other commands takes: "tiny", a hub id, ViT-B/16 and other names of OpenAI\'s, a '
-            "folder, OpenAI's .pt archive, or an open_clip file.",
-        ),
-    ],
+    model: Model,
     tokenizer: Tokenizer = None,
-    classes: Annotated[
-        list[int] | None,
-        typer.Option(
-            metavar="K", help="For so many classes estimate the memory; give several; default: 10, 100, 1000."
-        ),
-    ] = None,
+    classes: ClassCounts = None,
     device: Device = "auto",
     dtype: Dtype = "auto",
     as_json: AsJson = False,
@@ -47,10 +48,7 @@ def info(
     if as_json:
         print_json(facts)
         return
-    rows = dict(_rows(facts))
-    width = max(map(len, rows))
-    for name, value in rows.items():
-        print(f"{name:{width}}  {value}")
+    print(text_table(["fact", "value"], [*_rows(facts)]))
     print("\ntext side of one image, beside the weights, estimated:\n")
     memory = [
         [f"{row['classes']:,}", *(f"{row[name]:,.1f}" for name in ("predict_mb", "train_mb"))]

@@ -22,12 +22,15 @@ from cocoop.cli.common import (
     split_names,
 )
 
+Images = Annotated[list[Path], typer.Argument(help="Image files.")]
+Top = Annotated[int, typer.Option(min=1, help="Print this many classes per image, best first.")]
+
 
 def predict(
     run: RunFolder,
-    images: Annotated[list[Path], typer.Argument(help="Image files.")],
+    images: Images,
     classes: Classes = None,
-    top: Annotated[int, typer.Option(min=1, help="Print this many classes per image, best first.")] = 1,
+    top: Top = 1,
     shortlist: Shortlist = None,
     feature_cache: FeatureCache = None,
     clip: OtherClip = None,

@@ -9,19 +9,15 @@ from cocoop.cli.common import note
 
 PAGE = Path("report.html")
 
+Runs = Annotated[list[Path], typer.Argument(help="Run folders, or folders that hold some at any depth.")]
+Form = Annotated[str, typer.Option("--format", help="table, md, csv, latex, html or json; csv and json are unrounded.")]
+Out = Annotated[Path | None, typer.Option(help="Write there instead of printing; html goes to report.html without it.")]
+Interval = Annotated[
+    bool, typer.Option("--ci95", help="Half the 95 % interval, 1.96 std / sqrt(n), instead of the std.")
+]
 
-def report(
-    runs: Annotated[list[Path], typer.Argument(help="Run folders, or folders that hold some at any depth.")],
-    form: Annotated[
-        str, typer.Option("--format", help="table, md, csv, latex, html or json; csv and json are unrounded.")
-    ] = "table",
-    out: Annotated[
-        Path | None, typer.Option(help="Write there instead of printing; html goes to report.html without it.")
-    ] = None,
-    ci95: Annotated[
-        bool, typer.Option("--ci95", help="Half the 95 % interval, 1.96 std / sqrt(n), instead of the std.")
-    ] = False,
-) -> None:
+
+def report(runs: Runs, form: Form = "table", out: Out = None, ci95: Interval = False) -> None:
     """Make tables and pictures of runs, with the published figures beside one's own.
 
     html is one page with everything in it: tables, pictures, settings; it needs no network.
@@ -35,9 +31,9 @@ def report(
     import sys
 
     from cocoop.errors import expect_choice
-    from cocoop.reports import FORMATS, format_tables, html_report, protocol_tables, read_records
+    from cocoop.reports import FORMATS, format_tables, html_report, protocol_tables
     from cocoop.reports.rounding import counted
-    from cocoop.results import check_file, write_text
+    from cocoop.results import check_file, read_records, write_text
 
     expect_choice("--format", form, FORMATS)
     target = out or (PAGE if form == "html" else None)

@@ -6,7 +6,6 @@ from cocoop.reports.formats import FORMATS, format_table, format_tables, text_ta
 from cocoop.reports.groups import Group, group_records
 from cocoop.reports.page.html_report import html_report
 from cocoop.reports.protocol_tables import protocol_tables
-from cocoop.results import Record, read_records
 
 __all__ = [
     "Cell",
@@ -15,7 +14,6 @@ __all__ = [
     "Group",
     "Published",
     "Rate",
-    "Record",
     "Table",
     "base_to_new_figure",
     "base_to_new_table",
@@ -24,6 +22,5 @@ __all__ = [
     "group_records",
     "html_report",
     "protocol_tables",
-    "read_records",
     "text_table",
 ]

@@ -105,7 +105,7 @@ def _order(group: Group) -> tuple[Any, ...]:
 
 
 def _cell(record: Record) -> tuple[str, ...]:
-    """Where two records with different settings would be taken for the same."""
+    """What names a run in a table, beside its shots; runs that agree in it are told apart by their settings."""
     return record.protocol, record.clip_fingerprint, dataset_name(record.dataset), record.method
 
 

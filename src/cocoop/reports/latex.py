@@ -81,6 +81,6 @@ def _latex_notes(table: Table) -> list[str]:
     if not table.notes:
         return []
     spelled = [latex_escape(note).replace("+-", r"$\pm$") for note in table.notes]
-    # A gap is an en dash here.
+    # The note on missing figures begins with their sign, which is "--" in a LaTeX table.
     text = " ".join(f"-{note}" if note.startswith("-:") else note for note in spelled)
     return [r"\par\smallskip", rf"{{\footnotesize\raggedright {text}\par}}"]
