@@ -1,6 +1,6 @@
 """Attention of many short sequences that begin with the same positions: batched products over dense heads.
 
-For sequences of some ten positions this is twice as fast on a CPU as torch's fused attention. The prefix's keys and
+For sequences of some ten positions this is faster on a CPU than torch's fused attention. The prefix's keys and
 values are laid before those of every row of suffixes, once for the few classes in it.
 """
 
