@@ -45,7 +45,7 @@ def train(
     weight_decay: float = 5e-4,
     cuda_graph: str = "auto",
 ) -> list[Epoch]:
-    """Learn `model`'s parameters by SGD on its own loss, with the papers' optimiser and schedule.
+    """Learn `model`'s parameters by SGD on its own loss, with the papers' schedule. Gives one `Epoch` per epoch.
 
     Args:
         model: any method; one without parameters (zero-shot) has nothing to learn and returns at once.
@@ -58,9 +58,6 @@ def train(
         momentum: of SGD.
         weight_decay: of SGD, on every learned tensor.
         cuda_graph: "auto" records the step as a CUDA graph on an NVIDIA GPU, or warns; "on" insists; "off" never does.
-
-    Returns:
-        One `Epoch` per epoch.
 
     Raises:
         InputError: `epochs` or `batch_size` below 1, not one label per image, or a `cuda_graph` that cannot be.
