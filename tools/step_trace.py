@@ -44,10 +44,11 @@ def traced(work: Callable[[], object]) -> dict[Path, set[int]]:
 
 
 def trace_step() -> dict[Path, set[int]]:
-    """`traced` of a CoCoOp's first step."""
+    """`traced` of a CoCoOp's second step: the first also plans its memory (`clip/text/memory.py`)."""
     clip = CLIP.load("tiny", device="cpu")
     step = Step(CoCoOp(clip, ["cat", "dog", "red panda"]))
     features = clip.encode_images(torch.zeros(1, 3, clip.preprocess.size, clip.preprocess.size))
+    step(features, torch.tensor([0]))
     return traced(lambda: step(features, torch.tensor([0])))
 
 
