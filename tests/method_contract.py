@@ -124,10 +124,16 @@ def check_its_state_is_what_it_learns(case: Case) -> None:
     learned = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
     assert learned.keys() <= model.state_dict().keys()
     assert model.trainable_parameters == sum(math.prod(parameter.shape) for parameter in learned.values())
-    assert case.method.learns() == (case.method.recipe is not None or case.method.prepare is not Method.prepare)
+    assert case.method.learns() == (case.method.recipe is not None or case.method.prepares())
     assert bool(learned) or case.method.recipe is None
     frozen = {tensor.data_ptr() for tensor in case.clip.text.parameters()}
     assert not frozen & {tensor.data_ptr() for tensor in model.state_dict().values()}
+
+
+def check_a_data_sets_template_is_a_setting(case: Case) -> None:
+    own = case.method.template_settings("the sign {}.")
+    assert own.keys() <= case.method.setting_defaults().keys()
+    assert case.method(case.clip, NAMES, **case.settings | own).settings == case.build().settings | own
 
 
 # Learning
@@ -146,7 +152,7 @@ def check_training_changes_what_it_learns_and_nothing_else(case: Case) -> None:
     changed = {name for name in before if not torch.equal(before[name], after[name])}
     trained = {name for name, parameter in before.items() if parameter.requires_grad}
     assert changed >= trained
-    assert changed == trained or case.method.prepare is not Method.prepare
+    assert changed == trained or case.method.prepares()
 
 
 def check_it_learns_the_same_whoever_calls(case: Case) -> None:

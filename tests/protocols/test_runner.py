@@ -115,6 +115,27 @@ def test_few_shot(tiny, runner, datasets, method):
     check(folder, "test", datasets["source"].test, NAMES, classifier.model_)
 
 
+class Calibrated(ZeroShot):
+    """Hand-written prompts whose logits are multiplied by what was learned."""
+
+    def __init__(self, clip, class_names, **others):
+        super().__init__(clip, class_names, **others)
+        self.factor = torch.nn.Parameter(torch.ones(()))
+
+    def forward(self, image_features):
+        return self.factor * super().forward(image_features)
+
+
+def test_what_was_learned_stays_with_another_data_sets_template(tiny, runner, datasets):
+    model = Calibrated(tiny, NAMES)
+    model.factor.data.fill_(2)
+    there = runner.fitted_to(model, datasets["other"])
+    assert there.settings == {"templates": ["the number {}."]} and there.class_names == datasets["other"].class_names
+    images = tiny.encode_images(torch.zeros(1, 3, tiny.preprocess.size, tiny.preprocess.size))
+    expected = ZeroShot(tiny, there.class_names, "the number {}.")(images) * 2
+    torch.testing.assert_close(there(images), expected, rtol=0, atol=1e-4)
+
+
 def test_few_shot_from_random_vectors(runner):
     folder = runner.run(make_trial("few-shot", "coop", context=None, context_length=3))
     assert read_run(folder).tensors["ctx"].shape[0] == 3

@@ -108,8 +108,7 @@ def train(
     learning: dict[str, Any] = {"shots": shots, "seed": seed, "epochs": epochs, "batch_size": batch_size, "lr": lr}
     machine: dict[str, Any] = {"device": device, "dtype": dtype, "memory_budget": memory_budget}
     dataset = read_dataset(source, data_root)
-    if "templates" in METHODS[method].setting_defaults():
-        settings = {"templates": [dataset.template], **settings}
+    settings = METHODS[method].template_settings(dataset.template) | settings
     classifier = Classifier(
         method=method,
         clip=clip,

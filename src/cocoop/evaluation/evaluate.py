@@ -37,13 +37,9 @@ def predict_probabilities(model: Method | Shortlist, image_features: Features) -
                 whole = torch.empty(count, part.shape[1], dtype=part.dtype)
             whole[start : start + len(part)] = part
             if not whole[start : start + len(part)].isfinite().all():
-                raise RunError(_not_finite(_method(model).clip))
+                raise RunError(_not_finite(model.clip))
             bar.update(len(part))
     return whole
-
-
-def _method(model: Method | Shortlist) -> Method:
-    return model.model if isinstance(model, Shortlist) else model
 
 
 def _not_finite(clip: CLIP) -> str:
@@ -58,9 +54,9 @@ def images_at_once(model: Method | Shortlist) -> int:
 
     Fewer within a given memory budget, where each image has text features of its own.
     """
-    pairs, method = _TEXT_FEATURES_AT_ONCE, _method(model)
-    if method.conditional and method.clip.text.memory_budget is not None:
-        pairs = min(pairs, method.clip.text.memory_budget // (_SHARE * _COPIES * 4 * method.clip.embed_dim))
+    pairs = _TEXT_FEATURES_AT_ONCE
+    if model.conditional and model.clip.text.memory_budget is not None:
+        pairs = min(pairs, model.clip.text.memory_budget // (_SHARE * _COPIES * 4 * model.clip.embed_dim))
     return max(1, pairs // len(model.class_names))
 
 

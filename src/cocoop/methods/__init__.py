@@ -9,7 +9,11 @@ from cocoop.methods.zero_shot import ZeroShot
 
 METHODS: dict[str, type[Method]] = {"zero-shot": ZeroShot, "coop": CoOp, "cocoop": CoCoOp}
 
+BASELINE: type[Method] = ZeroShot
+"""The method beside which every run on a user's own images is scored: the hand-written prompt, nothing learned."""
+
 __all__ = [
+    "BASELINE",
     "METHODS",
     "CoCoOp",
     "CoOp",

@@ -79,7 +79,20 @@ class Method(nn.Module, ABC):
     @classmethod
     def learns(cls) -> bool:
         """Whether images change it: in training, or before that in `prepare`."""
-        return cls.recipe is not None or cls.prepare is not Method.prepare
+        return cls.recipe is not None or cls.prepares()
+
+    @classmethod
+    def prepares(cls) -> bool:
+        """Whether it has a `prepare` of its own, which needs all training images at once."""
+        return cls.prepare is not Method.prepare
+
+    @classmethod
+    def template_settings(cls, template: str) -> dict[str, Any]:
+        """The settings with which prompts are in a data set's own words, such as "a photo of a {}, a type of pet.".
+
+        Here none: what is learned takes the words' place.
+        """
+        return {}
 
     @property
     def trainable_parameters(self) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from functools import cached_property
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -33,6 +34,8 @@ class Shortlist:
         InputError: a method without a conditional prompt, or a size that is no number of classes.
     """
 
+    conditional: ClassVar[bool] = True
+
     def __init__(self, model: Method, size: int) -> None:
         if not hasattr(size, "__index__") or size < 1:
             raise InputError(
@@ -45,13 +48,13 @@ class Shortlist:
                 f"{type(model).__name__}, whose text features are the same for all images, so that a shortlist would "
                 "save nothing. Leave it out."
             )
-        self.model = model
+        self.model, self.clip = model, model.clip
         self.class_names = list(model.class_names)
         self.size = min(size, len(self.class_names))
 
     @cached_property
     def _unconditional(self) -> Tensor:
-        with self.model.clip.products():
+        with self.clip.products():
             return self.model.unconditional_text_features()
 
     @property
@@ -79,7 +82,7 @@ class Shortlist:
         # One image at a time: images share hardly any classes, and 20 prompts fill a matrix product of a CPU already.
         for b, kept in enumerate(classes.tolist()):
             image = image_features[b : b + 1]
-            with self.model.clip.products():
+            with self.clip.products():
                 features = self.model.text_features_of(image, kept)
             logits[b, classes[b]] = self.model.logits(image, features)[0]
         return logits

@@ -45,6 +45,11 @@ class ZeroShot(PromptMethod):
         """The keyword arguments that build this method again."""
         return {"templates": self.templates}
 
+    @classmethod
+    def template_settings(cls, template: str) -> dict[str, Any]:
+        """The data set's template alone."""
+        return {"templates": [template]}
+
     def _take_classes(self) -> None:
         names = [prompt_name(name) for name in self.class_names]
         features = [

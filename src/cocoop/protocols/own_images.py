@@ -12,7 +12,7 @@ from cocoop.errors import InputError
 from cocoop.evaluation import score
 from cocoop.features import Features, fingerprints, read_pictures
 from cocoop.fitting import BeforeTraining
-from cocoop.methods import ZeroShot
+from cocoop.methods import BASELINE
 from cocoop.progress import progress
 from cocoop.protocols.cautions import cautions
 from cocoop.results import Run
@@ -59,8 +59,8 @@ def fit_and_score(classifier: Classifier, dataset: Dataset) -> OwnRun:
         run.record, dataset=dataset.name, split_hash=split_hash(picked, dataset.image_root) if picked else None
     )
     if test.examples:
-        zero_shot = ZeroShot(classifier.clip_, dataset.class_names, (dataset.template,))
-        learned, beside = (score(model, test.features, test.examples) for model in (classifier.model_, zero_shot))
+        baseline = BASELINE(classifier.clip_, dataset.class_names, **BASELINE.template_settings(dataset.template))
+        learned, beside = (score(model, test.features, test.examples) for model in (classifier.model_, baseline))
         record = replace(
             record,
             results={"test": replace(learned.figures, dataset=dataset.name)},

@@ -134,11 +134,10 @@ class Runner:
         return None
 
     def classifier(self, trial: Trial, dataset: Dataset) -> Classifier:
-        """The unfitted classifier of a trial on `dataset`. Zero-shot takes the data set's own prompt."""
+        """The unfitted classifier of a trial on `dataset`, with that data set's own prompt if the method takes one."""
         own = METHODS[trial.method].setting_defaults()
         settings = {name: value for name, value in trial.settings.items() if name in own}
-        if "templates" in own:
-            settings["templates"] = [dataset.template]
+        settings |= METHODS[trial.method].template_settings(dataset.template)
         numbers = {name: value for name, value in trial.settings.items() if name not in own}
         return Classifier(
             trial.method,
@@ -151,11 +150,13 @@ class Runner:
         )
 
     def fitted_to(self, model: Method, dataset: Dataset) -> Method:
-        """The model on the classes of `dataset`; one with templates is made anew with the data set's own."""
-        if "templates" in model.settings:
-            settings = {**model.settings, "templates": [dataset.template]}
-            return type(model)(self.clip, dataset.class_names, **settings)
-        return model.set_classes(dataset.class_names)
+        """The model on the classes of `dataset`; one that takes its template is built anew."""
+        own = model.template_settings(dataset.template)
+        if not own:
+            return model.set_classes(dataset.class_names)
+        anew = type(model)(self.clip, dataset.class_names, **model.settings | own)
+        anew.load_state_dict(model.state_dict())
+        return anew
 
     @property
     def dtype(self) -> str:

@@ -27,7 +27,7 @@ _READ_EVERY = 64
 def prepare(model: Method, source: FeatureSource, labels: Sequence[int]) -> None:
     """Before training, give a method with its own `prepare` all training images as they look in the first epoch."""
     _check_lengths(source, labels)
-    if type(model).prepare is not Method.prepare:
+    if model.prepares():
         (features,) = source.batches(0, range(len(labels)), len(labels))
         model.prepare(features.to(model.clip.device), torch.tensor(labels, device=model.clip.device))
 
