@@ -528,7 +528,7 @@ def test_evaluation_by_numbers_into_a_class_list(fitted, tiny):
     expected = fitted.evaluate(IMAGES, LABELS)
     for names in (CLASSES, ["three", "four", "one", "seven"]):
         assert fitted.evaluate(IMAGES, [names.index(label) for label in LABELS], names) == expected
-    with pytest.raises(InputError, match=r"\(one, seven, three\); got four"):
+    with pytest.raises(InputError, match=r"\('one', 'seven', 'three'\); got 'four'"):
         fitted.evaluate(OTHERS, [1, 1, 1], ["one", "four"])
 
 
@@ -547,7 +547,7 @@ def test_two_classes_of_one_name(tiny):
 
 
 def test_questions_that_a_fitted_one_cannot_answer(fitted):
-    with pytest.raises(InputError, match=r"\(one, seven, three\); got four.*set_classes.*--folder-classes"):
+    with pytest.raises(InputError, match=r"\('one', 'seven', 'three'\); got 'four'.*set_classes.*--folder-classes"):
         fitted.evaluate(OTHERS, ["four"] * 3)
     with pytest.raises(InputError, match="got 3 images and 1 labels"):
         fitted.evaluate(OTHERS, ["one"])
@@ -591,5 +591,7 @@ def test_score_refuses_labels_that_are_none_of_its_classes(tiny):
     images, labels = labelled(2)
     classifier = PromptClassifier(method="zero-shot", clip=tiny).fit(images, labels)
     assert classifier.score(images, labels) == np.mean(classifier.predict(images) == labels)
-    with pytest.raises(InputError, match=r"labels: expected classes of this model \(one, seven, three\); got zebra"):
+    with pytest.raises(
+        InputError, match=r"labels: expected classes of this model \('one', 'seven', 'three'\); got 'zebra'"
+    ):
         classifier.score(images[:2], ["zebra", "one"])

@@ -78,6 +78,13 @@ def test_labels_of_a_kind_are_the_plain_ones(tiny, labels, plain, tmp_path):
         (Decimal("nan"), "is missing"),
         (torch.tensor(float("nan")), "is missing"),
         (torch.tensor([1, 2]), "expected one name"),
+        (np.datetime64("2020-01-02", "ns"), "expected texts or numbers.*datetime64.*Give str"),
+        (np.timedelta64(5, "ns"), "expected texts or numbers.*timedelta64.*Give str"),
+        (np.datetime64("NaT", "ns"), "is missing"),
+        (float("inf"), "expected texts or numbers.*got inf"),
+        (np.float32("-inf"), "expected texts or numbers.*got -inf"),
+        (2**63, "expected texts or numbers.*got 9223372036854775808"),
+        (-(2**63) - 1, "expected texts or numbers.*got -9223372036854775809"),
     ],
     ids=lambda value: type(value).__name__,
 )
@@ -87,6 +94,82 @@ def test_labels_that_no_run_folder_could_keep(tiny, label, message):
         with pytest.raises(InputError, match=message) as caught:
             use([label, *LABELS[1:]])
         assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        np.arange(6).astype("datetime64[ns]"),
+        pd.Series(np.arange(6).astype("timedelta64[ns]")),
+        np.arange(6).astype("m8[D]"),
+    ],
+    ids=lambda value: str(value.dtype),
+)
+def test_arrays_of_times_are_no_labels(tiny, labels):
+    """Their nanoseconds became classes."""
+    for use in (lambda labels: fit(tiny, labels), fit(tiny, LABELS).set_classes):
+        with pytest.raises(InputError, match=r"expected texts or numbers.*Give str"):
+            use(labels)
+
+
+def test_the_largest_integers_are_classes(tiny):
+    labels = [-(2**63), 2**63 - 1] * 3
+    assert fit(tiny, labels).classes_.tolist() == sorted(set(labels))
+
+
+def test_a_name_with_nul_is_no_class(tiny):
+    """An array of texts drops it at the end: "one" and "one\0" were one class."""
+    fitted = fit(tiny, LABELS)
+    uses = [fitted.set_classes, lambda names: fit(tiny, names * 2), lambda names: fit(tiny, [0, 1, 2] * 2, names)]
+    for use in uses:
+        with pytest.raises(InputError, match=r"expected Unicode text in every name; got 'one\\x00'.*without NUL"):
+            use(["one", "one\0", "two"])
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        (torch.tensor([0.0, 1.7, 0.9]), "got 0.0"),
+        ([0.0, 1.0, 2.0], "got 0.0"),
+        ([True, False, True], "got True"),
+        (np.array([True, False, True]), "got True"),
+        (["0", "1", "2"], "got '0'"),
+        ([0, 1, 3], "got 3"),
+        ([0, -1, 2], "got -1"),
+    ],
+    ids=lambda value: str(value),
+)
+def test_numbers_of_classes_are_integers(tiny, labels, message):
+    """Others were cut off to integers."""
+    names = ["one", "seven", "three"]
+    fitted = fit(tiny, LABELS)
+    for use in (lambda: fitted.evaluate(IMAGES[:3], labels, names), lambda: fit(tiny, [*labels, 0, 1, 2], names)):
+        with pytest.raises(InputError, match=rf"labels: expected (numbers 0\.\.2 .*{message}|all of one kind)"):
+            use()
+
+
+def test_numbers_of_classes_in_what_users_have(tiny):
+    names, numbers = ["one", "seven", "three"], [0, 0, 1, 1, 2, 2]
+    expected = fit(tiny, numbers, names)
+    for given in (np.array(numbers, dtype=np.uint8), torch.tensor(numbers), pd.Series(numbers, dtype="Int64")):
+        assert expected.evaluate(IMAGES, given, names) == expected.evaluate(IMAGES, numbers, names)
+
+
+def test_numbers_into_names_of_classes_that_are_numbers(tiny):
+    """The model's are integers, the data's names texts, in another order."""
+    fitted = fit(tiny, np.array([3, 3, 7, 7, 5, 5]))
+    assert fitted.classes_.tolist() == [3, 5, 7]
+    by_name = fitted.evaluate(IMAGES, [1, 1, 0, 0, 2, 2], ["7", "3", "5"])
+    assert by_name == fitted.evaluate(IMAGES, [3, 3, 7, 7, 5, 5])
+    with pytest.raises(InputError, match=r"expected classes of this model \(3, 5, 7\); got '3', '5', '7'\."):
+        fitted.evaluate(IMAGES, ["3", "3", "7", "7", "5", "5"])
+
+
+def test_names_are_told_apart_as_the_tokenizer_does(tiny):
+    assert tiny.token_ids("Masse") != tiny.token_ids("Maße") and tiny.token_ids("Maße") == tiny.token_ids("maße")
+    assert fit(tiny, ["Masse", "Maße"] * 3).classes_.tolist() == ["Masse", "Maße"]
+    with pytest.raises(InputError, match="'Maße' and 'maße', which read the same in a prompt"):
+        fit(tiny, ["Maße", "maße"] * 3)
 
 
 @pytest.mark.parametrize("label", [None, float("nan"), pd.NA, b"one"], ids=repr)

@@ -4,12 +4,20 @@ At the bottom of the package, because both `data` and `methods` need the rule.
 """
 
 import html
+import math
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from reprlib import repr as shortened
 from typing import Any
 
 from cocoop.errors import InputError
+
+_NUMBERS: tuple[tuple[type, Callable[[Any], bool]], ...] = (
+    (bool, lambda value: True),
+    (int, lambda value: -(2**63) <= value < 2**63),
+    (float, math.isfinite),
+)
+"""Kinds of numbers, and which of each fit an array and a file."""
 
 
 def prompt_name(name: str) -> str:
@@ -46,10 +54,11 @@ def plain_labels(labels: Sequence[Any], what: str = "labels") -> list[Any]:
     `what` is what messages call them.
 
     Raises:
-        InputError: a label is missing (None, NaN), bytes, a date or another object, more than one value, or of another
-            kind than the first.
+        InputError: a label is missing (None, NaN), bytes, a date or another object, more than one value, infinite, an
+            integer of more than 64 bits, or of another kind than the first.
     """
-    values = labels.tolist() if hasattr(labels, "tolist") else list(labels)  # arrays, tensors, columns of tables
+    # Arrays, tensors and columns of tables have the method. Dates would become the integers of their nanoseconds.
+    values = labels.tolist() if hasattr(labels, "tolist") and not _is_time(labels) else list(labels)
     plain = [plain_label(value, number, what) for number, value in enumerate(values)]
     for number, value in enumerate(plain):
         if type(value) is not type(plain[0]):
@@ -62,7 +71,8 @@ def plain_labels(labels: Sequence[Any], what: str = "labels") -> list[Any]:
 
 def plain_label(value: Any, number: int, what: str = "labels") -> Any:
     """The label number `number` of `plain_labels`; the same errors, but that of several kinds."""
-    value = value.item() if getattr(value, "ndim", None) == 0 else value  # a scalar of NumPy or torch
+    if getattr(value, "ndim", None) == 0 and not _is_time(value):  # a scalar of NumPy or torch
+        value = value.item()
     if isinstance(value, list | tuple | dict | set) or getattr(value, "ndim", None):
         raise InputError(
             f"{what}: expected one name (or number) in every place; number {number}, counted from 0, is "
@@ -77,13 +87,18 @@ def plain_label(value: Any, number: int, what: str = "labels") -> Any:
         raise InputError(f"{what}: expected texts; got the bytes {value!r}. Decode them: label.decode().")
     if isinstance(value, str):
         return composed(value)
-    for kind in (bool, int, float):
-        if isinstance(value, kind):
+    for kind, can_be_kept in _NUMBERS:
+        if isinstance(value, kind) and can_be_kept(value):
             return kind(value)
     raise InputError(
-        f"{what}: expected texts or numbers, which a run folder can keep; got {shortened(value)} "
+        f"{what}: expected texts or numbers (finite, of 64 bits), which a run folder can keep; got {shortened(value)} "
         f"({type(value).__name__}). Give str(label) instead."
     )
+
+
+def _is_time(value: Any) -> bool:
+    """Whether this is NumPy's date, time or duration, or an array or a column of such."""
+    return getattr(getattr(value, "dtype", None), "kind", None) in ("M", "m")
 
 
 def _is_missing(value: Any) -> bool:
@@ -108,7 +123,8 @@ def check_spelling(names: Sequence[str]) -> None:
     """Raise `InputError` for what is no list of texts, an empty list, or a name that is empty or no Unicode text.
 
     A name counts as empty if it is so once `_` is read as a space. A folder whose name's bytes are not UTF-8 has a name
-    that is no Unicode text: no file of a run could store it.
+    that is no Unicode text: no file of a run could store it. NumPy's arrays of
+    texts drop NUL at the end of one.
     """
     if isinstance(names, str) or not all(isinstance(name, str) for name in names):
         raise InputError(f"class names: expected a list of texts; got {shortened(names)}.")
@@ -120,9 +136,10 @@ def check_spelling(names: Sequence[str]) -> None:
                 f"class names: expected words in every name; got {name!r}, empty once '_' is read as a "
                 "space. Rename that class."
             )
-        if any("\ud800" <= letter <= "\udfff" for letter in name):
+        if any(letter == "\0" or "\ud800" <= letter <= "\udfff" for letter in name):
             raise InputError(
-                f"class names: expected Unicode text in every name; got {name!a}. Rename that class in UTF-8."
+                f"class names: expected Unicode text in every name; got {name!a}. Rename that class, in UTF-8 and "
+                "without NUL."
             )
 
 
@@ -130,14 +147,14 @@ def check_class_names(names: Sequence[str]) -> None:
     """Raise `InputError` unless every name can be told from every other in a prompt.
 
     Refused, beside what `check_spelling` refuses: two names that are equal after the clean-up of prompts
-    (`_` as space, `clean`, blanks collapsed, case folded; CLIP's tokenizer cleans, collapses and lower-cases too,
+    (`_` as space, `clean`, blanks collapsed, lower case: CLIP's tokenizer cleans, collapses and lower-cases too,
     so two such classes would get one and the same prompt). One class alone is allowed. ImageNet's own list fails:
     "missile" and "sunglasses" are in it twice.
     """
     check_spelling(names)
     seen: dict[str, str] = {}
     for name in names:
-        key = " ".join(clean(prompt_name(name)).split()).casefold()
+        key = " ".join(clean(prompt_name(name)).split()).lower()
         if key in seen:
             raise InputError(
                 f"class names: expected all different; got {seen[key]!r} and {name!r}, which read the "

@@ -27,10 +27,10 @@ def number_classes(labels: Sequence[Any], class_names: Sequence[str] | None) -> 
         names = list_names(class_names)
         return np.asarray(names), label_numbers(labels, names)
     plain = plain_labels(labels)
+    check_class_names([str(label) for label in sorted(set(plain))])  # an array would drop what is refused here
     classes, numbers = np.unique(np.asarray(plain), return_inverse=True)
     if len(classes) < 2:
         raise InputError(f"labels: expected at least two classes; got only {classes.tolist()[0]!r}.")
-    check_class_names([str(name) for name in classes.tolist()])
     return classes, numbers.tolist()
 
 
@@ -59,13 +59,14 @@ def list_names(class_names: Iterable[str]) -> list[str]:
 
 def label_numbers(labels: Sequence[Any], class_names: Sequence[str]) -> list[int]:
     """The labels [N] as plain integers; `InputError` unless each numbers one of the class names [K]."""
-    for label in labels:
-        if not hasattr(label, "__index__") or not 0 <= label < len(class_names):
+    numbers = plain_labels(labels)
+    for number in numbers:
+        if type(number) is not int or not 0 <= number < len(class_names):
             raise InputError(
                 f"labels: expected numbers 0..{len(class_names) - 1} into the {len(class_names)} class names; got "
-                f"{label!r}. Without class_names, labels are names themselves."
+                f"{number!r}. Without class_names, labels are names themselves."
             )
-    return [int(label) for label in labels]
+    return numbers
 
 
 def number_labels(classes: NDArray[Any], labels: Sequence[Any], class_names: Sequence[str] | None = None) -> list[int]:
@@ -80,16 +81,16 @@ def number_labels(classes: NDArray[Any], labels: Sequence[Any], class_names: Seq
     if class_names is None:
         given = plain_labels(labels)
     else:
-        listed = list_names(class_names)
-        numbered = label_numbers(labels, listed)
-        if listed == [str(name) for name in names]:
+        names, theirs = [str(name) for name in names], list_names(class_names)
+        numbered = label_numbers(labels, theirs)
+        if theirs == names:
             return numbered
-        given = [listed[number] for number in numbered]
+        given = [theirs[number] for number in numbered]
     numbers = {name: number for number, name in enumerate(names)}
-    unknown = sorted({str(label) for label in given if label not in numbers})
+    unknown = sorted({repr(label) for label in given if label not in numbers})
     if unknown:
         raise InputError(
-            f"labels: expected classes of this model ({_shortened([str(name) for name in names])}); got "
+            f"labels: expected classes of this model ({_shortened([repr(name) for name in names])}); got "
             f"{_shortened(unknown)}. Set the class list first to score other classes (set_classes in Python, "
             "--folder-classes on the command line)."
         )

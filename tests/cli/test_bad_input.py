@@ -157,7 +157,8 @@ def test_class_lists(cocoop, trained, tmp_path, classes, message):
 def test_labels_that_the_run_does_not_know(cocoop, trained, tmp_path):
     write_photos(tmp_path / "others", 1, ["four", "one"])
     told = refused(cocoop, tmp_path, "evaluate", "run", "others", "--include-training")
-    assert "expected classes of this model (one, seven, three); got four." in told and "--folder-classes" in told
+    assert "expected classes of this model ('one', 'seven', 'three'); got 'four'." in told
+    assert "--folder-classes" in told
     both = ("--folder-classes", "--classes", "four,one")
     assert "Give one" in refused(cocoop, tmp_path, "evaluate", "run", "others", *both)
     assert "no such file or folder" in refused(cocoop, tmp_path, "evaluate", "run", "nowhere")

@@ -58,7 +58,7 @@ def test_prompt_name_turns_underscores_to_spaces_and_keeps_the_case(name, spelle
         (["cat", ""], "''"),
         (["cat", "dog", "cat"], "'cat' and 'cat'"),
         (["red_fox", "Red  Fox "], "'red_fox' and 'Red  Fox '"),
-        (["straße", "STRASSE"], "'straße' and 'STRASSE'"),
+        (["straße", "STRAßE"], "'straße' and 'STRAßE'"),
     ],
 )
 def test_check_class_names_refuses(names, message):
