@@ -2,6 +2,7 @@
 
 import math
 import random
+import re
 import zlib
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from cocoop import CoCoOp, CoOp, InputError, RunError, ZeroShot
 from cocoop.clip import augment
 from cocoop.features import AugmentedFeatures, FeatureStore, FixedFeatures, encode_pictures
 from cocoop.training import learning_rate, train, warm_up_only
-from cocoop.training.loop import _order
+from cocoop.training.loop import _order, prepare
 
 NAMES = FACTS["class_names"]
 FEATURES = VALUES["image_features"]
@@ -108,9 +109,10 @@ def test_every_epoch_has_an_order_of_its_own():
     assert all(sorted(order) == list(range(20)) for order in orders.values())
 
 
-@pytest.mark.parametrize("bad", [{"epochs": 0}, {"batch_size": 0}])
-def test_counts_below_one(golden, bad):
-    with pytest.raises(InputError, match="1 or more"):
+@pytest.mark.parametrize("bad", [{"epochs": 0}, {"batch_size": 0}, {"epochs": 1.5}, {"batch_size": "2"}])
+def test_counts_that_cannot_be(golden, bad):
+    ((name, value),) = bad.items()
+    with pytest.raises(InputError, match=f"training: expected {name} to be an integer of 1 or more; got {value!r}"):
         train(CoOp(golden, NAMES), FixedFeatures(FEATURES), LABELS, **({"epochs": 1, "batch_size": 1, "seed": 1} | bad))
 
 
@@ -246,6 +248,17 @@ def test_one_label_for_each_image(golden, wrong):
     with pytest.raises(InputError, match=rf"expected one label for each of {len(FEATURES)} images; got {len(wrong)}\."):
         train(model, FixedFeatures(FEATURES), wrong, epochs=1, batch_size=2, seed=1)
     assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
+
+
+@pytest.mark.parametrize("wrong", [-100, len(NAMES), 1.0, "1"], ids=repr)
+def test_a_label_is_the_number_of_a_class(golden, wrong):
+    """-100 means "no label" to torch's cross-entropy."""
+    message = f"training: expected labels 0..{len(NAMES) - 1}, .*; got {re.escape(repr(wrong))}"
+    for labels in ([*LABELS[:-1], wrong], [wrong] * len(LABELS)):
+        with pytest.raises(InputError, match=message):
+            train(CoOp(golden, NAMES), FixedFeatures(FEATURES), labels, epochs=1, batch_size=2, seed=1)
+        with pytest.raises(InputError, match=message):
+            prepare(CoOp(golden, NAMES), FixedFeatures(FEATURES), labels)
 
 
 def test_a_training_of_the_warm_up_alone_is_cautioned():

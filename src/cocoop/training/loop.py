@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from numbers import Integral
 from random import Random
 
 import torch
@@ -26,10 +27,10 @@ _READ_EVERY = 64
 
 def prepare(model: Method, source: FeatureSource, labels: Sequence[int]) -> None:
     """Before training, give a method with its own `prepare` all training images as they look in the first epoch."""
-    _check_lengths(source, labels)
+    targets = _targets(model, source, labels)
     if model.prepares():
         (features,) = source.batches(0, range(len(labels)), len(labels))
-        model.prepare(features.to(model.clip.device), torch.tensor(labels, device=model.clip.device))
+        model.prepare(features.to(targets.device), targets)
 
 
 def train(
@@ -60,18 +61,17 @@ def train(
         cuda_graph: "auto" records the step as a CUDA graph on an NVIDIA GPU, or warns; "on" insists; "off" never does.
 
     Raises:
-        InputError: `epochs` or `batch_size` below 1, not one label per image, or a `cuda_graph` that cannot be.
+        InputError: `epochs` or `batch_size` no integer or below 1, not one label of a class per image, or a
+            `cuda_graph` that cannot be.
         DivergedError: a loss or a gradient is not finite. The model is back at the tensors of the last finite loss.
         RunError: `cuda_graph` is "on" and the step cannot be recorded.
     """
     if not model.trainable_parameters:
         return []
-    if min(epochs, batch_size) < 1:
-        raise InputError(f"training: expected epochs and batch_size of 1 or more; got {epochs} and {batch_size}.")
-    _check_lengths(source, labels)
+    _check_counts(epochs=epochs, batch_size=batch_size)
+    targets = _targets(model, source, labels)
     step = Step(model, momentum=momentum, weight_decay=weight_decay)
     run = recorded(step, cuda_graph)
-    targets = torch.tensor(labels, device=model.clip.device)
     history: list[Epoch] = []
     for epoch in progress(range(epochs), "training, epochs"):
         started = time.perf_counter()
@@ -87,17 +87,31 @@ def train(
                 raise DivergedError(message, history, model.state_dict())
             losses.append(facts.loss)
             hits += facts.hits
-        mean_loss = math.fsum(losses) / len(losses)
-        history.append(Epoch(epoch, rate, mean_loss, 100 * hits / len(order), time.perf_counter() - started))
+        loss, accuracy = math.fsum(losses) / len(losses), 100 * hits / len(order)
+        history.append(Epoch(epoch, rate, loss, accuracy, time.perf_counter() - started))
     return history
 
 
-def _check_lengths(source: FeatureSource, labels: Sequence[int]) -> None:
+def _check_counts(**counts: int) -> None:
+    for name, count in counts.items():
+        if not isinstance(count, Integral) or count < 1:
+            raise InputError(f"training: expected {name} to be an integer of 1 or more; got {count!r}.")
+
+
+def _targets(model: Method, source: FeatureSource, labels: Sequence[int]) -> Tensor:
+    """The labels [N] on the model's device; `InputError` unless each is the number of a class, and each image's."""
     if len(source) != len(labels):
         raise InputError(
             f"training: expected one label for each of {len(source):,} images; got {len(labels):,}. Give them in the "
             "order of the images."
         )
+    classes = len(model.class_names)
+    for label in labels:
+        if not isinstance(label, Integral) or not 0 <= label < classes:
+            raise InputError(
+                f"training: expected labels 0..{classes - 1}, the numbers of the {classes} classes; got {label!r}."
+            )
+    return torch.tensor(labels, device=model.clip.device)
 
 
 def _carry_out(
