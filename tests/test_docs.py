@@ -188,7 +188,7 @@ def methods() -> Iterator[None]:
     cocoop.METHODS.clear()
     cocoop.METHODS.update(before)
     for name in set(sys.modules) - modules:
-        if name in ("my_method", "cocoop_plugin_my_method"):
+        if name == "my_method" or name.startswith("cocoop_plugin_my_method_"):
             del sys.modules[name]
 
 
