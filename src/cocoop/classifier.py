@@ -166,7 +166,8 @@ class Classifier:
     def predict_proba(self, images: Sequence[Picture], shortlist: int | None = None) -> NDArray[np.float64]:
         """Class probabilities [N, K] float64 of image files or Pillow images; columns as in `classes_`.
 
-        `shortlist`: CoCoOp only: approximate, on each image's likeliest classes alone; see `Shortlist`. None is exact.
+        `shortlist`: approximate, on each image's likeliest classes alone, with conditional prompts only; see
+        `Shortlist`. None is exact.
         """
         self._fitted()
         check_pictures(images)

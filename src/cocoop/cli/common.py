@@ -53,8 +53,9 @@ Shortlist = Annotated[
     typer.Option(
         min=1,
         metavar="N",
-        help="Approximate, CoCoOp only: compute the prompts of each image's N likeliest classes by the prompt that all "
-        "images share, such as 20, and give the others probability 0. Without it all classes, exactly.",
+        help="Approximate, methods with conditional prompts only: compute the prompts of each image's N likeliest "
+        "classes by the prompt that all images share, such as 20, and give the others probability 0. Without it all "
+        "classes, exactly.",
     ),
 ]
 FeatureCache = Annotated[
