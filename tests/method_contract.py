@@ -121,8 +121,12 @@ def check_defaults_are_the_constructors(case: Case) -> None:
 
 def check_its_state_is_what_it_learns(case: Case) -> None:
     model = case.build()
+    tensors, parameters = bits(model), dict(model.named_parameters(remove_duplicate=False))
+    assert tensors.keys() == parameters.keys()
+    assert bits(case.build()) == tensors
+    swaps(model, OTHERS)
+    assert bits(model) == tensors
     learned = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
-    assert learned.keys() <= model.state_dict().keys()
     assert model.trainable_parameters == sum(math.prod(parameter.shape) for parameter in learned.values())
     assert case.method.learns() == (case.method.recipe is not None or case.method.prepares())
     assert bool(learned) or case.method.recipe is None
@@ -333,7 +337,11 @@ def refused(call: Callable[[], Any], message: str) -> None:
 
 def state(classifier: PromptClassifier) -> dict[str, bytes]:
     """The learned tensors' bits."""
-    return {name: tensor.numpy().tobytes() for name, tensor in classifier.model_.state_dict().items()}
+    return bits(classifier.model_)
+
+
+def bits(model: Method) -> dict[str, bytes]:
+    return {name: tensor.numpy().tobytes() for name, tensor in model.state_dict().items()}
 
 
 def frozen_bytes(clip: CLIP) -> str:

@@ -88,6 +88,14 @@ TRAIN_CASES = {
         [*RANDOM, "context_length=75"],
         r"a prompt of at most 77 tokens .*; got \d+\. Shorten",
     ),
+    "a setting that is no number": (
+        [*RANDOM, "context_length=NaN"],
+        "context_length: expected .*a finite number.*got nan",
+    ),
+    "neither yes nor no": (
+        [*TRAIN, "--method", "coop", "--set", "class_specific=no"],
+        "class_specific: expected True or False; got 'no'",
+    ),
     "no such clip": (
         [*TRAIN, "--clip", "./my-clip"],
         "./my-clip: expected tiny, ViT-B/32, .*a model folder, .*or a hub id",

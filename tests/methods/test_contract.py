@@ -115,13 +115,13 @@ class Prototypes(Method):
         super().__init__(clip, class_names)
         means = torch.zeros(len(class_names), clip.embed_dim, dtype=torch.promote_types(clip.dtype, torch.float32))
         self.means = nn.Parameter(means, requires_grad=False)
-        self._take_classes()
+        self.take_classes()
 
     @property
     def settings(self) -> dict[str, Any]:
         return {}
 
-    def _take_classes(self) -> None:
+    def take_classes(self) -> None:
         self.clip.encode_texts(self.class_names)  # refuses too long a name
 
     def set_classes(self, class_names: Sequence[str]) -> Method:
@@ -179,6 +179,16 @@ class WrongGradients(LowRank):
         return loss + self.up.detach().square().sum(), logits
 
 
+class Counts(LowRank):
+    def __init__(self, clip: CLIP, class_names: Sequence[str], **others: Any):
+        super().__init__(clip, class_names, **others)
+        self.register_buffer("seen", torch.zeros(1))
+
+
+class Undeclared(LowRank):
+    conditional: ClassVar[bool] = False
+
+
 BROKEN = [
     (SeesTheBatch, {}, "check_an_image_does_not_depend_on_its_batch"),
     (Forgets, {"pull": 0.2}, "check_settings_build_it_again"),
@@ -186,6 +196,8 @@ BROKEN = [
     (CannotBeSaved, {"gate": True}, "check_it_is_saved_and_loaded"),
     (Meddles, {}, "check_training_changes_what_it_learns_and_nothing_else"),
     (WrongGradients, {}, "check_gradients_are_those_of_the_loss"),
+    (Counts, {}, "check_its_state_is_what_it_learns"),
+    (Undeclared, {}, "check_logits_and_probabilities"),
 ]
 
 
@@ -193,8 +205,18 @@ BROKEN = [
 def test_a_method_that_breaks_its_promise_is_noticed(method, settings, name, monkeypatch):
     monkeypatch.setitem(METHODS, "mine", method)
     (check,) = [check for check in CHECKS if check.__name__ == name]
-    with pytest.raises(AssertionError):
+    with pytest.raises((AssertionError, InputError)):
         check(Case("mine", CLIP.load("tiny", device="cpu"), settings))
+
+
+@pytest.mark.parametrize("count", [0, 1, 5])
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.enable_grad])
+def test_prompts_of_each_image_must_be_declared(mode, count, monkeypatch):
+    """Those of the first batch were kept for all others."""
+    monkeypatch.setitem(METHODS, "mine", Undeclared)
+    case = Case("mine", _CLIP)
+    with mode(), pytest.raises(InputError, match=r"Undeclared: expected .*got \[2, 4, 128\].*conditional = True"):
+        case.build()(case.images()[:count])
 
 
 # scikit-learn's loops, in processes

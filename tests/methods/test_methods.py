@@ -1,10 +1,14 @@
 """What the papers' methods are beyond the contract of all, and their equations written out slowly."""
 
+import re
+from pathlib import Path
+
+import numpy as np
 import pytest
 import torch
 from golden_clip import FACTS, VALUES
 
-from cocoop import CLIP, CoCoOp, CoOp, InputError, ZeroShot
+from cocoop import CLIP, METHODS, CoCoOp, CoOp, InputError, ZeroShot
 
 NAMES = FACTS["class_names"]
 IMAGES = VALUES["image_features"]
@@ -18,6 +22,20 @@ def test_a_failed_swap_changes_nothing(golden, monkeypatch):
         model.set_classes(["tench", "black-footed ferret"])
     assert model.class_names == NAMES
     assert torch.equal(model(IMAGES), before)
+
+
+@pytest.mark.parametrize("method", [ZeroShot, CoOp, CoCoOp])
+def test_an_interrupted_swap_changes_nothing(golden, monkeypatch, method):
+    model = method(golden, NAMES)
+    before = model(IMAGES)
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(golden.tokenizer, "encode", interrupt)
+        model.set_classes(["tench", "goldfish"])
+    assert model.class_names == NAMES and torch.equal(model(IMAGES), before)
+
+
+def interrupt(*_, **__):
+    raise KeyboardInterrupt
 
 
 def test_too_long_a_name_is_named_with_its_tokens_and_the_limit(golden, monkeypatch):
@@ -60,7 +78,10 @@ def test_class_specific_prompts_do_not_fit_other_classes(golden):
     [
         ({"context": None}, "context_length: expected a number of random context vectors"),
         ({"context": None, "context_length": 0}, "at least 1"),
+        ({"context": None, "context_length": True}, "at least 1 and at most 77, .*; got True"),
+        ({"context": None, "context_length": 78}, "at least 1 and at most 77, .*; got 78"),
         ({"context_length": 3}, "expected 4, the number of tokens"),
+        ({"context_length": [4, 4]}, r"expected 4, the number of tokens.*; got \[4, 4\]"),
     ],
 )
 def test_contexts_that_cannot_work(golden, arguments, message):
@@ -74,12 +95,50 @@ def test_context_length_counts_tokens_not_words(tiny):
     assert len(model.ctx) == len(tiny.token_ids("a caf\u00e9-photo, of x")) > 4
 
 
-def test_unknown_positions_and_templates_without_a_place_for_the_name(golden):
+def test_unknown_positions(golden):
     with pytest.raises(InputError, match="class_position: expected one of end, middle, front; got 'centre'"):
         CoOp(golden, NAMES, class_position="centre")
-    for templates in (["a photo."], [], "a photo."):
-        with pytest.raises(InputError, match="templates: expected"):
-            ZeroShot(golden, NAMES, templates)
+
+
+@pytest.mark.parametrize(
+    "templates",
+    [
+        *(["a photo."], [], "a photo.", 5, None, [1], ["{}", None], {"a {}.", "the {}."}, {"a {}.": 1}),
+        *(np.array(["a {}.", "the {}."]), (text for text in ("a {}.", "the {}."))),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_templates_are_texts_in_an_order(golden, templates):
+    with pytest.raises(InputError, match=r"templates: expected one or a list of texts with \{\}") as refused:
+        ZeroShot(golden, NAMES, templates)
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("given", ["False", "no", 0, 1, None, [True]])
+def test_class_specific_is_true_or_false(golden, given):
+    """ "False" counted as true."""
+    with pytest.raises(InputError, match="class_specific: expected True or False; got"):
+        CoOp(golden, NAMES, class_specific=given)
+
+
+def test_class_specific_may_be_numpys(golden):
+    model = CoOp(golden, NAMES, class_specific=np.bool_(True))
+    assert model.settings["class_specific"] is True and model.ctx.ndim == 3
+
+
+def test_the_docs_list_every_setting_with_its_default():
+    page = (Path(__file__).parents[2] / "docs" / "methods.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (`.+?`) \| `(\w+)` \| `(.+?)` \|", page, re.MULTILINE)
+    documented = {
+        (method, name): default for methods, name, default in rows for method in re.findall("`(.+?)`", methods)
+    }
+    shown = {"('a photo of a {}.',)": "a photo of a {}.", "None": "none", "False": "false"}
+    defaults = {
+        (method, name): shown.get(str(default), str(default))
+        for method, kind in METHODS.items()
+        for name, default in kind.setting_defaults().items()
+    }
+    assert documented == defaults
 
 
 def test_names_with_braces_are_only_names(tiny):

@@ -8,12 +8,15 @@ from typing import Any
 
 from cocoop.errors import InputError
 
+_WORDS = {"none": None, "true": True, "false": False}
+
 
 def parse_settings(given: Iterable[str]) -> dict[str, Any]:
     """["weight=8", "context=none", "templates=a {}."] -> {"weight": 8, "context": None, "templates": "a {}."}.
 
-    A value is read as JSON (8, 0.5, true, "text", [1, 2]) where it is that, "none" as None, and as a text otherwise,
-    {} too, which is a template. A name that is given several times has a list of its values.
+    "none", "true" and "false" are None, True and False in any case; another value is read as JSON where it is that (8,
+    0.5, "text", [1, 2]), and as a text otherwise, {} too, which is a template. A name that is given several times has a
+    list of its values.
 
     Raises:
         InputError: a part that is not NAME=VALUE.
@@ -28,10 +31,10 @@ def parse_settings(given: Iterable[str]) -> dict[str, Any]:
 
 
 def _value(text: str) -> Any:
-    if text.lower() == "none":
-        return None
+    if text.lower() in _WORDS:
+        return _WORDS[text.lower()]
     try:
         value = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):  # no JSON, or brackets without end
         return text
     return text if isinstance(value, dict) else value

@@ -1,8 +1,9 @@
 """The methods. To add one: write its file and its line in `METHODS`; from outside: `cocoop.METHODS["mine"] = Mine`."""
 
-from cocoop.methods.base import Method, Recipe, load_tensors
+from cocoop.methods.base import Method, Recipe
 from cocoop.methods.cocoop import CoCoOp
 from cocoop.methods.coop import CoOp
+from cocoop.methods.kept import expect_setting, load_tensors
 from cocoop.methods.prompt_method import ConditionalPrompts, PromptMethod
 from cocoop.methods.shortlist import Shortlist
 from cocoop.methods.zero_shot import ZeroShot
@@ -23,5 +24,6 @@ __all__ = [
     "Recipe",
     "Shortlist",
     "ZeroShot",
+    "expect_setting",
     "load_tensors",
 ]

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
@@ -37,8 +36,9 @@ class Recipe:
 class Method(nn.Module, ABC):
     """A classifier on top of a frozen CLIP.
 
-    Its parameters, and so its state dict, are exactly what it learns; the CLIP is not part of it. A subclass calls
-    `super().__init__` first; its further arguments are its settings, all with defaults, which `settings` gives back.
+    Its parameters, and so its state dict, are exactly what it learns; the CLIP is not part of it. A subclass's
+    `__init__` calls `super().__init__(clip, class_names)` first, and `self.take_classes()` last, unless the class above
+    does; its further arguments are its settings, all with defaults, which `settings` gives back.
 
     Args:
         clip: a frozen `CLIP`.
@@ -100,8 +100,12 @@ class Method(nn.Module, ABC):
         return sum(parameter.numel() for parameter in self.parameters() if parameter.requires_grad)
 
     @abstractmethod
-    def _take_classes(self) -> None:
-        """Make ready for `self.class_names`."""
+    def take_classes(self) -> None:
+        """Make ready for `self.class_names`: called by `set_classes`, and last in a subclass's `__init__`.
+
+        Raises:
+            InputError: a name that cannot work, such as one too long for the context length; then nothing may change.
+        """
 
     def set_classes(self, class_names: Sequence[str]) -> Self:
         """Keep what was learned and classify into these K classes instead.
@@ -114,8 +118,8 @@ class Method(nn.Module, ABC):
         before, self.class_names = self.class_names, names
         try:
             with torch.inference_mode(False):  # it may be trained on
-                self._take_classes()
-        except Exception:
+                self.take_classes()
+        except BaseException:  # an interrupt, too, may not leave new names with old prompts
             self.class_names = before
             raise
         return self
@@ -170,16 +174,3 @@ class Method(nn.Module, ABC):
                 )
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         return self
-
-
-def load_tensors(model: Method, tensors: Mapping[str, NDArray[Any]], expected: str) -> None:
-    """Put learned tensors into a method, in place. `InputError`, which begins with `expected`, for other shapes."""
-    wanted = {name: list(tensor.shape) for name, tensor in model.state_dict().items()}
-    got = {name: list(array.shape) for name, array in tensors.items()}
-    for name in sorted(wanted.keys() | got.keys()):
-        if wanted.get(name) != got.get(name):
-            raise InputError(
-                f"{expected}, with {name} of shape {wanted.get(name)}; got {got.get(name)}. Give the CLIP it was "
-                "trained on."
-            )
-    model.load_state_dict({name: torch.from_numpy(array) for name, array in tensors.items()})

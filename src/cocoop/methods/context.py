@@ -27,22 +27,26 @@ def initial_context(clip: CLIP, context: str | None, context_length: int | None)
         InputError: neither or contradicting arguments, or words that are no tokens.
     """
     dtype = torch.promote_types(clip.dtype, torch.float32)
+    count = None
+    if isinstance(context_length, Integral) and not isinstance(context_length, bool):
+        count = int(context_length)
     if context is None:
-        if not isinstance(context_length, Integral) or context_length < 1:
+        limit = clip.text.context_length
+        if count is None or not 1 <= count <= limit:
             raise InputError(
-                f"context_length: expected a number of random context vectors, at least 1, because no context words "
-                f"are given; got {context_length!r}."
+                f"context_length: expected a number of random context vectors, at least 1 and at most {limit}, because "
+                f"no context words are given; got {context_length!r}."
             )
-        return torch.randn(int(context_length), clip.text.width).mul(_RANDOM_STD).to(clip.device, dtype)
+        return torch.randn(count, clip.text.width).mul(_RANDOM_STD).to(clip.device, dtype)
     if not isinstance(context, str):
         raise InputError(f"context: expected words, or None for random vectors; got {context!r}.")
     ids = clip.token_ids(context.replace("_", " "))
     if not ids:
         raise InputError(f"context: expected at least one word, or None for random vectors; got {context!r}.")
-    if context_length not in (None, len(ids)):
+    if context_length is not None and count != len(ids):
         raise InputError(
             f"context_length: expected {len(ids)}, the number of tokens of {context!r}, or nothing; "
-            f"got {context_length}. For random vectors set context to None."
+            f"got {context_length!r}. For random vectors set context to None."
         )
     embeddings: Tensor = clip.text.token_embedding(torch.tensor(ids, device=clip.device))
     return embeddings.to(dtype)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar, Literal, get_args
+from typing import Any, ClassVar, Literal, Self, get_args
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -48,14 +49,16 @@ class CoOp(PromptMethod):
     ) -> None:
         super().__init__(clip, class_names, similarity)
         expect_choice("class_position", class_position, get_args(ClassPosition))
+        if not isinstance(class_specific, bool | np.bool_):
+            raise InputError(f"class_specific: expected True or False; got {class_specific!r}. Leave it out for False.")
         self.context = context
-        self.class_specific = class_specific
+        self.class_specific = bool(class_specific)
         self.class_position = class_position
         # Class-specific random vectors are drawn for each class; words are the same start for all.
         draws = len(self.class_names) if class_specific else 1
         start = torch.stack([initial_context(clip, context, context_length) for _ in range(draws)])
         self.ctx = nn.Parameter(start if class_specific else start[0])
-        self._take_classes()
+        self.take_classes()
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -68,7 +71,7 @@ class CoOp(PromptMethod):
             "similarity": self.similarity,
         }
 
-    def set_classes(self, class_names: Sequence[str]) -> CoOp:
+    def set_classes(self, class_names: Sequence[str]) -> Self:
         """Classify into other classes with the same context; not possible with class-specific contexts."""
         names = listed(class_names)
         if self.class_specific and names != self.class_names:
@@ -78,7 +81,8 @@ class CoOp(PromptMethod):
             )
         return super().set_classes(names)
 
-    def _take_classes(self) -> None:
+    def take_classes(self) -> None:
+        """Make the prompts, with M slots before, around or behind every name."""
         prompts = [self.clip.prompt(self._symbols(k, name)) for k, name in enumerate(self.class_names)]
         self._prompts = Prompts(self.clip.text, self.class_names, prompts)
 

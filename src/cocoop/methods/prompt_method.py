@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from cocoop.class_names import prompt_name
 from cocoop.clip import CLIP, Prompts, slot
-from cocoop.errors import expect_choice
+from cocoop.errors import InputError, expect_choice
 from cocoop.methods.base import Method
 from cocoop.methods.context import initial_context
 
@@ -51,7 +51,7 @@ class PromptMethod(Method):
 
     @abstractmethod
     def text_features(self, image_features: Tensor) -> Tensor:
-        """W of the formula, [B, E] -> [B, K, E] if prompts depend on the image, else [1, K, E]."""
+        """W of the formula, [B, E] -> [B, K, E] where `conditional` is True, else [1, K, E]."""
 
     def logits(self, image_features: Tensor, text_features: Tensor) -> Tensor:
         """Image features [B, E], text features [B, K, E] or [1, K, E] -> logits [B, K] (CoCoOp eq. 1 and 3)."""
@@ -79,14 +79,26 @@ class PromptMethod(Method):
 
     def _current_text_features(self, image_features: Tensor) -> Tensor:
         """Where no image changes them and no gradient is taken, they are encoded once for a class list and prompt."""
-        if self.conditional or torch.is_grad_enabled():
+        if self.conditional:
             return self.text_features(image_features)
+        if torch.is_grad_enabled():
+            return self._shared_text_features(image_features)
         learned = [parameter.detach() for parameter in self.parameters()]
         known, plain = self._known, self.clip.text.plain
         if known is None or known.names != self.class_names or known.plain != plain or not known.holds(learned):
-            text_features = self.text_features(image_features)
+            text_features = self._shared_text_features(image_features)
             self._known = known = _Known(list(self.class_names), plain, [t.clone() for t in learned], text_features)
         return known.text_features
+
+    def _shared_text_features(self, image_features: Tensor) -> Tensor:
+        """Those [1, K, E] of a method that is not conditional, which sees two images of zeros in place of its own."""
+        text_features = self.text_features(image_features.new_zeros(2, self.clip.embed_dim))
+        if len(text_features) != 1:
+            raise InputError(
+                f"{type(self).__name__}: expected text features of shape [1, K, E], the same for every image; got "
+                f"{list(text_features.shape)} of two. Declare conditional = True in the class."
+            )
+        return text_features
 
 
 class _Known(NamedTuple):
@@ -130,7 +142,7 @@ class ConditionalPrompts(PromptMethod):
         super().__init__(clip, class_names, similarity)
         self._words = context
         self.ctx = nn.Parameter(initial_context(clip, context, context_length))
-        self._take_classes()
+        self.take_classes()
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -141,7 +153,8 @@ class ConditionalPrompts(PromptMethod):
     def context(self, image_features: Tensor) -> Tensor:
         """Each image's context vectors, unit-norm image features [B, E] -> [B, M, D]."""
 
-    def _take_classes(self) -> None:
+    def take_classes(self) -> None:
+        """Make the prompts, with M slots before every name."""
         context = [slot(m) for m in range(len(self.ctx))]
         names = [self.clip.token_ids(prompt_name(name) + ".") for name in self.class_names]
         prompts = [self.clip.prompt([*context, *name]) for name in names]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from reprlib import repr as shortened
 from typing import Any
 
 import torch
@@ -24,21 +25,22 @@ class ZeroShot(PromptMethod):
     Args:
         clip: a frozen `CLIP`.
         class_names: [K] names; "_" counts as a space.
-        templates: at least one text with "{}" where the name goes.
+        templates: a text with "{}" where the name goes, or a list of such.
     """
 
     def __init__(
         self, clip: CLIP, class_names: Sequence[str], templates: Sequence[str] = ("a photo of a {}.",)
     ) -> None:
         super().__init__(clip, class_names)
-        self.templates = [templates] if isinstance(templates, str) else list(templates)
-        for template in self.templates or [""]:
-            if "{}" not in template:
+        given: Sequence[Any] = templates if isinstance(templates, list | tuple) and templates else [templates]
+        for template in given:
+            if not isinstance(template, str) or "{}" not in template:
                 raise InputError(
-                    f"templates: expected texts with {{}} where the class name goes, such as 'a photo of a {{}}.'; "
-                    f"got {template!r}."
+                    "templates: expected one or a list of texts with {} where the class name goes, such as "
+                    f"'a photo of a {{}}.'; got {shortened(template)}."
                 )
-        self._take_classes()
+        self.templates = list(given)
+        self.take_classes()
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -50,7 +52,8 @@ class ZeroShot(PromptMethod):
         """The data set's template alone."""
         return {"templates": [template]}
 
-    def _take_classes(self) -> None:
+    def take_classes(self) -> None:
+        """Encode every template with every name."""
         names = [prompt_name(name) for name in self.class_names]
         features = [
             self.clip.encode_texts([template.replace("{}", name) for name in names]) for template in self.templates

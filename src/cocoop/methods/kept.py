@@ -1,0 +1,46 @@
+"""What a run folder keeps of a method: its settings and its learned tensors."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from numbers import Real
+from reprlib import repr as shortened
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from cocoop.errors import InputError
+from cocoop.methods.base import Method
+
+
+def expect_setting(name: str, value: Any) -> None:
+    """Raise `InputError` unless a run folder can keep a setting: None, texts, finite numbers, and lists of such."""
+    try:
+        json.dumps(value, allow_nan=False, ensure_ascii=False, default=_number).encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InputError(
+            f"{name}: expected None, a text, a finite number or a list of such, which a run folder can keep; got "
+            f"{shortened(value)} ({error})."
+        ) from error
+
+
+def _number(value: Any) -> float:
+    if isinstance(value, Real | np.generic):
+        return float(value)
+    raise TypeError(f"{type(value).__name__} is none of these")
+
+
+def load_tensors(model: Method, tensors: Mapping[str, NDArray[Any]], expected: str) -> None:
+    """Put learned tensors into a method, in place. `InputError`, which begins with `expected`, for other shapes."""
+    wanted = {name: list(tensor.shape) for name, tensor in model.state_dict().items()}
+    got = {name: list(array.shape) for name, array in tensors.items()}
+    for name in sorted(wanted.keys() | got.keys()):
+        if wanted.get(name) != got.get(name):
+            raise InputError(
+                f"{expected}, with {name} of shape {wanted.get(name)}; got {got.get(name)}. Give the CLIP it was "
+                "trained on."
+            )
+    model.load_state_dict({name: torch.from_numpy(array) for name, array in tensors.items()})
