@@ -16,7 +16,7 @@ from PIL import Image
 from cocoop.clip import CLIP
 from cocoop.errors import InputError, expect_choice
 from cocoop.features import FeatureStore, Picture
-from cocoop.methods import METHODS
+from cocoop.methods import METHODS, expect_setting
 from cocoop.training import CUDA_GRAPH
 
 PICTURES = (str, os.PathLike, Image.Image)
@@ -108,6 +108,7 @@ def check_settings(method: str, settings: Mapping[str, Any] | None) -> None:
                 f"{name}: expected nothing, because the method {method} has no such setting (it has "
                 f"{', '.join(own) or 'none'}); got {value!r}. Leave it out{rather}."
             )
+        expect_setting(name, value)
 
 
 def load_clip(clip: Any, parameters: Mapping[str, Any]) -> CLIP:
