@@ -7,18 +7,19 @@ a text pass, as in the original code. The trainings take turns in one process; t
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 
 import torch
 from torch.nn import functional as F
 
-from cocoop import CoCoOp, CoOp, Method
+from cocoop import CoCoOp, CoOp
 from cocoop.bench import class_names, random_clip
 from cocoop.features import FixedFeatures
 from cocoop.reports import text_table
 from cocoop.training import train
 
 
-def milliseconds(model: Method, images: int, plain: bool) -> float:
+def milliseconds(model: CoOp | CoCoOp, images: int, plain: bool) -> float:
     """Of a training image; the first epoch, which prepares the class list, does not count."""
     generator = torch.Generator().manual_seed(0)
     features = F.normalize(torch.randn(images, model.clip.embed_dim, generator=generator), dim=-1)
@@ -37,7 +38,7 @@ def main() -> None:
     arguments = parser.parse_args()
     names = class_names(arguments.classes)
     full, half = random_clip("ViT-B/16", "cpu"), random_clip("ViT-B/16", "cpu", "bfloat16")
-    trainings = {
+    trainings: dict[str, Callable[[], float]] = {
         "CoOp, plain, float32": lambda: milliseconds(CoOp(full, names), 32, plain=True),
         "CoCoOp, float32": lambda: milliseconds(CoCoOp(full, names), 8, plain=False),
         "CoCoOp, bfloat16": lambda: milliseconds(CoCoOp(half, names), 8, plain=False),

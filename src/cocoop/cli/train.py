@@ -43,10 +43,8 @@ Settings = Annotated[
     typer.Option(
         "--set",
         metavar="NAME=VALUE",
-        help="A setting of the method, several times: cocoop has context (words that the prompt starts from, none "
-        "for random vectors), context_length, meta_nets (shared, per-token) and similarity (cosine, dot, "
-        "euclidean); coop has context, context_length, class_specific, class_position and similarity; zero-shot "
-        "has templates.",
+        help="A setting of the method, such as context_length=4; may be repeated. docs/methods.md lists those of each "
+        "method.",
     ),
 ]
 Augment = Annotated[
