@@ -2,9 +2,12 @@
 
 import ast
 import inspect
+import re
 import subprocess
 import sys
+import tomllib
 from graphlib import TopologicalSorter
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -63,7 +66,7 @@ INSIDE = {
         "examples": set(),
         "images": set(),
         "fingerprint": {"images"},
-        "store": set(),
+        "store": {"images"},
         "base_new": {"examples"},
         "few_shot": {"examples"},
         "split": {"examples"},
@@ -178,6 +181,15 @@ def test_the_modules_have_no_circle():
 def test_no_file_imports_torchvision_timm_open_clip_or_dassl():
     banned = {"torchvision", "timm", "open_clip", "dassl"}
     assert not {module for path in FILES for module in imported(path) if module.split(".")[0] in banned}
+
+
+def test_every_library_that_is_imported_is_a_declared_dependency():
+    project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())["project"]
+    required = [*project["dependencies"], *project["optional-dependencies"]["hf-datasets"]]
+    declared = {re.match(r"[\w-]+", name)[0].lower() for name in required}
+    modules = {module.split(".")[0] for path in FILES for module in imported(path)} - sys.stdlib_module_names
+    owners = packages_distributions()
+    assert {owners[module][0].lower() for module in modules - {"cocoop"}} <= declared
 
 
 def test_pickle_is_imported_for_the_restricted_reader_alone():
