@@ -125,8 +125,21 @@ REFUSED = {
     "a deep tree": (tree(40), "modules within modules at most 32 deep"),
     "a name of a million letters": (
         b"\x80\2" + RECORD + b"}" + text("a" * 10**6) + b"Nsb.",
+        "attributes with names; got one of kind str",
+    ),
+    "names within names of over a thousand letters": (
+        b"\x80\2" + RECORD + b"}" + text("a" * 600) + RECORD + b"}" + text("b" * 500) + b"Nsbsb.",
         "names of at most 1,000 letters",
     ),
+    # Each call would copy them again.
+    "a call of many arguments": (
+        b"\x80\2ctorch\nSize\nq\0(" + b"N" * 9 + b"tq\1Rh\0h\1R.",
+        "calls with at most 8 arguments; got one with 9",
+    ),
+    "a new object of many arguments": (b"\x80\2ctorch\nSize\n(" + b"N" * 9 + b"t\x81.", "at most 8 arguments"),
+    # Whole numbers with gaps between them can be chosen so that a dict passes all it holds to find one.
+    "an item remembered out of order": (b"\x80\2NNq\1.", "in places 0, 1, 2, ...; got place 1 after 0"),
+    "a huge item remembered out of order": (b"\x80\4N\x94Nr\3\0\0\0.", "got place 3 after 1"),
     "a list as key": (b"\x80\2}]Ns.", "a key of kind list"),
     "a tuple as key": (b"\x80\2})Ns.", "a key of kind tuple"),
     "a huge number as key": (b"\x80\2}\x8a\x20" + b"\1" * 32 + b"Ns.", "a key of kind int"),
@@ -261,7 +274,7 @@ BOMBS = {
     "nested modules": "modules within modules at most 32 deep",
     "sharing": "an object of kind tuple",
     "names": "asks for __torch__.aaaa",
-    "put": "an object of kind NoneType",
+    "put": "values remembered in places 0, 1, 2, ...; got place 4294967295 after 0",
     "integers": "the pickle instructions that torch writes; got LONG4",
     "long text": "a whole pickle",
     "shared key": "a dict of 1 with a key of kind tuple",
@@ -386,7 +399,7 @@ def test_fuzz_random_programs_of_the_pickle_machine():
     draw = random.Random(9)
     values = [b"N", b"\x88", b"K\3", b"J\xff\xff\xff\xff", b"]", b"}", b")", b"(", text("a"), text("storage"), RECORD]
     values += [b"ctorch._utils\n_rebuild_tensor_v2\n", b"ctorch\nFloatStorage\n", b"ccollections\nOrderedDict\n"]
-    steps = [bytes([code]) for code in b"t\x85\x86\x87aesuRb\x81Q\x94"] + [b"q\1", b"h\1"]
+    steps = [bytes([code]) for code in b"t\x85\x86\x87aesuRb\x81Q\x94"] + [b"q\0", b"h\0"]
     outcomes = set()
     for _ in range(20_000):
         pieces = draw.choices(values, k=draw.randint(1, 6)) + draw.choices(values + steps, k=draw.randint(0, 12))

@@ -258,6 +258,19 @@ def test_an_unfinished_download_of_safetensors(tmp_path):
             read_weights(path)
 
 
+def test_more_tensors_than_any_model_has(tmp_path):
+    """Each may be empty, so that a small file has any number of them."""
+    tensor = {"dtype": "F32", "shape": [0], "data_offsets": [0, 0]}
+    header = json.dumps({f"w{n}": tensor for n in range(20_001)}).encode()
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(struct.pack("<Q", len(header)) + header)
+    with pytest.raises(InputError, match=r"model\.safetensors: expected at most 20,000 tensors; got 20,001"):
+        read_weights(path)
+    path, _ = write_shards(tmp_path, {f"w{n}": "model-2.bin" for n in range(20_000)})
+    with pytest.raises(InputError, match=r"index\.json: expected at most 20,000 tensors; got 20,005"):
+        read_weights(path)
+
+
 @pytest.mark.parametrize("length", [123, 31_520])
 def test_a_safetensors_header_whose_length_begins_as_json_does(tmp_path, length):
     """123 is "{" itself, and 31,520 is " {": the length's bytes are the file's first."""

@@ -6,13 +6,14 @@ memory, in `<folder>/data/<key>`. Both are read here; the code that a TorchScrip
 
 import io
 import itertools
+import re
 import struct
 import zipfile
 from pathlib import Path
 
 from torch import Tensor
 
-from cocoop.weights.contents import expect_honest, module_state, state_in
+from cocoop.weights.contents import MAX_NAME, expect_honest, module_state, state_in
 from cocoop.weights.faults import Fault, big_endian, broken, damaged, shown, unsafe
 from cocoop.weights.stand_ins import Record
 from cocoop.weights.storages import Storages
@@ -24,6 +25,7 @@ MAX_DIRECTORY = 4 * 2**20
 
 _LOCAL = struct.Struct("<4s2x2H16x2H")  # signature, flags, method, lengths of name and extra
 _ENCRYPTED, _UTF8 = 0x1, 0x800
+_PICKLE = re.compile(r"[^/]+/data\.pkl")
 
 
 def read_archive(path: Path) -> tuple[dict[str, Tensor], bool]:
@@ -64,16 +66,10 @@ class _Archive:
             raise
         except Exception as error:  # BadZipFile, ValueError, struct.error, NotImplementedError, ...
             raise broken("a zip archive with its directory at the end", error) from error
-        self._entries = _without_folder(self._zip.infolist())
+        self._entries = _entries(self._zip.infolist())
 
     def pickle(self) -> bytes:
         """The bytes of data.pkl, of an archive whose numbers are little-endian."""
-        if "data.pkl" not in self._entries:
-            some = ", ".join(shown(name) for name in list(self._entries)[:3]) or "no entries"
-            raise Fault(
-                f"expected an archive of torch.save or TorchScript, with data.pkl; got a zip archive of {some}. "
-                "Give the weights file of the model, unpacked if it is inside."
-            )
         if "byteorder" in self._entries and self._read("byteorder", 16) != b"little":
             raise big_endian()
         return self._read("data.pkl", MAX_PICKLE)
@@ -126,8 +122,14 @@ class _Archive:
         return info.header_offset + int(_LOCAL.size + name_length + extra_length)
 
 
-def _without_folder(infos: list[zipfile.ZipInfo]) -> dict[str, zipfile.ZipInfo]:
+def _entries(infos: list[zipfile.ZipInfo]) -> dict[str, zipfile.ZipInfo]:
     """The entries by their names inside the one folder that all share. Raises a `Fault` for any other layout."""
+    if not any(_PICKLE.fullmatch(info.orig_filename) for info in infos):
+        some = ", ".join(shown(info.orig_filename) for info in infos[:3]) or "no entries"
+        raise Fault(
+            f"expected an archive of torch.save or TorchScript, with data.pkl in a folder; got a zip archive of {some}"
+            ". Give the weights file of the model, unpacked if it is inside."
+        )
     if len(infos) > MAX_ENTRIES:
         raise unsafe(f"at most {MAX_ENTRIES:,} entries", f"{len(infos):,}")
     entries: dict[str, zipfile.ZipInfo] = {}
@@ -135,13 +137,14 @@ def _without_folder(infos: list[zipfile.ZipInfo]) -> dict[str, zipfile.ZipInfo]:
     for info in infos:
         full = info.orig_filename
         folder, *rest = full.removesuffix("/").split("/")
-        if "\\" in full or "\0" in full or any(part in ("", ".", "..") for part in (folder, *rest)):
-            raise unsafe("plain relative names of entries", shown(full))
+        plain = len(full) <= MAX_NAME and "\\" not in full and "\0" not in full
+        if not plain or any(part in ("", ".", "..") for part in (folder, *rest)):
+            raise unsafe(f"plain relative names of entries, of at most {MAX_NAME:,} letters", shown(full))
         if info.flag_bits & _ENCRYPTED:
             raise unsafe("entries without a password", f"{shown(full)} encrypted")
         name = "/".join(rest)
         if name in entries:
-            raise unsafe("one entry of each name", f"two named {shown(name)}")
+            raise unsafe("one entry of each name", f"two named {shown(full)}")
         folders.add(folder)
         entries[name] = info
     if len(folders) > 1:

@@ -6,7 +6,9 @@ from cocoop.weights.faults import Fault, damaged, shown, unsafe
 from cocoop.weights.stand_ins import Record, kind_of
 
 MAX_TENSORS = 20_000
-_MAX_DEPTH, _MAX_ATTRIBUTES, _MAX_NAME = 32, 100_000, 1_000
+MAX_NAME = 1_000
+"""Letters of the name of a tensor, or of an entry of an archive."""
+_MAX_DEPTH, _MAX_ATTRIBUTES = 32, 100_000
 """A CLIP of 48 blocks has modules 6 deep and about 10,000 attributes. The bounds also end circles."""
 
 
@@ -58,10 +60,15 @@ def module_state(root: Record) -> dict[str, Tensor]:
     return tensors
 
 
+def expect_few(count: int) -> None:
+    """Raise a `Fault` if a file has more tensors than any model."""
+    if count > MAX_TENSORS:
+        raise unsafe(f"at most {MAX_TENSORS:,} tensors", f"{count:,}")
+
+
 def expect_honest(tensors: dict[str, Tensor], file_size: int) -> None:
     """Raise a `Fault` if tensors claim more than a file of `file_size` bytes can hold, by repeating what it has."""
-    if len(tensors) > MAX_TENSORS:
-        raise unsafe(f"at most {MAX_TENSORS:,} tensors", f"{len(tensors):,}")
+    expect_few(len(tensors))
     for name, tensor in tensors.items():
         if tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
             raise unsafe("tensors whose values are all in the file", f"{shown(name)}, which repeats fewer values")
@@ -73,8 +80,8 @@ def expect_honest(tensors: dict[str, Tensor], file_size: int) -> None:
 def _dotted(prefix: str, attribute: object) -> str:
     if not isinstance(attribute, str):
         raise damaged("attributes with names", f"one of kind {kind_of(attribute)}")
-    if len(prefix) + len(attribute) > _MAX_NAME:
-        raise unsafe(f"names of at most {_MAX_NAME:,} letters", shown(attribute))
+    if len(prefix) + len(attribute) > MAX_NAME:
+        raise unsafe(f"names of at most {MAX_NAME:,} letters", shown(attribute))
     return prefix + attribute
 
 

@@ -88,7 +88,7 @@ _OF_TORCH = re.compile(
     r"torch\.(_utils\._rebuild_\w+|_tensor\._rebuild_from_type_v2|nn\.parameter\.Parameter|serialization\._get_layout"
     r"|((cuda|sparse|cuda\.sparse|storage)\.)?\w*(Tensor|Storage)|(q?u?int|b?float|complex|bits|per_)\w+)"
 )
-"""What torch.load(weights_only=True) takes too: odd to find in a CLIP, but no sign of harm."""
+"""Further names that torch.load(weights_only=True) takes: a CLIP has no use for them, but they do no harm."""
 _NAMES: dict[str, object] = {
     **{name: Call(name, make) for name, make in _CALLS.items()},
     **{name: Call(name, _nothing(name)) for name in _INERT},

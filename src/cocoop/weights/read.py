@@ -10,13 +10,12 @@ from torch import Tensor
 
 from cocoop.errors import InputError
 from cocoop.weights.archive import read_archive
-from cocoop.weights.contents import state_in
+from cocoop.weights.contents import expect_few, state_in
 from cocoop.weights.faults import Fault, broken, damaged, shown, unsafe
 from cocoop.weights.kinds import HEAD, foreign
 
-MAX_INDEX = 16 * 2**20
-MAX_SAFETENSORS_HEADER = 100_000_000
-"""Both in bytes; the second is the format's own limit."""
+MAX_LIST = 16 * 2**20
+"""Bytes of the list of tensors, a JSON that an index of shards is and a safetensors file begins with."""
 
 
 @dataclass(frozen=True)
@@ -86,16 +85,22 @@ def _read_file(path: Path) -> Weights:
 
 
 def _is_safetensors(head: bytes) -> bool:
-    """Asked first: the header's length may look like the beginning of any other kind, while its zeros are in none."""
-    return head[8:9] == b"{" and int.from_bytes(head[:8], "little") <= MAX_SAFETENSORS_HEADER
+    """Whether a file is safetensors, to be asked before any other kind.
+
+    It begins with its header's length, whose first bytes may be those of any other kind; its zeros are in none.
+    """
+    return head[8:9] == b"{" and int.from_bytes(head[:8], "little") <= MAX_LIST
 
 
 def _read_safetensors(path: Path) -> dict[str, Tensor]:
+    from safetensors import safe_open
     from safetensors.torch import load_file
 
     try:
+        with safe_open(path, "pt") as file:
+            expect_few(len(file.keys()))
         tensors: dict[str, Tensor] = load_file(path)
-    except OSError:
+    except (OSError, Fault):
         raise
     except Exception as error:  # SafetensorError mostly
         raise broken("a whole safetensors file", error) from error
@@ -123,8 +128,8 @@ def _read_shards(path: Path) -> Weights:
 
 def _weight_map(path: Path) -> dict[str, str]:
     """Name of a tensor -> name of its file, of an index whose files all lie beside it."""
-    if path.stat().st_size > MAX_INDEX:
-        raise damaged(f"an index of at most {MAX_INDEX:,} bytes", "a larger JSON file")
+    if path.stat().st_size > MAX_LIST:
+        raise damaged(f"an index of at most {MAX_LIST:,} bytes", "a larger JSON file")
     try:
         index = json.loads(path.read_bytes())
     except (ValueError, RecursionError) as error:
@@ -132,6 +137,7 @@ def _weight_map(path: Path) -> dict[str, str]:
     files = index.get("weight_map") if isinstance(index, dict) else None
     if not isinstance(files, dict) or not files:
         raise foreign(_head(path))
+    expect_few(len(files))
     for file in files.values():
         if not isinstance(file, str) or file in ("", ".", "..") or not set(file).isdisjoint("/\\\0"):
             raise unsafe("plain names of files beside the index", shown(str(file)))

@@ -2,8 +2,9 @@
 
 It is the machine in Python, because what it does with a dict can be told: the one in C, and that of torch.load, hash
 whatever stands as a key. Tuples within tuples overflow the C stack there, shared ones take 2**60 steps, and numbers
-that collide take hours. Instructions are counted, and checked against a list, before any is carried out; none of them
-copies a container or a text, so that time and memory are proportional to their number.
+that collide take hours. Instructions are counted, and checked against a list, before any is carried out. None of them
+copies or compares a container or a text that an earlier one made, so that time and memory are proportional to the
+pickle's length.
 """
 
 import io
@@ -12,6 +13,7 @@ import pickletools
 from collections.abc import Callable
 from typing import Any, ClassVar
 
+from cocoop.weights.contents import MAX_NAME
 from cocoop.weights.faults import Fault, broken, damaged, unsafe
 from cocoop.weights.names import stand_in
 from cocoop.weights.stand_ins import Call, Inert, Record, kind_of
@@ -20,6 +22,9 @@ MAX_PICKLE = 16 * 2**20
 """In bytes: several times what a training checkpoint of ViT-bigG has."""
 MAX_INSTRUCTIONS = 500_000
 """About four times what a training checkpoint of the largest CLIP (ViT-bigG, with Adam's state) needs."""
+
+_MOST_ARGUMENTS = 8
+"""As many as any function that stands in a weights pickle takes."""
 
 _CODES = {code.name: ord(code.code) for code in pickletools.opcodes}
 _WRITTEN = {
@@ -49,11 +54,17 @@ def read_pickle(data: bytes, storage: Callable[[object], object]) -> object:
 
 def _check(data: bytes) -> None:
     """Parse the instructions and carry none out: no text is longer than the pickle, none is strange or too many."""
-    for count, (code, _, _) in enumerate(pickletools.genops(data)):
+    remembered = 0
+    for count, (code, number, _) in enumerate(pickletools.genops(data)):
         if count >= MAX_INSTRUCTIONS:
             raise unsafe(f"a pickle of at most {MAX_INSTRUCTIONS:,} instructions", "a longer one")
         if code.name not in _WRITTEN:
             raise unsafe("the pickle instructions that torch writes", code.name)
+        if code.name in ("BINPUT", "LONG_BINPUT", "MEMOIZE"):
+            place = remembered if number is None else number
+            if place > remembered:  # a dict may pass all its numbers to find one that was chosen for it
+                raise unsafe("values remembered in places 0, 1, 2, ...", f"place {place} after {remembered}")
+            remembered = max(remembered, place + 1)
 
 
 class _Machine(pickle._Unpickler):
@@ -77,6 +88,8 @@ class _Machine(pickle._Unpickler):
         args, call = self.stack.pop(), self.stack.pop()
         if not isinstance(call, Call) or type(args) is not tuple:
             raise unsafe("calls that rebuild tensors", f"a call of {kind_of(call)}")
+        if len(args) > _MOST_ARGUMENTS:  # each call copies them
+            raise unsafe(f"calls with at most {_MOST_ARGUMENTS} arguments", f"one with {len(args):,}")
         self.append(call.make(*args))
 
     def load_build(self) -> None:
@@ -95,13 +108,12 @@ class _Machine(pickle._Unpickler):
         self._set(self.pop_mark())
 
     def _set(self, items: list[Any]) -> None:
-        """Only texts and small integers are hashed: others could recurse, or be made to collide."""
+        """Only texts of a name's length are keys: others could recurse, be made to collide, or be long to compare."""
         target = self.stack[-1]
         if type(target) is not dict:
             raise damaged("keys and values for a dict", f"some for {kind_of(target)}")
         for key, value in zip(items[::2], items[1::2], strict=True):
-            hashed = type(key) is str or (type(key) is int and abs(key) < 2**60)
-            target[key if hashed else Inert(kind_of(key))] = value
+            target[key if type(key) is str and len(key) <= MAX_NAME else Inert(kind_of(key))] = value
 
     def load_empty_set(self) -> None:
         self.append(Inert("set"))
