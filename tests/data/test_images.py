@@ -1,8 +1,12 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 from PIL import Image
 
-from cocoop.data import check_images, open_image
+import cocoop
+from cocoop.data import IMAGE_SUFFIXES, check_images, open_image
+from cocoop.data.images import IMAGE_FORMATS
 from cocoop.errors import InputError
 
 
@@ -86,6 +90,34 @@ def test_other_files_are_refused(tmp_path, monkeypatch):
         open_image(tmp_path / "y.jpg")
     with pytest.raises(InputError, match=r"a folder, not a file|PermissionError"):
         open_image(tmp_path)
+
+
+def test_the_formats_are_those_of_the_endings():
+    assert {Image.registered_extensions()[suffix] for suffix in IMAGE_SUFFIXES} == set(IMAGE_FORMATS)
+
+
+@pytest.mark.parametrize("format", [*IMAGE_FORMATS, "MPO"])
+def test_a_file_is_opened_whatever_its_ending(tmp_path, format):
+    options = {"save_all": True, "append_images": [noise(8)]} if format == "MPO" else {}
+    path = saved(tmp_path, Image.new("RGB", (16, 8), (200, 100, 50)), "x.jpg", format=format, **options)
+    with Image.open(path) as image:
+        assert image.format == format
+    opened = open_image(path)
+    assert opened.size == (16, 8)
+    assert np.abs(np.subtract(opened.getpixel((3, 3)), (200, 100, 50))).max() <= 3  # JPEG, WebP
+
+
+@pytest.mark.parametrize("format", ["EPS", "PPM", "ICO"])
+def test_other_formats_are_refused_though_pillow_knows_them(tmp_path, format):
+    """For EPS it would start Ghostscript."""
+    path = saved(tmp_path, noise(16), "x.png", format=format)
+    with pytest.raises(InputError, match=r"UnidentifiedImageError.* as JPEG, PNG, BMP, WEBP, GIF or TIFF\."):
+        open_image(path)
+
+
+def test_image_files_are_opened_in_one_place():
+    files = Path(cocoop.__file__).parent.rglob("*.py")
+    assert [path.name for path in files if "Image.open(" in path.read_text()] == ["images.py"]
 
 
 def test_a_decompression_bomb_is_refused(tmp_path, monkeypatch):

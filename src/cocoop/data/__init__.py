@@ -8,7 +8,7 @@ from cocoop.data.examples import Example, class_names, positions_by_label
 from cocoop.data.few_shot import MAX_VAL_SHOTS, few_shot_indices, sample_few_shot
 from cocoop.data.fingerprint import fingerprint
 from cocoop.data.folder import IMAGE_SUFFIXES, read_folder, read_folder_dataset
-from cocoop.data.images import ImageError, check_images, open_image, read_bytes
+from cocoop.data.images import ImageError, check_images, open_image, read_bytes, undecoded
 from cocoop.data.manifest import read_manifest
 from cocoop.data.own import OWN_TEMPLATE, picked_hash
 from cocoop.data.papers.check import Finding, check_dataset
@@ -69,5 +69,6 @@ __all__ = [
     "sample_few_shot",
     "split_content",
     "split_hash",
+    "undecoded",
     "write_miniature",
 ]

@@ -1,15 +1,23 @@
-"""Image files: their bytes, and the RGB image they decode to."""
+"""Image files: their bytes, and the RGB image they decode to. All image files are opened here."""
 
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 from os import PathLike
 from pathlib import Path
+from typing import IO
 
 from PIL import Image
 
 from cocoop.errors import InputError
 
+IMAGE_FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "GIF", "TIFF")
+"""Formats, as Pillow calls them, of the files with one of `IMAGE_SUFFIXES`. A phone's MPO is a JPEG with others behind.
+
+Pillow knows many more, and starts Ghostscript for some.
+"""
+
+_KNOWN = f"{', '.join(IMAGE_FORMATS[:-1])} or {IMAGE_FORMATS[-1]}"
 _SHOWN = 5
 
 
@@ -25,6 +33,14 @@ def read_bytes(path: str | PathLike[str]) -> bytes:
         raise _unusable(path, error) from error
 
 
+def undecoded(file: str | PathLike[str] | IO[bytes]) -> Image.Image:
+    """An image file in one of `IMAGE_FORMATS`, whatever its ending says, opened by Pillow and not decoded yet.
+
+    Raises what Pillow raises: `UnidentifiedImageError` for another format, `OSError`, and nearly anything for damage.
+    """
+    return Image.open(file, formats=IMAGE_FORMATS)
+
+
 def open_image(path: str | PathLike[str], content: bytes | None = None) -> Image.Image:
     """Decode the image file `path` fully and return it as a Pillow image of mode RGB, 8 bits per channel.
 
@@ -34,11 +50,11 @@ def open_image(path: str | PathLike[str], content: bytes | None = None) -> Image
     applied, as in the original: a photo taken sideways stays sideways. `content` is the file's bytes, where they have
     been read already.
 
-    `ImageError` names the file and the reason where it is missing, truncated, no image, or a decompression
-    bomb (more than twice `PIL.Image.MAX_IMAGE_PIXELS` pixels).
+    `ImageError` names the file and the reason where it is missing, truncated, not in one of `IMAGE_FORMATS`, or a
+    decompression bomb (more than twice `PIL.Image.MAX_IMAGE_PIXELS` pixels).
     """
     try:
-        with Image.open(path if content is None else BytesIO(content)) as image:
+        with undecoded(path if content is None else BytesIO(content)) as image:
             return image.convert("RGB")
     except Exception as error:  # Pillow's decoders raise nearly anything on damaged bytes: struct.error, KeyError..
         raise _unusable(path, error) from error
@@ -57,7 +73,7 @@ def check_images(paths: Sequence[Path], progress: Callable[[Iterable[Path]], Ite
         more = f" and {len(failures) - _SHOWN} more" if len(failures) > _SHOWN else ""
         raise InputError(
             f"images: expected all {len(paths)} to decode; {len(failures)} do not: "
-            f"{'; '.join(failures[:_SHOWN])}{more}. Replace, re-save or remove them."
+            f"{'; '.join(failures[:_SHOWN])}{more}. Replace or remove them, or save them again as {_KNOWN}."
         )
 
 
@@ -71,7 +87,8 @@ def _fault(path: Path) -> str | None:
 
 def _unusable(path: str | PathLike[str], error: Exception) -> ImageError:
     return ImageError(
-        f"{path}: expected an image that Pillow can decode; got {_reason(error)}. Replace, re-save or remove the file."
+        f"{path}: expected an image that Pillow can decode; got {_reason(error)}. Replace or remove the file, or save "
+        f"it again as {_KNOWN}."
     )
 
 

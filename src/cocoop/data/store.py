@@ -7,6 +7,7 @@ from pathlib import Path
 from PIL import Image
 
 from cocoop.atomic import write_whole
+from cocoop.data.images import undecoded
 from cocoop.errors import InputError, RunError
 
 
@@ -16,10 +17,10 @@ def store_bytes(content: bytes, folder: Path) -> Path:
     A file that is there already is reused. A new one appears at once, whole.
 
     Raises:
-        InputError: Pillow knows no such format. RunError: the disk refuses.
+        InputError: not in one of `IMAGE_FORMATS`. RunError: the disk refuses.
     """
     try:
-        with Image.open(io.BytesIO(content)) as image:
+        with undecoded(io.BytesIO(content)) as image:
             ending = (image.format or "image").lower()
     except Exception as error:  # Pillow raises nearly anything on damaged bytes
         raise InputError(f"expected an image that Pillow can decode; got {type(error).__name__}: {error}.") from error

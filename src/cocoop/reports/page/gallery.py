@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from markupsafe import Markup
-from PIL import Image, ImageOps
+from PIL import ImageOps
 
 from cocoop.class_names import prompt_name
+from cocoop.data import undecoded
 from cocoop.reports.page.style import data_uri
 from cocoop.reports.page.template import render
 from cocoop.results import Mistake
@@ -55,7 +56,7 @@ def _mistake(mistake: Mistake) -> _Mistake:
 
 def thumbnail(path: Path) -> bytes:
     """A JPEG of the picture, its longer side `_PIXELS` at most, turned as its EXIF data say."""
-    with Image.open(path) as image:
+    with undecoded(path) as image:
         image.draft("RGB", (2 * _PIXELS, 2 * _PIXELS))  # a JPEG is decoded at a fraction of its size
         image.thumbnail((_PIXELS, _PIXELS))
         small = ImageOps.exif_transpose(image).convert("RGB")
