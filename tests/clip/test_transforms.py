@@ -2,6 +2,7 @@
 
 import math
 import random
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -58,6 +59,25 @@ def test_resize_modes_and_interpolations_by_hand(width, height, interpolation):
     large = image.resize((math.floor(width * scale + 1e-9), math.floor(height * scale + 1e-9)), resample)
     left, top = round((large.width - 8) / 2), round((large.height - 8) / 2)
     assert np.array_equal(of("shortest"), np.array(large.crop((left, top, left + 8, top + 8))))
+
+
+@pytest.mark.parametrize(
+    ("width", "height"), [(1, 401), (401, 1), (1, 101), (2, 777), (3, 1000), (1000, 7), (13, 2000), (16, 3199)]
+)
+def test_a_long_strip_is_cropped_as_if_the_whole_of_it_were_resized(width, height, monkeypatch):
+    noise = np.random.RandomState(0).randint(0, 256, (height, width, 3), dtype=np.uint8)
+    image, sizes = Image.fromarray(noise), []
+    scale = Fraction(8, min(width, height))
+    large = image.resize((math.floor(width * scale), math.floor(height * scale)), Image.Resampling.BICUBIC)
+    left, top = round((large.width - 8) / 2), round((large.height - 8) / 2)
+    whole = np.array(large.crop((left, top, left + 8, top + 8)), dtype=int)
+
+    resize = Preprocess.resize
+    monkeypatch.setattr(Preprocess, "resize", lambda *args: sizes.append(args[2:]) or resize(*args))
+    cropped = (PLAIN(image) * 255).round().permute(1, 2, 0).numpy()
+    # Where the length is no whole number of pixels after resizing, it is rounded: by 1/800 of a pixel at its ends.
+    assert np.abs(cropped - whole).max() <= (1 if 8 * max(width, height) % min(width, height) else 0)
+    assert max(*sizes[0]) <= 8 * 102
 
 
 @pytest.mark.parametrize(
