@@ -153,6 +153,31 @@ def test_the_second_time_nothing_is_fetched_but_what_is_newer(filled, tmp_path):
         assert changed.fetched("o/both") == ["model.safetensors"]
 
 
+class Moving(Model):
+    """Its branch "main" has a new commit as soon as it has been asked about once."""
+
+    asked = 0
+
+    def commit(self, revision: str) -> str | None:
+        if revision == "main":
+            self.asked += 1
+            revision = "old" if self.asked == 1 else "new"
+        return super().commit(revision)
+
+
+def test_a_branch_that_moves_during_a_download(tmp_path):
+    """The list of files and all that is fetched are of one commit; the next load has the new one."""
+    moving = Moving({"old": CLIP | SAFE, "new": CLIP | PICKLE})
+    with small_hub(**{"o/moving": moving}) as server:
+        [(old, error)] = ask(server.url, tmp_path, ("download", "o/moving"))
+        assert (error, Path(old).name) == (None, moving.commit("old"))
+        assert {path.name for path in Path(old).iterdir()} == {*CLIP, *SAFE}
+        assert ask(server.url, tmp_path, ("download", "o/moving"), HF_HUB_OFFLINE="1") == [(old, None)]
+        [(new, error)] = ask(server.url, tmp_path, ("download", "o/moving"))
+        assert (error, Path(new).name) == (None, moving.commit("new"))
+        assert ask(server.url, tmp_path, ("download", "o/moving"), HF_HUB_OFFLINE="1") == [(new, None)]
+
+
 def no_hub() -> str:
     """Where nothing listens: the port of a server that is gone."""
     with FakeHub({}) as server:

@@ -1,8 +1,8 @@
 """Hub id -> the folder of its files in the cache, through huggingface_hub and with its settings.
 
-Those are HF_HUB_CACHE or HF_HOME, HF_TOKEN or the login, HF_ENDPOINT, HF_HUB_OFFLINE. Each load asks the hub once what
-the revision has now; what the cache lacks is fetched, and nothing else. Where the hub does not answer, the cache
-serves, as it does in the client itself.
+Those are HF_HUB_CACHE or HF_HOME, HF_TOKEN or the login, HF_ENDPOINT, HF_HUB_OFFLINE. Each load asks the hub once which
+commit the revision is now, and what it holds. What the cache lacks of that commit is fetched, and nothing else; the
+client lists it for this once more. Where the hub does not answer, the cache serves, as it does in the client itself.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cocoop.atomic import write_whole
 from cocoop.clip.sources.folder import (
     CONFIG,
     HUGGING_FACE_WEIGHTS,
@@ -125,7 +126,8 @@ class _Repository:
 
     Attributes:
         hub_id: what the user wrote.
-        repo, revision: its two halves; without a revision, the default branch.
+        repo, revision: its two halves; where it has no revision, the default branch.
+        commit: which the revision is, on the hub if that answers, else in the cache.
         files: what it holds, on the hub if that answers, else in the cache.
         folder: its snapshot in the cache; None if the cache has none, or one of another commit.
         silence: why the hub does not answer, if it does not.
@@ -133,7 +135,8 @@ class _Repository:
 
     hub_id: str
     repo: str
-    revision: str | None
+    revision: str
+    commit: str
     files: Collection[str]
     folder: Path | None
     silence: Exception | None
@@ -162,11 +165,13 @@ class _Repository:
         absent = [name for name in names if not (folder and (folder / name).is_file())]
         if folder is not None and not absent:  # the client draws progress bars even where nothing is left to download
             return folder
-        revision = folder.name if folder else self.revision
         try:
-            self.folder = Path(snapshot_download(self.repo, revision=revision, allow_patterns=absent))
+            self.folder = Path(snapshot_download(self.repo, revision=self.commit, allow_patterns=absent))
         except Exception as error:  # the hub, the network, the disk: they raise what they please
             raise hub_error(self.hub_id, error, absent[0]) from error
+        if folder is None and self.revision != self.commit:  # the client notes it only where it is given the revision
+            ref = self.folder.parents[1] / "refs" / self.revision
+            write_whole(ref, self.commit.encode(), "the commit of a revision", flush=False)
         return self.folder
 
 
@@ -176,21 +181,24 @@ def _find(name: str) -> _Repository:
         raise InputError(
             f"{name}: expected a hub id, owner/name or owner/name@revision, or one of {', '.join(SHORT_NAMES)}."
         )
+    from huggingface_hub.constants import DEFAULT_REVISION
     from huggingface_hub.errors import RevisionNotFoundError
 
     repo, _, revision = hub_id.partition("@")
-    cached, answer = _cached(hub_id, repo, revision or None), _ask(repo, revision or None)
+    revision = revision or DEFAULT_REVISION
+    cached, answer = _cached(hub_id, repo, revision), _ask(repo, revision)
     if not isinstance(answer, Exception):
+        commit = answer.sha or revision
         files = [file.rfilename for file in answer.siblings or []]
-        current = cached if cached and cached.name == answer.sha else None
-        return _Repository(hub_id, repo, revision or None, files, current, None)
+        current = cached if cached and cached.name == commit else None
+        return _Repository(hub_id, repo, revision, commit, files, current, None)
     if cached is None or isinstance(answer, RevisionNotFoundError):
         raise hub_error(hub_id, answer, "copy") from answer
     files = [path.name for path in cached.iterdir() if path.is_file()]
-    return _Repository(hub_id, repo, revision or None, files, cached, answer)
+    return _Repository(hub_id, repo, revision, cached.name, files, cached, answer)
 
 
-def _cached(hub_id: str, repo: str, revision: str | None) -> Path | None:
+def _cached(hub_id: str, repo: str, revision: str) -> Path | None:
     """The snapshot that the cache has of a revision, whole or not. Asks nobody."""
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
@@ -204,7 +212,7 @@ def _cached(hub_id: str, repo: str, revision: str | None) -> Path | None:
         raise InputError(f"{hub_id}: expected a hub id, owner/name or owner/name@revision; got: {error}") from error
 
 
-def _ask(repo: str, revision: str | None) -> ModelInfo | Exception:
+def _ask(repo: str, revision: str) -> ModelInfo | Exception:
     """What the hub says of a repository, or why it says nothing. One request: the client would repeat it for long."""
     from huggingface_hub import HfApi, constants
 
