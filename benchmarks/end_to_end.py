@@ -38,6 +38,7 @@ PLACES = (
     ("/cocoop/clip/text/prompts.py", "", SCORING_TEXT),  # in training if the loop stands further out
     ("/cocoop/clip/sources/load.py", "load_parts", LOADING),
     ("/cocoop/clip/model.py", "fingerprint", LOADING),
+    ("/cocoop/features/ahead.py", "", PIXELS),
     ("/cocoop/features/pixels.py", "", PIXELS),
     ("/cocoop/features/store.py", "", PIXELS),
     ("/cocoop/features/sources.py", "", PIXELS),

@@ -22,7 +22,8 @@ from cocoop import InputError, RunError
 from cocoop.clip import Preprocess, augment
 from cocoop.data import ImageError
 from cocoop.features import AugmentedFeatures, FeatureStore, View, encode_pictures, read_pictures
-from cocoop.features.pixels import Look, Wanted, processes_for, read_pixels
+from cocoop.features.ahead import processes_for, read_pixels
+from cocoop.features.pixels import ImageToRead, MissingViews
 
 PREPROCESS = Preprocess(16)
 
@@ -41,12 +42,12 @@ def pictures(tmp_path_factory):
 VIEWS = (None, View(1, 0), View(1, 1))
 
 
-def looks(pictures):
-    return [Look(picture) for picture in pictures]
+def to_read(pictures):
+    return [ImageToRead(picture) for picture in pictures]
 
 
 def pixels_of(pictures, processes=0, batch_size=4):
-    read = read_pixels(looks(pictures), PREPROCESS, Wanted(VIEWS), batch_size, processes)
+    read = read_pixels(to_read(pictures), PREPROCESS, MissingViews(VIEWS), batch_size, processes)
     return torch.cat([part.pixels for part in read])
 
 
@@ -60,7 +61,7 @@ def in_process(pictures, views=VIEWS):
     return torch.stack(pixels)
 
 
-def told(pictures):
+def content_hashes(pictures):
     """The SHA-256 of each file."""
     return [sha256(path.read_bytes()).digest() for path in pictures]
 
@@ -75,10 +76,10 @@ def test_threads_and_processes_give_the_same_pixels_in_order(pictures, processes
 
 @pytest.mark.parametrize("processes", [0, 2])
 def test_views_that_are_there_are_not_made(pictures, processes):
-    """Nor is an image decoded of which no view is wanted."""
-    known = told(pictures)
+    """Nor is an image decoded of which no view is missing."""
+    known = content_hashes(pictures)
     there = [np.array(sorted(known[start:]), dtype="S32") for start in (4, 0, 2)]
-    read = list(read_pixels(looks(pictures), PREPROCESS, Wanted(VIEWS, tuple(there)), 4, processes))
+    read = list(read_pixels(to_read(pictures), PREPROCESS, MissingViews(VIEWS, tuple(there)), 4, processes))
     assert [content for part in read for content in part.contents] == known
     expected = [in_process([path], [view for view, until in zip(VIEWS, (4, 0, 2), strict=True) if number < until])
                 for number, path in enumerate(pictures[:4])]  # fmt: skip
@@ -146,18 +147,18 @@ def test_an_image_that_does_not_decode_is_named(pictures, tmp_path, processes):
 
 @pytest.mark.parametrize("processes", [0, 2])
 def test_a_file_of_another_content_is_refused(pictures, processes):
-    known, wanted = told(pictures), Wanted(there=(np.empty(0, dtype="S32"),))
-    expected = [Look(picture, content) for picture, content in zip(pictures, known, strict=True)]
-    read = list(read_pixels(expected, PREPROCESS, wanted, 4, processes))
+    known, missing = content_hashes(pictures), MissingViews(there=(np.empty(0, dtype="S32"),))
+    expected = [ImageToRead(picture, content) for picture, content in zip(pictures, known, strict=True)]
+    read = list(read_pixels(expected, PREPROCESS, missing, 4, processes))
     assert torch.equal(torch.cat([part.pixels for part in read]), in_process(pictures, [None]))
     expected[5] = expected[5]._replace(content=known[4])
     with pytest.raises(RunError, match=r"5\.png: expected the image file that was there when this began"):
-        list(read_pixels(expected, PREPROCESS, wanted, 4, processes))
+        list(read_pixels(expected, PREPROCESS, missing, 4, processes))
 
 
-def test_a_process_that_is_killed_is_told(pictures):
-    endless = (Look(pictures[0]) for _ in iter(int, 1))
-    batches = read_pixels(endless, PREPROCESS, Wanted(), 2, processes=2)
+def test_a_process_that_is_killed_is_content_hashes(pictures):
+    endless = (ImageToRead(pictures[0]) for _ in iter(int, 1))
+    batches = read_pixels(endless, PREPROCESS, MissingViews(), 2, processes=2)
     next(batches)
     os.kill(multiprocessing.active_children()[0].pid, signal.SIGKILL)
     with pytest.raises(
@@ -167,15 +168,15 @@ def test_a_process_that_is_killed_is_told(pictures):
             pass
 
 
-def test_looks_are_taken_a_few_batches_ahead_only(pictures):
+def test_images_are_taken_a_few_batches_ahead_only(pictures):
     taken = []
 
     def endless():
         while True:
             taken.append(1)
-            yield Look(pictures[0])
+            yield ImageToRead(pictures[0])
 
-    batches = read_pixels(endless(), PREPROCESS, Wanted(), 2)
+    batches = read_pixels(endless(), PREPROCESS, MissingViews(), 2)
     next(batches)
     assert len(taken) <= 1 + max(2 * 2, len(os.sched_getaffinity(0)))
     batches.close()
@@ -198,13 +199,13 @@ def test_contents_tell_files_by_bytes_and_open_images_by_pixels(golden, pictures
 
 
 @pytest.mark.parametrize("kept", [False, True])
-def test_what_is_left_out_is_told_and_not_encoded(golden, pictures, tmp_path, kept):
+def test_what_is_left_out_is_hashed_and_not_encoded(golden, pictures, tmp_path, kept):
     store = FeatureStore(tmp_path, golden) if kept else None
-    known = told(pictures)
+    known = content_hashes(pictures)
     encoded = read_pictures(golden, pictures, store, leave_out=[known[3], known[0]], fill=True)
     assert encoded.contents.tolist() == np.array(known, dtype="S32").tolist()
     assert encoded.kept == [1, 2, 4, 5, 6, 7, 8]
-    assert torch.equal(encoded.features[:], encode_pictures(golden, pictures, fill=True)[encoded.kept])
+    assert torch.equal(encoded.features[:], read_pictures(golden, pictures, fill=True).features[encoded.kept])
     nothing = read_pictures(golden, pictures, store, leave_out=known)
     assert (nothing.kept, len(nothing.features)) == ([], 0)
 
@@ -213,13 +214,13 @@ def test_what_is_left_out_is_told_and_not_encoded(golden, pictures, tmp_path, ke
 def machine(monkeypatch):
     """Sets the processors and the free shared memory."""
 
-    from cocoop.features import pixels
+    from cocoop.features import ahead
 
     def change(processors: int, free: int) -> None:
-        monkeypatch.setattr(pixels, "_cpus", lambda: processors)
-        monkeypatch.setattr(pixels.shutil, "disk_usage", lambda _: SimpleNamespace(free=free))
+        monkeypatch.setattr(ahead, "_cpus", lambda: processors)
+        monkeypatch.setattr(ahead.shutil, "disk_usage", lambda _: SimpleNamespace(free=free))
 
-    monkeypatch.setattr(pixels.Path, "is_dir", lambda _: True)
+    monkeypatch.setattr(ahead.Path, "is_dir", lambda _: True)
     change(8, 2**40)
     return change
 
@@ -260,10 +261,11 @@ def test_a_script_without_a_guard_works_and_its_processes_end_with_it(pictures, 
         textwrap.dedent(f"""
         import multiprocessing, os, sys
         from cocoop.clip import Preprocess
-        from cocoop.features.pixels import Look, Wanted, read_pixels
+        from cocoop.features.ahead import read_pixels
+        from cocoop.features.pixels import ImageToRead, MissingViews
         print("imported")
-        endless = (Look({str(pictures[0])!r}) for _ in iter(int, 1))
-        batches = read_pixels(endless, Preprocess(16), Wanted(), 2, processes=2)
+        endless = (ImageToRead({str(pictures[0])!r}) for _ in iter(int, 1))
+        batches = read_pixels(endless, Preprocess(16), MissingViews(), 2, processes=2)
         print(len(next(batches).contents), *[child.pid for child in multiprocessing.active_children()])
         sys.stdout.flush()
         os.kill(os.getpid(), 9)

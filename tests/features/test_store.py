@@ -60,7 +60,7 @@ def encoded(monkeypatch):
 
 
 def contents(pictures: list[Path]) -> np.ndarray:
-    """What a store tells files by."""
+    """The content hashes of files."""
     return np.array([sha256(path.read_bytes()).digest() for path in pictures], dtype="S32")
 
 
@@ -82,6 +82,16 @@ def test_what_is_there_is_read_and_only_the_rest_computed(golden, pictures, tmp_
         torch.testing.assert_close(again[[number]][0], alone(golden, path), rtol=0, atol=1e-6)
     encode_pictures(golden, [pictures[1], pictures[1], pictures[5]], FeatureStore(tmp_path / "f", golden))
     assert encoded() == 0
+
+
+def test_a_store_of_other_images_does_not_make_the_work_look_smaller(golden, pictures, tmp_path, monkeypatch):
+    """How many views are to be decoded decides whether processes are started for them."""
+    store, counts = FeatureStore(tmp_path / "f", golden), []
+    others = np.array(sorted(sha256(bytes([number])).digest() for number in range(20)), dtype="S32")
+    store.add(others, None, torch.zeros(20, golden.embed_dim))
+    monkeypatch.setattr(features_of_images, "processes_for", lambda count, *_: counts.append(count) or 0)
+    encode_pictures(golden, pictures, store)
+    assert counts == [6]
 
 
 def test_an_image_that_occurs_twice_is_encoded_once(golden, pictures, tmp_path, encoded):

@@ -16,7 +16,7 @@ from cocoop import CLIP, InputError, PromptClassifier, RunError, ZeroShot
 from cocoop.classifier import Classifier
 from cocoop.clip.sources.load import BUNDLED
 from cocoop.data import Example, open_image, split_hash
-from cocoop.features.pixels import read_pixels
+from cocoop.features.ahead import read_pixels
 from cocoop.protocols import Runner
 from cocoop.results import read_json, read_run
 

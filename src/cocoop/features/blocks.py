@@ -1,7 +1,7 @@
 """Blocks: files of some images' features. Written whole or not at all, and used only if their checksums agree.
 
-A block is the number n of its images, in 8 bytes; its head, which is the SHA-256 of the features' bytes and what the
-images are told by, n times 32 bytes; and the features [n, E], as numpy saves an array. Its name is the SHA-256 of its
+A block is the number n of its images, in 8 bytes; its head, which is the SHA-256 of the features' bytes and the content
+hashes of the images, n times 32 bytes; and the features [n, E], as numpy saves an array. Its name is the SHA-256 of its
 place and its head. So what it holds is known from the head, and only a block that is wanted is read through.
 """
 
@@ -64,7 +64,7 @@ def blocks_of(place: Path) -> list[Path]:
 
 
 def contents_of(path: Path) -> NDArray[np.bytes_]:
-    """What the images of a block are told by, [n] of 32 bytes; none where there is no block, or a damaged one."""
+    """The content hashes [n] of a block's images; none where there is no block, or a damaged one."""
     try:
         with _opened(path) as file:
             version, head = _version(file), _head(file)
@@ -92,7 +92,7 @@ def open_block(path: Path) -> Block | None:
 
 
 def write_block(place: Path, contents: NDArray[np.bytes_], features: NDArray[Any]) -> None:
-    """Keep the features [n, E] of images [n] as a block of a folder, which is made if need be.
+    """Keep the features [n, E] of images with these content hashes [n] as a block of a folder, made if need be.
 
     Raises:
         RunError: the disk refuses.
@@ -111,7 +111,7 @@ def _name(place: Path, head: bytes) -> str:
 
 
 def _head(file: BinaryIO) -> bytes:
-    """A block's head; nothing where the file is too short for one and features."""
+    """A block's head; empty bytes where the file is too short to hold a head and features behind it."""
     size = 32 * (int.from_bytes(file.read(8), "little") + 1)
     return file.read(size) if size < os.fstat(file.fileno()).st_size else b""
 

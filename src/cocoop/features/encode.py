@@ -17,8 +17,9 @@ from PIL import Image
 from torch import Tensor
 
 from cocoop.clip import CLIP
+from cocoop.features.ahead import processes_for, read_pixels
 from cocoop.features.blocks import gone
-from cocoop.features.pixels import Look, Picture, View, Wanted, load_open_images, processes_for, read_pixels
+from cocoop.features.pixels import ImageToRead, MissingViews, Picture, View, load_open_images
 from cocoop.features.store import FeatureStore, StoredFeatures
 from cocoop.progress import counter
 
@@ -29,7 +30,7 @@ _BLOCK = 2048
 """Images whose features are written at once, 4 MB at E = 512."""
 
 Row = tuple[bytes, int]
-"""Whose feature or pixels a row of a tensor holds: the image's content and the number of its view."""
+"""Whose feature or pixels a row of a tensor holds: the image's content hash and the number of its view."""
 
 
 class Features(Protocol):
@@ -45,7 +46,7 @@ class Features(Protocol):
 class Encoded(NamedTuple):
     """Images that were read and encoded.
 
-    contents: [N] of all images, the SHA-256 of the file's bytes, or of an open image's size and RGB pixels.
+    contents: [N] the content hashes of all images, see `ReadImages`.
     kept: the positions of the n images that were not left out.
     features: [n, E] of these, unit norm.
     """
@@ -56,12 +57,11 @@ class Encoded(NamedTuple):
 
 
 def encode_pictures(
-    clip: CLIP, pictures: Sequence[Picture], store: FeatureStore | None = None, fill: bool = False
+    clip: CLIP, pictures: Sequence[Picture], store: FeatureStore | None = None
 ) -> Tensor | StoredFeatures:
     """Un-augmented images -> image features [N, E], unit norm, with a progress bar.
 
     With a store those it holds are read, the others computed and kept, and all stay on disk until they are asked for.
-    `fill` costs a little where the images are fewer than one batch, and gives them the bits that a store would have.
 
     Raises:
         InputError: an image that does not decode; names it. RunError: the disk refuses.
@@ -69,7 +69,7 @@ def encode_pictures(
     if store is not None:
         return read_pictures(clip, pictures, store).features
     load_open_images(pictures)
-    return _joined(clip, _encode(clip, _looks(pictures), Wanted(), [], fill))
+    return _joined(clip, _encode(clip, _to_read(pictures), MissingViews(), [], fill=False))
 
 
 def read_pictures(
@@ -79,12 +79,15 @@ def read_pictures(
     leave_out: Collection[bytes] = (),
     fill: bool = False,
 ) -> Encoded:
-    """`encode_pictures`, and what the images are told by. Those whose content is in `leave_out` are not encoded."""
+    """`encode_pictures`, and the content hashes of the images. Those whose hash is in `leave_out` are not encoded.
+
+    `fill` costs a little where the images are fewer than one batch, and gives them the bits that a store would have.
+    """
     load_open_images(pictures)
     left_out = np.array(sorted(leave_out), dtype="S32")
     if store is None:
         read: list[bytes] = []
-        features = _joined(clip, _encode(clip, _looks(pictures), Wanted(there=(left_out,)), read, fill))
+        features = _joined(clip, _encode(clip, _to_read(pictures), MissingViews(there=(left_out,)), read, fill))
         contents = np.array(read, dtype="S32")
         return Encoded(contents, _positions_without(contents, left_out), features)
     contents = _fill_store(store, pictures, [None], leave_out=left_out)
@@ -99,9 +102,9 @@ def encode_views(
     store: FeatureStore | None = None,
     contents: NDArray[np.bytes_] | None = None,
 ) -> tuple[NDArray[np.bytes_], Sequence[Tensor | StoredFeatures]]:
-    """The contents [N] of images and, for each view, their features [N, E]. Open images must be loaded.
+    """The content hashes [N] of images and, for each view, their features [N, E]. Open images must be loaded.
 
-    `contents` are those of an earlier reading: a file that has another one now is refused.
+    `contents` are the hashes of an earlier reading: a file that has another one now is refused.
 
     Raises:
         ImageError: a file that does not decode; names it. RunError: a file has changed, or the disk refuses.
@@ -110,8 +113,8 @@ def encode_views(
         known = _fill_store(store, pictures, views, contents)
         return known, [_whole(store, known, view) for view in views]
     read: list[bytes] = []
-    wanted = Wanted((*views,), (np.empty(0, dtype="S32"),) * len(views))
-    features = _joined(clip, _encode(clip, _looks(pictures, contents), wanted, read, fill=True))
+    missing = MissingViews((*views,), (np.empty(0, dtype="S32"),) * len(views))
+    features = _joined(clip, _encode(clip, _to_read(pictures, contents), missing, read, fill=True))
     by_view = features.unflatten(0, (len(pictures), len(views))).transpose(0, 1).contiguous()
     return np.array(read, dtype="S32"), [*by_view]
 
@@ -122,16 +125,16 @@ def images_at_once(clip: CLIP) -> int:
 
 
 def fingerprints(pictures: Sequence[Picture], contents: NDArray[np.bytes_]) -> list[str]:
-    """The `cocoop.data.fingerprint` of those of the pictures [N] that are files, from their contents [N]."""
-    of_files = [look for look in _looks(pictures, contents) if not isinstance(look.picture, Image.Image)]
-    return [look.content.hex() for look in of_files if look.content is not None]
+    """The `cocoop.data.fingerprint` of those of the pictures [N] that are files, from their content hashes [N]."""
+    of_files = [image for image in _to_read(pictures, contents) if not isinstance(image.picture, Image.Image)]
+    return [image.content.hex() for image in of_files if image.content is not None]
 
 
-def _looks(pictures: Sequence[Picture], contents: NDArray[np.bytes_] | None = None) -> list[Look]:
+def _to_read(pictures: Sequence[Picture], contents: NDArray[np.bytes_] | None = None) -> list[ImageToRead]:
     if contents is None:
-        return [Look(picture) for picture in pictures]
+        return [ImageToRead(picture) for picture in pictures]
     whole = [contents[number : number + 1].tobytes() for number in range(len(contents))]  # with zeros at their ends
-    return [Look(picture, content) for picture, content in zip(pictures, whole, strict=True)]
+    return [ImageToRead(picture, content) for picture, content in zip(pictures, whole, strict=True)]
 
 
 def _positions_without(contents: NDArray[np.bytes_], left_out: NDArray[np.bytes_]) -> list[int]:
@@ -151,27 +154,27 @@ def _fill_store(
     contents: NDArray[np.bytes_] | None = None,
     leave_out: NDArray[np.bytes_] | None = None,
 ) -> NDArray[np.bytes_]:
-    """Compute and keep what a store lacks of some views of images; return the contents [N] of the images."""
+    """Compute and keep what a store lacks of some views of images; return the content hashes [N] of the images."""
     left_out = np.empty(0, dtype="S32") if leave_out is None else leave_out
     if contents is None:
         there = tuple(np.union1d(store.contents(view), left_out) for view in views)
-        contents = _compute(store, _looks(pictures), Wanted((*views,), there))
+        contents = _compute(store, _to_read(pictures), MissingViews((*views,), there))
     # What is known to the store may be damaged, which shows only when it is read.
     distinct, first = np.unique(contents, return_index=True)
     there = tuple(np.union1d(distinct[store.find(distinct, view)[1]], left_out) for view in views)
     lacking = first[np.any([~np.isin(distinct, held) for held in there], axis=0)]
     if len(lacking):
-        looks = _looks([pictures[number] for number in lacking], contents[lacking])
-        _compute(store, looks, Wanted((*views,), there))
+        images = _to_read([pictures[number] for number in lacking], contents[lacking])
+        _compute(store, images, MissingViews((*views,), there))
     return contents
 
 
-def _compute(store: FeatureStore, looks: Sequence[Look], wanted: Wanted) -> NDArray[np.bytes_]:
-    """Keep the wanted views of images, an image that occurs twice once; return the contents [N] of all images."""
+def _compute(store: FeatureStore, images: Sequence[ImageToRead], missing: MissingViews) -> NDArray[np.bytes_]:
+    """Keep the missing views of images, of an image that occurs twice once; return the content hashes [N] of all."""
     read: list[bytes] = []
-    encoded = _encode(store.clip, looks, wanted, read, fill=True, distinct=True)
-    for rows, features in _regrouped(encoded, _BLOCK * len(wanted.views)):
-        for number, view in enumerate(wanted.views):
+    encoded = _encode(store.clip, images, missing, read, fill=True, distinct=True)
+    for rows, features in _regrouped(encoded, _BLOCK * len(missing.views)):
+        for number, view in enumerate(missing.views):
             mine = sorted((content, row) for row, (content, of) in enumerate(rows) if of == number)
             if mine:
                 kept = np.array([content for content, _ in mine], dtype="S32")
@@ -187,36 +190,44 @@ def _whole(store: FeatureStore, contents: NDArray[np.bytes_], view: View | None)
 
 
 def _encode(
-    clip: CLIP, looks: Sequence[Look], wanted: Wanted, read: list[bytes], fill: bool, distinct: bool = False
+    clip: CLIP,
+    images: Sequence[ImageToRead],
+    missing: MissingViews,
+    read: list[bytes],
+    fill: bool,
+    distinct: bool = False,
 ) -> Iterator[tuple[list[Row], Tensor]]:
-    """Features [n, E] of the wanted views, in batches, and whose they are.
+    """Features [n, E] of the missing views, in batches, and whose they are.
 
-    `read` is given the content of every image, in order. `fill` fills up a single batch, too; where there are more, all
-    have the same shape. `distinct` encodes no view of one content twice.
+    `read` is given the content hash of every image, in order. `fill` fills up a single batch, too; where there are
+    more, all have the same shape. `distinct` encodes no view of one content twice.
     """
     at_once = images_at_once(clip)
-    pixels = _rows(clip, looks, wanted, read)
+    pixels = _rows(clip, images, missing, read)
     for number, (rows, batch) in enumerate(_regrouped(_distinct(pixels) if distinct else pixels, at_once)):
         lacking = at_once - len(batch) if fill or number else 0
         filled = torch.cat([batch, batch[:1].expand(lacking, *batch.shape[1:])]) if lacking else batch
         yield rows, clip.encode_images(filled)[: len(batch)]
 
 
-def _rows(clip: CLIP, looks: Sequence[Look], wanted: Wanted, read: list[bytes]) -> Iterator[tuple[list[Row], Tensor]]:
-    """Pixels [n, 3, N, N] of the wanted views, and whose they are, with a progress bar."""
-    views, at_once = len(wanted.views), images_at_once(clip)
-    there = wanted.there or (np.empty(0),) * views
-    to_decode = sum(max(0, len(looks) - len(held)) for held in there)  # if what is there is of these images
-    processes = processes_for(to_decode, [look.picture for look in looks], clip.preprocess, at_once)
-    with counter("encoding images", len(looks) * views, " images", delay=2) as bar:
-        for contents, pixels in read_pixels(looks, clip.preprocess, wanted, at_once, processes):
+def _rows(
+    clip: CLIP, images: Sequence[ImageToRead], missing: MissingViews, read: list[bytes]
+) -> Iterator[tuple[list[Row], Tensor]]:
+    """Pixels [n, 3, N, N] of the missing views, and whose they are, with a progress bar."""
+    views, at_once = len(missing.views), images_at_once(clip)
+    there = missing.there or (np.empty(0),) * views
+    # What is there may be of these images or, in a store, of others.
+    to_decode = max(len(images), sum(max(0, len(images) - len(held)) for held in there))
+    processes = processes_for(to_decode, [image.picture for image in images], clip.preprocess, at_once)
+    with counter("encoding images", len(images) * views, " images", delay=2) as bar:
+        for contents, pixels in read_pixels(images, clip.preprocess, missing, at_once, processes):
             read += contents
-            yield [(content, number) for content in contents for number in wanted.of(content)], pixels
+            yield [(content, number) for content in contents for number in missing.of(content)], pixels
             bar.update(len(contents) * views)
 
 
 def _distinct(parts: Iterable[tuple[list[Row], Tensor]]) -> Iterator[tuple[list[Row], Tensor]]:
-    """Without the rows that came before."""
+    """The parts without the rows that an earlier part, or the same one before, has had."""
     seen: set[Row] = set()
     for rows, tensor in parts:
         new = [place for place, row in enumerate(rows) if row not in seen and row not in rows[:place]]
@@ -225,7 +236,7 @@ def _distinct(parts: Iterable[tuple[list[Row], Tensor]]) -> Iterator[tuple[list[
 
 
 def _regrouped(parts: Iterable[tuple[list[Row], Tensor]], size: int) -> Iterator[tuple[list[Row], Tensor]]:
-    """The same rows, `size` at a time."""
+    """All rows of the parts in their order, `size` of them at a time and what is left at the end."""
     rows: list[Row] = []
     tensors: list[Tensor] = []
     for more, tensor in parts:

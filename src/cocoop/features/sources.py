@@ -37,7 +37,7 @@ class FeatureSource(Protocol):
 
 
 class FixedFeatures:
-    """Features [N, E] that are the same in every epoch, and what their images are told by, [N], where that is known."""
+    """Features [N, E] that are the same in every epoch, and the content hashes [N] of their images, where known."""
 
     def __init__(self, features: Tensor | StoredFeatures, contents: NDArray[np.bytes_] | None = None) -> None:
         self.features = features
@@ -96,7 +96,7 @@ class AugmentedFeatures:
 
     @property
     def contents(self) -> NDArray[np.bytes_]:
-        """The SHA-256 [N] of each file, known once the views of the first epoch are encoded: this waits for them."""
+        """The content hashes [N] of the images; waits until the views of the first epoch are encoded."""
         return self._encode(0) if self._contents is None else self._contents
 
     def batches(self, epoch: int, order: Sequence[int], batch_size: int) -> Iterator[Tensor]:

@@ -76,12 +76,18 @@ class FeatureStore:
             raise InputError(f"{folder}: expected a folder for image features; it is a file. Choose another.")
 
     def contents(self, view: View | None) -> NDArray[np.bytes_]:
-        """The images [n], sorted, whose features in a view are there, as far as blocks' heads say; see `find`."""
+        """The content hashes [n], sorted, of the images whose features in a view are there, as the blocks' heads say.
+
+        Their features may yet be damaged, which `find` notices.
+        """
         held = [contents_of(path) for path in blocks_of(self._place(view))]
         return np.unique(np.concatenate(held)) if held else np.empty(0, dtype="S32")
 
     def find(self, contents: NDArray[np.bytes_], view: View | None) -> tuple[StoredFeatures, NDArray[np.bool_]]:
-        """Features of the images [N] in a view, and of which [N] there are any; those of the others mean nothing."""
+        """Features in a view of the images with these content hashes [N], and of which [N] there are any.
+
+        The features of the others mean nothing.
+        """
         distinct, back = np.unique(contents, return_inverse=True)
         block, row = np.full((2, len(distinct)), -1)
         blocks: list[Block] = []
@@ -96,7 +102,10 @@ class FeatureStore:
         return StoredFeatures(blocks, block[back], row[back], self.clip.device), (block >= 0)[back]
 
     def add(self, contents: NDArray[np.bytes_], view: View | None, features: Tensor) -> None:
-        """Keep the features [n, E] of images [n] in a view, as one block. `RunError` where the disk refuses."""
+        """Keep the features [n, E], in a view, of images with these content hashes [n], as one block.
+
+        `RunError` where the disk refuses.
+        """
         write_block(self._place(view), contents, features.cpu().numpy())
 
     def _place(self, view: View | None) -> Path:
@@ -114,6 +123,9 @@ class FeatureStore:
 
 
 def _other_resizing(transform: Preprocess) -> list[str]:
-    """How a transform resizes; nothing for OpenAI's way, so that blocks from before there was another stay valid."""
+    """The part of a key that says how a transform resizes.
+
+    It is empty for OpenAI's way, because the first blocks were written when there was no other, and they stay valid.
+    """
     resizing = [transform.resize_mode, transform.interpolation]
     return [] if resizing == ["shortest", "bicubic"] else resizing
