@@ -5,11 +5,13 @@ import signal
 import subprocess
 import sys
 from collections import Counter
+from contextlib import contextmanager
 from pathlib import Path
 from random import Random
 
 import numpy as np
 import pytest
+from filelock import FileLock, Timeout
 from PIL import Image
 from sklearn.datasets import load_digits
 
@@ -255,6 +257,25 @@ def test_two_processes_at_once(tmp_path, stale):
     assert times(root) == before
     assert len(everything(dataset)) == 1797
     assert sorted(path.name for path in root.iterdir()) == [".digits.lock", "digits"]
+
+
+def test_a_process_that_waits_for_another_says_so(tmp_path, monkeypatch):
+    (tmp_path / "digits").mkdir()
+    other, said = FileLock(tmp_path / ".digits.lock"), []
+
+    @contextmanager
+    def counter(what, total, unit):
+        said.append(what)
+        other.release()
+        yield
+
+    monkeypatch.setattr(offline, "_PATIENCE", 0)
+    monkeypatch.setattr(offline, "counter", counter)
+    with other, offline._alone(tmp_path / "digits"), pytest.raises(Timeout):
+        other.acquire(timeout=0)
+    assert said == ["waiting for another process that writes digits"]
+    with offline._alone(tmp_path / "digits"):  # which the first one has given back
+        assert len(said) == 1
 
 
 def test_listing_imports_nothing_heavy(tmp_path):

@@ -14,7 +14,7 @@ from cocoop.data.dataset import Dataset
 from cocoop.data.drawn.digits import DIGIT_COUNTS, digit_images, digit_split
 from cocoop.data.examples import Example
 from cocoop.errors import InputError, RunError, expect_choice
-from cocoop.progress import progress
+from cocoop.progress import counter, progress
 
 # Drawing needs numpy and matplotlib, a lock filelock: imported where they are used, for a quick `import cocoop.data`.
 
@@ -32,6 +32,7 @@ PICTURES_PER_CLASS = {"train": 20, "val": 4, "test": 10}
 
 _VERSION = 1  # of the pictures: to be raised when any of them changes, so that old ones are drawn anew
 _MARKER = "cocoop.json"
+_PATIENCE = 2.0  # seconds after which a process that waits for another says so
 
 
 def read_offline_dataset(name: str, root: str | PathLike[str]) -> Dataset:
@@ -41,7 +42,8 @@ def read_offline_dataset(name: str, root: str | PathLike[str]) -> Dataset:
     20, 4 and 10 pictures of 32 x 32 pixels per class for train, val and test; a variant has their test split only.
     "digits": scikit-learn's 1,797 of 8 x 8 pixels, zero to nine, in shares of 0.2, 0.1 and 0.7 (`digit_split`).
     The folder appears at once, whole; it is made anew where files are missing or an older version drew them. Of several
-    processes one draws while the others wait, by a lock on the file `<root>/.<name>.lock`; none removes a whole folder.
+    processes one draws while the others wait, by a lock on the file `<root>/.<name>.lock`. A folder that is whole is
+    never removed.
 
     Raises:
         InputError: another name; the folder exists and holds something else.
@@ -137,17 +139,24 @@ def _check_is_ours(dataset: Dataset) -> None:
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
     """Wait until no other process is making this folder; the system ends its lock when a process dies."""
-    from filelock import FileLock
+    from filelock import FileLock, Timeout
 
+    lock = FileLock(folder.with_name(f".{folder.name}.lock"))
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(folder.with_name(f".{folder.name}.lock")).acquire()
+        try:
+            lock.acquire(timeout=_PATIENCE)
+        except Timeout:
+            with counter(f"waiting for another process that writes {folder.name}", 1, " folder"):
+                lock.acquire()
     except OSError as error:
         raise RunError(
             f"{folder}: expected to write small images; got {error}. Check its rights, or choose another data root."
         ) from error
-    with lock:
+    try:
         yield
+    finally:
+        lock.release()
 
 
 def _make(dataset: Dataset) -> None:
