@@ -103,7 +103,7 @@ def test_check_all_of_an_empty_root(cocoop, tmp_path):
         "what": "folder",
         "where": "caltech-101",
         "expected": "the folder of Caltech101",
-        "found": "no such folder",
+        "got": "no such folder",
         "note": False,
     }
 

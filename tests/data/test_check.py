@@ -99,8 +99,8 @@ def test_annotations_count_only_without_a_split_file(name, path, tmp_path, minia
 
     (folder / row.split_file).unlink()
     split, lost = check_dataset(name, tmp_path)
-    assert not split.note and (split.what, split.found) == ("split file", "none")
-    assert (lost.what, lost.where, lost.found) == ("file", folder / path, "no such file")
+    assert not split.note and (split.what, split.got) == ("split file", "none")
+    assert (lost.what, lost.where, lost.got) == ("file", folder / path, "no such file")
 
 
 @pytest.mark.parametrize("name", PAPER_DATASETS)
@@ -133,7 +133,7 @@ def test_images_that_only_a_list_has(tmp_path, as_in_the_table):
     (folder / "images/0042310.jpg").rename(folder / "images/0042310.JPG")
     (folder / "images/0040314.jpg").unlink()
     (folder / "images/0040314.jpg").symlink_to("nowhere.jpg")
-    assert [(finding.what, finding.found) for finding in check_dataset("fgvc_aircraft", tmp_path)] == [
+    assert [(finding.what, finding.got) for finding in check_dataset("fgvc_aircraft", tmp_path)] == [
         ("train images", "1 missing: images/0034309.jpg"),
         ("val images", "1 missing: images/0040314.jpg"),
         ("test images", "1 missing: images/0042310.jpg"),
@@ -155,7 +155,7 @@ def test_what_cannot_be_read_is_a_finding_without_a_hint_to_this_check(name, pat
     (folder / path).write_text(content, encoding="latin-1")
     *_, finding = check_dataset(name, tmp_path)
     assert (finding.what, finding.where) == ("contents", folder)
-    assert reason in finding.found and "cocoop datasets" not in finding.found
+    assert reason in finding.got and "cocoop datasets" not in finding.got
 
 
 def test_an_unknown_name():

@@ -167,7 +167,7 @@ def _as_row(finding: Finding, root: Path) -> dict[str, Any]:
 def _print_findings(findings: Sequence[tuple[str, Finding]], names: Sequence[str], root: Path) -> None:
     from cocoop.reports import text_table
 
-    columns = ("what", "where", "expected", "found")
+    columns = ("what", "where", "expected", "got")
     rows = [
         [name, *(str(_as_row(finding, root)[column]) for column in columns), "note" if finding.note else "wrong"]
         for name, finding in findings

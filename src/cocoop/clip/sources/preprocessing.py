@@ -132,7 +132,7 @@ def _three_numbers(path: Path, name: str, value: object, least: float) -> tuple[
         not isinstance(value, list)
         or len(value) != 3
         or not all(
-            isinstance(one, int | float) and not isinstance(one, bool) and least <= one <= _LARGEST for one in value
+            isinstance(item, int | float) and not isinstance(item, bool) and least <= item <= _LARGEST for item in value
         )
     ):
         raise InputError(

@@ -126,10 +126,10 @@ def tokens_at_once(tower: TextTower, prefix: int, longest: int) -> int:
     most = _TOKENS_AT_ONCE.get(tower.positions.device.type, _TOKENS_AT_ONCE["cpu"])
     if tower.memory_budget is None:  # decided without asking what is free: the rounding must not depend on it
         return most
-    one = _bytes_per_token(tower, prefix, _TYPICAL_ROW)
-    fitting = tower.memory_budget // _SHARE // one - prefix
+    token = _bytes_per_token(tower, prefix, _TYPICAL_ROW)
+    fitting = tower.memory_budget // _SHARE // token - prefix
     if fitting < longest:
-        needed = math.ceil(_SHARE * one * (longest + prefix) / 1e6)
+        needed = math.ceil(_SHARE * token * (longest + prefix) / 1e6)
         raise InputError(
             f"memory_budget: expected at least {needed} MB for prompts of this CLIP; got "
             f"{tower.memory_budget / 1e6:.1f} MB."

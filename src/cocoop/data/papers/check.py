@@ -20,13 +20,14 @@ SHOWN = 3
 class Finding(NamedTuple):
     """One thing that is not as expected.
 
-    what: the kind of thing. where: a path on this disk. note: whether it is only worth knowing, and not wrong.
+    what: the kind of thing. where: a path on this disk. expected, got: what should be there, and what is. note: whether
+    it is only worth knowing, and not wrong.
     """
 
     what: str
     where: Path
     expected: str
-    found: str
+    got: str
     note: bool = False
 
 

@@ -26,8 +26,8 @@ def oxford_pets(images: int) -> Miniature:
         ids = f"{label + 1} {species} {of_species[species].index(breed) + 1}"
         return [f"{path.removesuffix('.jpg')} {ids}" for path in paths]
 
-    learn = [row for label, one in enumerate(classes) for row in rows(one.learn, label)]
-    test = [row for label, one in enumerate(classes) for row in rows(one.test, label)]
+    learn = [row for label, kind in enumerate(classes) for row in rows(kind.learn, label)]
+    test = [row for label, kind in enumerate(classes) for row in rows(kind.test, label)]
     files = {
         "annotations/trainval.txt": lines(learn),
         "annotations/test.txt": lines(test),
@@ -102,10 +102,10 @@ def fgvc_aircraft(images: int) -> Miniature:
     ]
     train = parts(images)[0]
     lists = {
-        "train": {one.name: one.learn[:train] for one in classes},
-        "val": {one.name: one.learn[train:] for one in classes},
-        "trainval": {one.name: one.learn for one in classes},
-        "test": {one.name: one.test for one in classes},
+        "train": {kind.name: kind.learn[:train] for kind in classes},
+        "val": {kind.name: kind.learn[train:] for kind in classes},
+        "trainval": {kind.name: kind.learn for kind in classes},
+        "test": {kind.name: kind.test for kind in classes},
     }
     files = {
         f"images_variant_{part}.txt": lines([f"{p.removesuffix('.jpg')} {name}" for name in of for p in of[name]])
@@ -130,8 +130,8 @@ def sun397(images: int) -> Miniature:
     ]
     files = {
         "ClassName.txt": lines(list(names)),
-        "Training_01.txt": lines([f"/{path}" for one in classes for path in one.learn]),
-        "Testing_01.txt": lines([f"/{path}" for one in classes for path in one.test]),
+        "Training_01.txt": lines([f"/{path}" for kind in classes for path in kind.learn]),
+        "Testing_01.txt": lines([f"/{path}" for kind in classes for path in kind.test]),
     }
     return Miniature(classes, files)
 

@@ -31,8 +31,8 @@ def food101(images: int) -> Miniature:
     meta = {
         "classes": folders,
         "labels": [folder.replace("_", " ").capitalize() for folder in folders],
-        "train": [path.removesuffix(".jpg") for one in classes for path in one.learn],
-        "test": [path.removesuffix(".jpg") for one in classes for path in one.test],
+        "train": [path.removesuffix(".jpg") for kind in classes for path in kind.learn],
+        "test": [path.removesuffix(".jpg") for kind in classes for path in kind.test],
     }
     files = {f"meta/{name}.txt": lines(rows) for name, rows in meta.items()}
     return Miniature(classes, {**files, "images/.DS_Store": _HIDDEN})
@@ -43,8 +43,8 @@ def dtd(images: int) -> Miniature:
     folders = ("banded", "chequered", "cobwebbed", "grid", "polka-dotted", "waffled")
     classes = _classes({folder: folder for folder in folders}, "{folder}/{folder}_{i:04d}.jpg", images)
     files = {
-        "labels/train1.txt": lines([path for one in classes for path in one.learn]),
-        "labels/test1.txt": lines([path for one in classes for path in one.test]),
+        "labels/train1.txt": lines([path for kind in classes for path in kind.learn]),
+        "labels/test1.txt": lines([path for kind in classes for path in kind.test]),
         "images/waffled/.directory": _HIDDEN,
     }
     return Miniature(classes, files)

@@ -32,7 +32,7 @@ class Miniature(NamedTuple):
     @property
     def looks(self) -> dict[str, int]:
         """Every image: path below the folder of images -> look."""
-        listed = {path: one.look for one in self.classes for path in one.learn + one.test}
+        listed = {path: kind.look for kind in self.classes for path in kind.learn + kind.test}
         return {**listed, **self.strays}
 
 
@@ -66,9 +66,9 @@ def mat(content: Mapping[str, Any]) -> bytes:
 def split_json(classes: Sequence[MiniatureClass]) -> bytes:
     """A split file that differs from what the raw annotations give: each class from its last image to its first."""
     split: dict[str, list[list[Any]]] = {"train": [], "val": [], "test": []}
-    for label, one in enumerate(classes):
-        val = parts(len(one.learn) + len(one.test))[1]
-        learn = one.learn[::-1]
-        for part, paths in (("train", learn[val:]), ("val", learn[:val]), ("test", one.test[::-1])):
-            split[part] += [[path, label, one.name] for path in paths]
+    for label, kind in enumerate(classes):
+        val = parts(len(kind.learn) + len(kind.test))[1]
+        learn = kind.learn[::-1]
+        for part, paths in (("train", learn[val:]), ("val", learn[:val]), ("test", kind.test[::-1])):
+            split[part] += [[path, label, kind.name] for path in paths]
     return json.dumps(split).encode()
