@@ -29,7 +29,7 @@ def _quick_gelu(z: Tensor) -> Tensor:
 
 
 ACTIVATIONS = {
-    # z sigmoid(1.702 z) is silu(1.702 z) / 1.702; the products before and after take the factors for nothing.
+    # z sigmoid(1.702 z) is silu(1.702 z) / 1.702. The matrix products before and after take in the two factors.
     "quick_gelu": Activation(_quick_gelu, _aten.silu.out, _aten.silu_backward.grad_input, 1.702),
     "gelu": Activation(functional.gelu, _aten.gelu.out, _aten.gelu_backward.grad_input, 1.0),
 }

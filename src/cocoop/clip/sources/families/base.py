@@ -117,7 +117,7 @@ def part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
 
 
 def count_layers(checkpoint: Checkpoint, prefix: str) -> int:
-    """How many layers are named `prefix` + number + "."; numbers count from 0 without a gap, or `take` finds it."""
+    """How many layers are named `prefix` + number + ".". Where the numbers have gaps, `take` misses a tensor."""
     numbers = {name.removeprefix(prefix).partition(".")[0] for name in checkpoint.tensors if name.startswith(prefix)}
     return len(numbers)
 
