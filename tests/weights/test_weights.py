@@ -266,6 +266,9 @@ def test_more_tensors_than_any_model_has(tmp_path):
     path.write_bytes(struct.pack("<Q", len(header)) + header)
     with pytest.raises(InputError, match=r"model\.safetensors: expected at most 20,000 tensors; got 20,001"):
         read_weights(path)
+    path.write_bytes(struct.pack("<Q", 2**24 + 1) + b"{}".ljust(2**24 + 1))  # a list that alone takes much memory
+    with pytest.raises(InputError, match=r"expected weights: .* got a file of another kind"):
+        read_weights(path)
     path, _ = write_shards(tmp_path, {f"w{n}": "model-2.bin" for n in range(20_000)})
     with pytest.raises(InputError, match=r"index\.json: expected at most 20,000 tensors; got 20,005"):
         read_weights(path)
