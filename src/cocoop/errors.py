@@ -1,7 +1,6 @@
 """The package's own family of errors.
 
 Every message says three things: what was expected, what came, and what to do about it.
-The command line turns `InputError` into exit code 2 and any other `CocoopError` into exit code 1.
 """
 
 from collections.abc import Iterable
@@ -17,7 +16,7 @@ class InputError(CocoopError, ValueError):
 
 
 class NotFittedError(InputError):
-    """A classifier was asked before it learned. A `PromptClassifier`'s is scikit-learn's of that name, too."""
+    """A classifier was asked before it learned."""
 
 
 class RunError(CocoopError, RuntimeError):
@@ -31,3 +30,9 @@ def expect_choice(what: str, given: str, choices: Iterable[str]) -> None:
         near = get_close_matches(given.lower(), known, n=1) if isinstance(given, str) else []
         hint = f" Did you mean {near[0]}?" if near else ""
         raise InputError(f"{what}: expected one of {', '.join(known)}; got {given!r}.{hint}")
+
+
+def reason(error: BaseException) -> str:
+    """The kind of an error and the first line of its message, without a full stop: to stand in another message."""
+    lines = str(error).strip().splitlines() or ["no details"]
+    return f"{type(error).__name__}: {lines[0]}".rstrip(".:")

@@ -10,7 +10,7 @@ from cocoop.class_names import composed
 from cocoop.data.dataset import Dataset
 from cocoop.data.own import by_split, number_by_name
 from cocoop.data.store import store_bytes
-from cocoop.errors import InputError
+from cocoop.errors import InputError, reason
 from cocoop.progress import progress
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def read_hub_dataset(source: str, pictures: Path) -> Dataset:
         loaded = library.load_dataset(name, config or None)
     except Exception as error:  # the hub, the network, the files: they raise what they please
         raise InputError(
-            f"{source}: expected a data set of the Hugging Face hub; got {_reason(error)}. Check name and network."
+            f"{source}: expected a data set of the Hugging Face hub; got {reason(error)}. Check name and network."
         ) from error
     return _read(source, loaded, pictures)
 
@@ -58,7 +58,7 @@ def read_saved_dataset(folder: Path, pictures: Path) -> Dataset:
         loaded = library.load_from_disk(str(folder))
     except Exception as error:
         raise InputError(
-            f"{folder}: expected a folder as save_to_disk wrote it; got {_reason(error)}. Save it again."
+            f"{folder}: expected a folder as save_to_disk wrote it; got {reason(error)}. Save it again."
         ) from error
     return _read(str(folder), loaded, pictures)
 
@@ -72,10 +72,6 @@ def _library(source: str) -> Any:
             'pip install "cocoop[hf-datasets]"'
         ) from error
     return datasets
-
-
-def _reason(error: Exception) -> str:
-    return f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no details'}".rstrip(".")
 
 
 def _read(source: str, loaded: Any, pictures: Path) -> Dataset:

@@ -9,7 +9,7 @@ from typing import IO
 
 from PIL import Image
 
-from cocoop.errors import InputError
+from cocoop.errors import InputError, reason
 
 IMAGE_FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "GIF", "TIFF")
 """Formats, as Pillow calls them, of the files with one of `IMAGE_SUFFIXES`. A phone's MPO is a JPEG with others behind.
@@ -81,7 +81,7 @@ def _fault(path: Path) -> str | None:
     try:
         open_image(path)
     except ImageError as error:
-        return _reason(error.__cause__)
+        return _reason(error.__cause__ or error)
     return None
 
 
@@ -92,9 +92,9 @@ def _unusable(path: str | PathLike[str], error: Exception) -> ImageError:
     )
 
 
-def _reason(error: BaseException | None) -> str:
+def _reason(error: BaseException) -> str:
     if isinstance(error, FileNotFoundError):
         return "no such file"
     if isinstance(error, IsADirectoryError):
         return "a folder, not a file"
-    return f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no details'}"
+    return reason(error)

@@ -1,6 +1,6 @@
 """What is wrong with a weights file: raised without its path, which `read_weights` puts in front."""
 
-from cocoop.errors import InputError
+from cocoop.errors import InputError, reason
 
 
 class Fault(InputError):
@@ -38,8 +38,7 @@ def big_endian() -> Fault:
 
 def broken(expected: str, error: Exception) -> Fault:
     """The fault of a file that a library could not read, with the library's reason."""
-    lines = str(error).strip().splitlines()
-    return damaged(expected, shown(f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__, 200))
+    return damaged(expected, shown(reason(error), 200))
 
 
 def shown(text: str, length: int = 80) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 
-from cocoop.errors import CocoopError, InputError, RunError
+from cocoop.errors import CocoopError, InputError, RunError, reason
 
 
 def hub_error(hub_id: str, error: Exception, missing: str) -> CocoopError:
@@ -82,9 +82,3 @@ def _status(error: Exception) -> int | None:
     from huggingface_hub.errors import HfHubHTTPError
 
     return error.response.status_code if isinstance(error, HfHubHTTPError) else None
-
-
-def reason(error: BaseException) -> str:
-    """The kind of an error and the first line of its message, without a full stop."""
-    lines = str(error).strip().splitlines() or ["no details"]
-    return f"{type(error).__name__}: {lines[0]}".rstrip(".:")

@@ -11,9 +11,8 @@ from typing import Protocol
 from cocoop.class_names import clean
 from cocoop.clip.sources.folder import CONFIG, VOCABULARIES, has_vocabulary, settings_in
 from cocoop.clip.sources.hub import download_tokenizer, full_id, is_hub_id
-from cocoop.clip.sources.hub_errors import reason
 from cocoop.clip.sources.openai_vocabulary import ENDS, OpenAITokenizer, read_openai
-from cocoop.errors import InputError
+from cocoop.errors import InputError, reason
 
 _WANTED = ", or ".join(VOCABULARIES)
 
