@@ -70,8 +70,8 @@ def test_the_interval(cocoop, runs):
         (["none"], "none: expected a run folder, or a folder that holds some; got no such folder"),
         (["."], "got no record.json. Make runs with `cocoop benchmark`"),
         (["runs", "--format", "xml"], "--format: expected one of table, md, csv, latex, html, json; got 'xml'"),
-        (["runs", "--out", "none/x.md"], "none/x.md lies in a folder that is not there"),
-        (["runs", "--format", "html", "--out", "."], "--out: expected a file to write; . is a folder"),
+        (["runs", "--out", "none/x.md"], "none/x.md: expected a file to write; it lies in a folder that is not there"),
+        (["runs", "--format", "html", "--out", "."], ".: expected a file to write; it is a folder"),
     ],
 )
 def test_what_cannot_work_is_one_line(cocoop, tmp_path, arguments, message):

@@ -101,6 +101,7 @@ def test_a_damaged_record_is_named(tmp_path, change, fault):
         (b"[1]", "it holds a list, not an object"),
         (b'{"seed": NaN}', "it holds NaN, which is not JSON"),
         (b"\xff", "it is no UTF-8 text"),
+        (b"[" * 100_000, "it holds lists within lists, too deep to read"),
     ],
 )
 def test_a_torn_record_is_named_in_words(tmp_path, content, fault):

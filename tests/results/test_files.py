@@ -125,12 +125,29 @@ def test_a_place_that_cannot_be_written_is_a_run_error(tmp_path):
         write_jsonl(tmp_path / "file/x.jsonl", [{}])
 
 
-@pytest.mark.parametrize("cut", range(1, 12))
-def test_a_cut_last_line_is_left_out(tmp_path, cut):
+def test_a_last_line_needs_no_end(tmp_path):
+    path = tmp_path / "x.jsonl"
+    write_jsonl(path, [{"epoch": 1}, {"epoch": 2}])
+    path.write_bytes(path.read_bytes().removesuffix(b"\n"))
+    assert read_jsonl(path) == [{"epoch": 1}, {"epoch": 2}]
+    path.write_bytes(b"")
+    assert read_jsonl(path) == []
+
+
+@pytest.mark.parametrize("cut", range(2, 12))
+def test_a_last_line_that_is_cut_is_refused(tmp_path, cut):
     path = tmp_path / "x.jsonl"
     write_jsonl(path, [{"epoch": 1}, {"epoch": 2}])
     path.write_bytes(path.read_bytes()[:-cut])
-    assert read_jsonl(path) == [{"epoch": 1}]
+    with pytest.raises(InputError, match=r"x\.jsonl, line 2: expected JSON"):
+        read_jsonl(path)
+
+
+@pytest.mark.parametrize("read", [read_json, read_jsonl])
+def test_what_is_nested_too_deeply_is_refused(tmp_path, read):
+    (tmp_path / "x").write_text("[" * 100_000 + "]" * 100_000)
+    with pytest.raises(InputError, match="expected JSON; got lists within lists, too deep"):
+        read(tmp_path / "x")
 
 
 @pytest.mark.parametrize("read", [read_json, read_jsonl])

@@ -142,7 +142,7 @@ def test_where_the_place_itself_fails_the_folder_for_temporary_files_is_taken(tm
 
 
 def test_where_everything_fails_that_is_told(tmp_path, monkeypatch):
-    refuse("cocoop.results.places.write_whole", OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), monkeypatch)
+    refuse("cocoop.results.tensors.write_whole", OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), monkeypatch)
     told = r"^full\. No run .* could not be kept either \(.*No space left"
     with pytest.raises(RunError, match=told), keeping(tmp_path / "run", lambda _: LEARNED):
         raise RunError("full.")

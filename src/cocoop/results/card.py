@@ -69,5 +69,5 @@ def _test_rows(test: str, figures: Figures, zero_shot: Figures | None) -> dict[s
 
 
 def _plain(name: str) -> str:
-    """A name from a folder or a file, of which Markdown and HTML are to make nothing."""
+    """The name on one line, with the marks of Markdown and HTML escaped, so that it is shown as it is."""
     return re.sub(r"([\\`*\[\]<>|&])", r"\\\1", " ".join(name.split()))

@@ -34,11 +34,12 @@ def read_json(path: str | PathLike[str]) -> Any:
 
 
 def read_jsonl(path: str | PathLike[str]) -> list[dict[str, Any]]:
-    """Return the records of `path`, one JSON object per line; a last line cut by a crash is left out.
+    """Return the records of `path`, one JSON object per line.
 
-    `InputError` where the file is missing or any finished line is not a JSON object, with its number.
+    `InputError` where the file is missing or a line is not a JSON object, with its number.
     """
-    *lines, _unfinished = _read_text(path).split("\n")
+    text = _read_text(path)
+    lines = text.removesuffix("\n").split("\n") if text else []
     records = [_loads(line, f"{path}, line {number}") for number, line in enumerate(lines, start=1)]
     for number, record in enumerate(records, start=1):
         if not isinstance(record, dict):
@@ -74,6 +75,8 @@ def _loads(text: str, where: str) -> Any:
 
     try:
         return json.loads(text, parse_constant=refuse)
+    except RecursionError as error:
+        raise InputError(f"{where}: expected JSON; got lists within lists, too deep to read.") from error
     except ValueError as error:
         raise InputError(f"{where}: expected JSON; got {error}. Write the file again.") from error
 

@@ -1,4 +1,4 @@
-"""Places to write to: tried before the work that fills them, and left for another one when they fail after it."""
+"""Places to write to, tried before the work; and what was learned, kept somewhere else where one fails after it."""
 
 from __future__ import annotations
 
@@ -11,16 +11,10 @@ from contextlib import contextmanager
 from itertools import chain, count
 from os import PathLike
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-from safetensors.numpy import save
-
-from cocoop.atomic import hidden_beside, write_whole
+from cocoop.atomic import hidden_beside
 from cocoop.errors import InputError, RunError
-
-Array = NDArray[Any]
+from cocoop.results.tensors import Array, write_tensors
 
 
 def real_place(folder: str | PathLike[str]) -> Path:
@@ -81,7 +75,7 @@ def check_file(path: str | PathLike[str]) -> None:
         except OSError as error:
             reason = f"cannot be written ({error.strerror})"
     if reason is not None:
-        raise InputError(f"--out: expected a file to write; {path} {reason}. Give another file name.")
+        raise InputError(f"{path}: expected a file to write; it {reason}. Give another file name.")
 
 
 @contextmanager
@@ -111,16 +105,15 @@ def keeping(folder: str | PathLike[str], learned: Callable[[BaseException], Mapp
 
 def _keep(path: Path, tensors: Mapping[str, Array]) -> str:
     """Write the tensors to a new file, and say which."""
-    content = save({name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()})
     numbered = (path.with_name(f"{path.name}.learned-{number}.safetensors") for number in count(2))
     names = chain([path.with_name(f"{path.name}.learned.safetensors")], numbered)
     try:
         place = next(name for name in names if not os.path.lexists(name))
-        write_whole(place, content, "tensors")
+        write_tensors(place, tensors)
     except (RunError, OSError):  # often what has failed before
         try:
             place = Path(tempfile.mkdtemp(prefix="cocoop-")) / "learned.safetensors"
-            write_whole(place, content, "tensors")
+            write_tensors(place, tensors)
         except (RunError, OSError) as error:
             return f"the learned tensors could not be kept either ({error})."
     return f"the learned tensors are in {place}."

@@ -13,7 +13,10 @@ T = TypeVar("T")
 
 
 class Check(NamedTuple):
-    """Beside a type in `Annotated`: what else must hold of a value, and in words what that makes it."""
+    """A condition on a value, which stands beside its type in `Annotated`.
+
+    holds: whether a value meets it. words: what a value that meets it is called, such as "percent".
+    """
 
     holds: Callable[[Any], bool]
     words: str

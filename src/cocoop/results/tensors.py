@@ -1,0 +1,33 @@
+"""Named arrays as a safetensors file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save
+
+from cocoop.atomic import write_whole
+from cocoop.errors import InputError
+
+Array = NDArray[Any]
+
+
+def write_tensors(path: str | PathLike[str], tensors: Mapping[str, Array]) -> None:
+    """Write named arrays as a safetensors file, at once. `RunError` where the disk refuses."""
+    # Not `save_file`, whose file only the owner may read. Not `ascontiguousarray`, which makes a list of a scalar.
+    content = save({name: np.asarray(tensor, order="C") for name, tensor in tensors.items()})
+    write_whole(Path(path), content, "tensors")
+
+
+def read_tensors(path: str | PathLike[str]) -> dict[str, Array]:
+    """Read such a file back. `InputError` where it is missing or damaged."""
+    try:
+        return load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise InputError(f"{path}: expected a safetensors file; got {error}. Train again.") from error
