@@ -84,9 +84,10 @@ def write_run(folder: Path, name: str, method: str, shots: int, seed: int, photo
     predicted = np.where(right, label, generator.integers(0, classes, TEST_IMAGES)).astype(np.int32)
     images = generator.permutation(classes * shots)
     record = {
-        "format": 2,
+        "format": 3,
         "method": method,
-        "settings": {"context": "a photo of a", "context_length": 4, "epochs": 10, "lr": 0.002},
+        "settings": {"context": "a photo of a", "context_length": 4},
+        "learning": {"epochs": 10, "batch_size": 1, "lr": 0.002, "augment": True, "views": None},
         "clip": "openai/clip-vit-base-patch16",
         "clip_fingerprint": "0123456789abcdef" * 4,
         "tokenizer": None,

@@ -38,9 +38,12 @@ class Case:
             return self.method(clip or self.clip, names, **self.settings)
 
     def classifier(self, **parameters: Any) -> PromptClassifier:
-        """One that learns from all photos at once in every step, so that its loss can only fall."""
-        quick = {"shots": 3, "seed": 1, "epochs": 4, "batch_size": 9, "augment": False}
-        return PromptClassifier(self.name, self.clip, dict(self.settings), **quick | parameters)
+        """One that learns from all photos at once in every step, so that its loss can only fall.
+
+        `parameters` are of a training, if the method has one.
+        """
+        training = {"epochs": 4, "batch_size": 9} | parameters if self.method.recipe else {}
+        return PromptClassifier(self.name, self.clip, dict(self.settings), shots=3, seed=1, augment=False, **training)
 
     def images(self, clip: CLIP | None = None) -> Tensor:
         """Unit-norm features [5, E]."""

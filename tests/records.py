@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import save_file
 
-from cocoop.results import Parameters, Record, Run, RunConfig
+from cocoop.results import Epoch, Parameters, Record, Run, RunConfig
 from cocoop.results.formats import record_from_json
 
 ENVIRONMENT = {
@@ -42,6 +42,8 @@ SETTINGS: dict[str, dict[str, Any]] = {
         "augment": True,
     },
 }
+LEARNING = ("epochs", "batch_size", "lr", "augment", "views")
+"""Those of `SETTINGS` that a record keeps as its "learning"."""
 
 
 def test_figures(accuracy: float, dataset: str = "dtd", n: int = 100, **more: Any) -> dict[str, Any]:
@@ -74,17 +76,20 @@ def record(
     clip: str = "openai/clip-vit-base-patch16",
     **more: Any,
 ) -> dict[str, Any]:
-    """A record; a number under a test's name in `results` is its accuracy."""
+    """A record; a number under a test's name in `results` is its accuracy. `settings` may hold those of `LEARNING`."""
     tests = {
         name: {"dataset": dataset, "test_hash": None, "mistakes": [], **value}
         if isinstance(value, Mapping)
         else test_figures(value, dataset if name in ("base", "new", "test") else name)
         for name, value in results.items()
     }
+    settings = more.pop("settings", SETTINGS.get(method, {}))
+    learning = {name: settings[name] for name in LEARNING if name in settings}
     return {
-        "format": 2,
+        "format": 3,
         "method": method,
-        "settings": SETTINGS.get(method, {}),
+        "settings": {name: value for name, value in settings.items() if name not in LEARNING},
+        "learning": {"views": None} | learning if learning else None,
         "clip": clip,
         "clip_fingerprint": sha256(clip.encode()).hexdigest(),
         "tokenizer": None,
@@ -148,7 +153,7 @@ PARAMETERS = Parameters(
 RUN = Run(
     config=RunConfig(class_names=["cat", "dog"], classes=["cat", "dog"], settings={}, parameters=PARAMETERS),
     tensors={"ctx": np.arange(6, dtype=np.float32).reshape(2, 3).T, "bias": np.zeros(1)},
-    history=[{"epoch": 0, "loss": 1 / 3}, {"epoch": 1, "loss": 0.25}],
+    history=[Epoch(0, 1e-5, 1 / 3, 50.0, 0.1), Epoch(1, 0.002, 0.25, 100.0, 0.1)],
     record=record_from_json(record("few-shot", "dtd", "coop", {"test": 200 / 3}, trained_on=["ab"])),
     predictions={"test/label": np.arange(3, dtype=np.int32), "test/confidence": np.full(3, 0.5, np.float32)},
 )

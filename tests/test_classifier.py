@@ -15,7 +15,9 @@ from safetensors.torch import load_file
 from sklearn.base import clone, is_classifier
 from sklearn.model_selection import GridSearchCV
 
-from cocoop import CLIP, InputError, PromptClassifier, RunError
+from cocoop import CLIP, METHODS, InputError, PromptClassifier, RunError
+from cocoop.data import fingerprint
+from cocoop.results import Learning
 
 IMAGES, LABELS = labelled(6)
 OTHERS = digit_images("four", 3)
@@ -38,9 +40,10 @@ VARIANTS = {
 }
 
 
-def make(clip, **parameters) -> PromptClassifier:
+def make(clip, method="cocoop", **parameters) -> PromptClassifier:
     # A large rate, so that two epochs move the prompt far enough for a mistake to show.
-    return PromptClassifier(**{"clip": clip, "shots": 3, "epochs": 2, "batch_size": 4, "lr": 0.1} | parameters)
+    quick = {"epochs": 2, "batch_size": 4, "lr": 0.1} if METHODS[method].recipe else {}
+    return PromptClassifier(method, clip, **{"shots": 3} | quick | parameters)
 
 
 @pytest.fixture(scope="module")
@@ -162,7 +165,7 @@ def test_what_has_nothing_to_learn_picks_no_images(tiny, photos):
     paths = sorted(photos.rglob("*.png"))
     classifier = make(tiny, method="zero-shot").fit(paths, [path.parent.name for path in paths])
     assert classifier.picked_ == [] and classifier.history_ == [] and classifier.as_run().record.shots == 0
-    assert not any(classifier.was_trained_on(path) for path in paths)
+    assert classifier.trained_on == frozenset()
 
 
 @pytest.mark.parametrize("augment", [True, False])
@@ -226,10 +229,10 @@ def test_it_knows_its_training_images_by_content(tiny, photos, tmp_path):
     for number, path in enumerate(paths):
         copy = tmp_path / f"renamed-{number}.png"
         copy.write_bytes(path.read_bytes())
-        assert classifier.was_trained_on(copy) == (number in classifier.picked_)
+        assert (fingerprint(copy) in classifier.trained_on) == (number in classifier.picked_)
     # One byte more is another file.
     copy.write_bytes(paths[classifier.picked_[0]].read_bytes() + b"\0")
-    assert not classifier.was_trained_on(copy)
+    assert fingerprint(copy) not in classifier.trained_on
 
 
 # Run folders
@@ -301,6 +304,7 @@ def test_numbers_of_any_kind_are_saved_as_plain_ones(tiny, tmp_path):
     assert runs[0] == runs[1] and runs[0]["parameters"]["views"] == 1
     records = [fit.as_run().record for fit in fits]
     assert [json.dumps(record.settings) for record in records] == [json.dumps(records[1].settings)] * 2
+    assert records[0].learning == Learning(epochs=1, batch_size=4, lr=0.5, augment=True, views=1)
     assert (records[0].seed, records[0].shots) == (-3, 2)
 
 
@@ -383,7 +387,7 @@ def test_clip_given_as_a_relative_folder_is_found_from_elsewhere(tmp_path, monke
         lambda c: c.predict(IMAGES),
         lambda c: c.evaluate(IMAGES, LABELS),
         lambda c: c.set_classes(["a", "b"]),
-        lambda c: c.was_trained_on(__file__),
+        lambda c: c.trained_on,
         lambda c: c.save("nowhere"),
     ],
 )
@@ -398,18 +402,30 @@ def test_unfitted(use):
         ({"method": "maple"}, "expected one of zero-shot, coop, cocoop.*; got 'maple'"),
         ({"shots": 0}, "shots: expected an integer of 1 or more; got 0"),
         ({"shots": 1.5}, "shots: expected an integer of 1 or more; got 1.5"),
+        ({"shots": True}, "shots: expected an integer of 1 or more; got True"),
+        ({"epochs": np.array(3)}, r"epochs: expected an integer of 1 or more; got array\(3\)"),
+        ({"batch_size": True}, "batch_size: expected an integer of 1 or more; got True"),
         ({"epochs": 0}, "epochs: expected an integer of 1 or more; got 0"),
         ({"batch_size": -1}, "batch_size: expected an integer"),
         ({"lr": 0}, "lr: expected a learning rate above 0"),
         ({"lr": -0.1}, "lr: expected a learning rate above 0"),
         ({"lr": float("nan")}, "lr: expected a learning rate above 0"),
         ({"lr": "0.1"}, "lr: expected a learning rate above 0.*got '0.1'"),
+        ({"lr": True}, "lr: expected a learning rate above 0.*got True"),
         ({"cuda_graph": "of"}, "cuda_graph: expected one of auto, on, off; got 'of'"),
         ({"cuda_graph": "on", "clip": "tiny", "device": "cpu"}, "cuda_graph: expected auto or off on the device cpu"),
         ({"seed": "one"}, "seed: expected an integer"),
         ({"seed": 2**64}, "seed: expected an integer"),
+        ({"seed": True}, "seed: expected an integer of 64 bits, 0 too; got True"),
+        ({"seed": np.array(1)}, r"seed: expected an integer of 64 bits, 0 too; got array\(1\)"),
+        ({"view_seed": False}, "view_seed: expected an integer of 64 bits, 0 too; got False"),
         ({"views": 0}, "views: expected an integer of 1 or more; got 0"),
-        ({"views": 5, "augment": False}, "views: expected nothing beside augment=False .*; got 5. Leave one of them"),
+        ({"views": 5, "augment": False}, "views: expected nothing, because augment=False says .*; got 5. Leave it out"),
+        (
+            {"view_seed": 0, "augment": False},
+            "view_seed: expected nothing, because augment=False says .*; got 0. Leave",
+        ),
+        ({"views": 5}, "views: expected nothing, because the files of the CLIP tiny say .*; got 5. Leave it out"),
         ({"device": "cpu"}, "device: expected auto beside a CLIP that is loaded .*got 'cpu'. Give it to CLIP.load"),
         ({"dtype": torch.float16}, "dtype: expected auto beside a CLIP that is loaded .*got torch.float16"),
         ({"memory_budget": "1GB"}, "memory_budget: expected auto beside a CLIP that is loaded .*got '1GB'"),
@@ -431,6 +447,11 @@ def test_unfitted(use):
         ({"settings": {"similarity": "cos"}}, "similarity: expected one of cosine, dot, euclidean; got 'cos'"),
         ({"settings": 7}, "settings: expected the method's settings by name, or None; got 7"),
         ({"augment": "no"}, "augment: expected True, False or 'auto'; got 'no'"),
+        ({"augment": 0}, "augment: expected True, False or 'auto'; got 0"),
+        ({"augment": 1.0}, "augment: expected True, False or 'auto'; got 1.0"),
+        ({"method": "zero-shot", "epochs": 9}, "epochs: expected nothing, because the method zero-shot is not trained"),
+        ({"method": "zero-shot", "lr": 3.0}, "lr: expected nothing, because the method zero-shot is not .*; got 3.0"),
+        ({"method": "zero-shot", "view_seed": 0}, "view_seed: expected nothing, because the method zero-shot is not"),
         ({"settings": {"context": " "}}, "context: expected at least one word"),
         ({"settings": {"context": "a photo of a", "context_length": 9}}, "context_length: expected 4"),
     ],
@@ -450,7 +471,7 @@ def test_parameters_that_cannot_work(tiny, parameters, message):
         ("photos", ["one"] * 6, "a list of at least one image or image file; got 'photos'"),
         (IMAGES[0], ["one"], "a list of at least one image"),
         ([np.zeros((8, 8, 3))] * 2, ["one", "two"], "got ndarray. Make arrays images with PIL.Image.fromarray"),
-        (iter(IMAGES), LABELS, "a list of at least one image or image file; got <list_iterator"),
+        (iter(IMAGES), LABELS, "a list of at least one image or image file; got <list_iter"),
         (IMAGES, iter(LABELS), "labels: expected a list, one per image; got list_iterator"),
         (IMAGES, [None, *LABELS[1:]], "labels: expected a name in every place; number 0, .*, is missing .None"),
         (IMAGES, [*LABELS[:-1], math.nan], "labels: expected a name in every place; number 17, .*, is missing .nan"),
@@ -465,6 +486,16 @@ def test_parameters_that_cannot_work(tiny, parameters, message):
         (IMAGES[:2], [1, "one"], r"labels: expected all of one kind; got 1 \(int\) and, as number 1, 'one' \(str\)"),
         (IMAGES[:2], [True, 2], "labels: expected all of one kind; got True"),
         (IMAGES[:2], "ab", "labels: expected a list, one per image; got str"),
+        (IMAGES[:2], {"one", "two"}, "labels: expected a list, one per image; got set"),
+        (IMAGES[:2], frozenset(["one", "two"]), "labels: expected a list, one per image; got frozenset"),
+        (IMAGES[:2], {"one": 1, "two": 2}, "labels: expected a list, one per image; got dict"),
+        (IMAGES[:2], np.array("one"), "labels: expected a list, one per image; got ndarray"),
+        ({"a.png", "b.png"}, ["one", "two"], "images: expected a list of at least one image or image file; got {'"),
+        (
+            np.array("a.png"),
+            ["one"],
+            r"images: expected a list of at least one image or image file; got array\('a.png'",
+        ),
         (IMAGES, np.eye(len(IMAGES)), r"labels: expected one name \(or number\) in every place; number 0, .*is \[1.0"),
         (IMAGES[:2], [["one"], ["two", "three"]], "labels: expected one name .* in every place; number 0, .*'one'"),
         (

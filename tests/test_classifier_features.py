@@ -1,5 +1,7 @@
 """`PromptClassifier` with views and features that are kept."""
 
+from dataclasses import replace
+
 import torch
 from own_photos import labelled
 
@@ -31,8 +33,8 @@ def test_views_come_from_the_seed_or_from_a_seed_of_their_own(tiny, monkeypatch)
     other = make(tiny, seed=4, view_seed=0, views=1).fit(IMAGES, LABELS)
     assert drawn == {View(0, 0)} and other.picked_ == expected.picked_
     assert not torch.equal(other.model_.ctx, expected.model_.ctx)
-    settings = [classifier.as_run().record.settings for classifier in (expected, other)]
-    assert settings[1] == settings[0] | {"views": 1}
+    learning = [classifier.fit_.learning for classifier in (expected, other)]
+    assert learning[1] == replace(learning[0], views=1)
 
 
 def test_features_are_this_machines_matter(tiny, tmp_path):

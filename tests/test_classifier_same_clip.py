@@ -45,6 +45,20 @@ def test_another_of_the_same_sizes_is_refused(run, copy):
         PromptClassifier.load(run, clip=copy, device="cpu")
 
 
+@pytest.mark.parametrize(("then", "now"), [("tf32", False), ("float32", True), ("tf32", True)])
+def test_tf32_is_a_way_to_multiply_the_same_weights(run, copy, tmp_path, then, now):
+    other = shutil.copytree(run, tmp_path / "other")
+    record = json.loads((other / "record.json").read_text())
+    (other / "record.json").write_text(json.dumps(record | {"dtype": then}))
+    same, changed = (CLIP.load("tiny", device="cpu") for _ in range(2))
+    for clip in (same, changed):
+        clip.precision = clip.precision._replace(tf32=now)
+    changed.text.positions.data += 0.01
+    assert PromptClassifier.load(other, same).clip_ is same
+    with pytest.raises(InputError, match="expected the CLIP that it was trained on"):
+        PromptClassifier.load(other, changed)
+
+
 def test_a_run_that_does_not_say_is_taken_as_it_is(run, copy, tmp_path):
     """As a record of format 1 may be."""
     change_weights(copy, lambda name, tensor: tensor * 1.01 if name == "visual_projection.weight" else tensor)

@@ -59,6 +59,14 @@ def test_a_tokenizer_that_moved(apart, here):
     assert again.clip_.tokenizer_source == "moved"
 
 
+@pytest.mark.parametrize("machine", [{"device": "abacus"}, {"dtype": "int4"}, {"memory_budget": "much"}])
+def test_what_is_wrong_with_the_machine_is_not_said_of_the_clips_place(apart, here, machine):
+    zero_shot(clip="model", tokenizer="words", device="cpu").fit(IMAGES, LABELS).save("run")
+    with pytest.raises(InputError, match=f"^{next(iter(machine))}: expected ") as caught:
+        PromptClassifier.load("run", **machine)
+    assert "was trained on" not in str(caught.value)
+
+
 def test_a_tokenizer_object_has_no_name_to_keep(apart, here, tiny):
     classifier = zero_shot(clip="model", tokenizer=tiny.tokenizer, device="cpu").fit(IMAGES, LABELS)
     assert clone(classifier).get_params()["tokenizer"] is tiny.tokenizer

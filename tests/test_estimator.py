@@ -8,6 +8,7 @@ import pytest
 import sklearn.exceptions
 import torch
 from own_photos import labelled
+from sklearn.base import clone
 from sklearn.model_selection import cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
@@ -22,13 +23,37 @@ IMAGES, LABELS = labelled(4)
 
 
 def make(clip, method="coop", **parameters) -> PromptClassifier:
-    return PromptClassifier(**{"method": method, "clip": clip, "shots": 2, "epochs": 2, "batch_size": 4} | parameters)
+    quick = {"shots": 2} | ({"epochs": 2, "batch_size": 4} if METHODS[method].recipe else {})
+    return PromptClassifier(method, clip, **quick | parameters)
 
 
 @pytest.fixture(scope="module")
 def fitted(tiny) -> PromptClassifier:
     """Tests leave it as it is."""
     return make(tiny).fit(IMAGES, LABELS)
+
+
+class Wider(PromptClassifier):
+    def __init__(self, gamma=1, **others):
+        super().__init__(**others)
+        self.gamma = gamma
+
+
+class Narrower(PromptClassifier):
+    def __init__(self, clip="tiny", shots=2, seed=4):
+        super().__init__("coop", clip, shots=shots, seed=seed, epochs=2, batch_size=4)
+
+
+def test_a_subclass_with_parameters_of_its_own(tiny, tmp_path):
+    copy = clone(Wider(5, method="coop", clip=tiny, shots=2, epochs=2, batch_size=4))
+    assert (copy.gamma, copy.epochs, copy.set_params(gamma=7).gamma) == (5, 2, 7)
+    assert list(copy.get_params()) == ["gamma", *PromptClassifier().get_params()]
+    narrow = clone(Narrower(tiny, seed=3))
+    assert narrow.get_params() == {"clip": tiny, "shots": 2, "seed": 3}
+    for classifier in (copy, narrow):
+        probabilities = classifier.fit(IMAGES, LABELS).predict_proba(IMAGES)
+        again = PromptClassifier.load(classifier.save(tmp_path / type(classifier).__name__), tiny)
+        assert np.array_equal(again.predict_proba(IMAGES), probabilities)
 
 
 @pytest.mark.parametrize(
@@ -99,7 +124,7 @@ def test_weights_that_cannot_be(fitted, weights):
 
 @pytest.mark.parametrize("method", METHODS)
 def test_rows_of_probabilities_sum_to_1(tiny, method):
-    classifier = make(tiny, method, epochs=1).fit(IMAGES, LABELS)
+    classifier = make(tiny, method).fit(IMAGES, LABELS)
     classifier.set_classes([f"thing {number}" for number in range(200)])
     probabilities = classifier.predict_proba(IMAGES)
     assert probabilities.dtype == np.float64
@@ -120,7 +145,7 @@ def test_in_a_pipeline_and_in_cross_validation(tiny):
 @pytest.mark.parametrize("method", METHODS)
 def test_what_is_learned_stays_with_its_clip(tiny, method):
     """A move would leave the CLIP behind; what is no move works, and a refusal leaves the method as it was."""
-    classifier = make(tiny, method, epochs=1).fit(IMAGES, LABELS)
+    classifier = make(tiny, method).fit(IMAGES, LABELS)
     model, before = classifier.model_, classifier.predict_proba(IMAGES)
     assert model.to("cpu") is model and model.float() is model and model.to(torch.float32) is model
     for move in (model.double, model.half, lambda: model.to(torch.bfloat16), lambda: model.to("meta")):
@@ -191,6 +216,21 @@ def test_load_takes_old_names_of_the_machines(fitted, tmp_path):
     with pytest.warns(FutureWarning, match="is called (feature_cache|cuda_graph) now"):
         again = PromptClassifier.load(folder, fitted.clip, features=tmp_path / "kept", compile="off")
     assert (again.feature_cache, again.cuda_graph) == (tmp_path / "kept", "off")
+
+
+def test_both_names_of_one_parameter_are_an_error(tiny, fitted, tmp_path):
+    message = "^features is called feature_cache now: expected one of the two; got both"
+    with pytest.raises(TypeError, match=message):
+        PromptClassifier("coop", tiny, features="a", feature_cache="b")
+    with pytest.raises(TypeError, match=message):
+        PromptClassifier("coop", tiny).set_params(features="a", feature_cache="b")
+    with pytest.raises(TypeError, match=message):
+        PromptClassifier.load(fitted.save(tmp_path / "run"), tiny, features="a", feature_cache="b")
+    with pytest.raises(TypeError, match=r"^context is called settings=\{'context': \.\.\.\} now: expected one of"):
+        PromptClassifier("coop", tiny, context="a", settings={"context": "b"})
+    with pytest.warns(FutureWarning, match="^features is called"):  # an old value is no second name
+        changed = PromptClassifier("coop", tiny, feature_cache="b").set_params(features="a")
+    assert changed.feature_cache == "a"
 
 
 def test_an_unknown_keyword_is_an_error(tiny):

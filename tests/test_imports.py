@@ -19,7 +19,7 @@ SOURCE = Path(cocoop.__file__).parent
 BOTTOM = {"errors", "shapes", "class_names", "progress", "child", "atomic"}
 TORCH_FREE = BOTTOM | {"data", "results"}
 MODELS = BOTTOM | {"weights", "clip", "methods"}
-PARTS_OF_THE_CLASSIFIER = {"arguments", "labels", "saved", "fitting"}
+PARTS_OF_THE_CLASSIFIER = {"arguments", "labels", "saved", "fitting", "old_names"}
 MAY_IMPORT = {
     "errors": set(),
     "shapes": {"errors"},
@@ -33,14 +33,15 @@ MAY_IMPORT = {
     "results": BOTTOM,
     "methods": MODELS - {"methods"},
     "features": BOTTOM | {"clip", "data"},
-    "training": MODELS | {"features"},
+    "training": MODELS | {"features", "results"},
     "evaluation": MODELS | {"data", "features", "results"},
     "arguments": MODELS | {"features", "training"},
     "labels": BOTTOM,
-    "saved": MODELS | {"results", "training"},
-    "fitting": MODELS | TORCH_FREE - {"results"} | {"features", "training", "arguments", "labels", "saved"},
+    "fitting": MODELS | TORCH_FREE | {"features", "training", "arguments", "labels"},
+    "saved": MODELS | {"results", "arguments", "fitting"},
+    "old_names": set(),
     "classifier": MODELS | TORCH_FREE | {"features", "training", "evaluation"} | PARTS_OF_THE_CLASSIFIER,
-    "estimator": BOTTOM | {"arguments", "classifier"},
+    "estimator": BOTTOM | {"classifier", "old_names"},
     "reports": TORCH_FREE,
     "protocols": MODELS | TORCH_FREE | {"features", "training", "evaluation", "classifier", "fitting"},
     "bench": MODELS | {"results", "features", "training"},

@@ -46,7 +46,7 @@ def test_the_folder_is_made_with_its_parents_or_taken_over_when_empty(tmp_path):
     assert read_run(write_run(str(tmp_path / "empty"), RUN, "")).record == RUN.record
 
 
-@pytest.mark.parametrize("writer", ["write_json", "write_jsonl", "save"])
+@pytest.mark.parametrize("writer", ["write_json", "write_jsonl", "write_tensors"])
 @pytest.mark.parametrize("error", [OSError("disk full"), KeyboardInterrupt(), ValueError("a bug")])
 def test_a_failure_on_the_way_leaves_nothing(tmp_path, monkeypatch, writer, error):
     calls = []
@@ -65,6 +65,42 @@ def test_a_failure_at_the_last_file_leaves_nothing(tmp_path):
     with pytest.raises(RunError, match=r"\['seconds'\] = nan"):
         write_run(tmp_path / "run", RUN._replace(record=replace(RUN.record, seconds=float("nan"))), "")
     assert listing(tmp_path) == {}
+
+
+def test_what_could_not_be_read_back_is_not_written(tmp_path):
+    for run, fault in [
+        (
+            RUN._replace(config=replace(RUN.config, parameters=replace(records.PARAMETERS, augment=0))),
+            r"'augment'\] is 0",
+        ),
+        (RUN._replace(record=replace(RUN.record, seed=True)), "'seed' is True, not an integer"),
+        (RUN._replace(history=[replace(RUN.history[0], epoch="first")]), "'epoch' is 'first', not an integer"),
+    ]:
+        with pytest.raises(RunError, match=rf"run: expected a run that can be read back; its .*{fault}") as caught:
+            write_run(tmp_path / "run", run, "")
+        assert "tmp" not in str(caught.value).replace(str(tmp_path), "") and listing(tmp_path) == {}
+
+
+def test_a_learned_number_stays_a_number(tmp_path):
+    run = RUN._replace(tensors={"scale": np.array(2.5, np.float32), "list": np.array([2.5], np.float32)})
+    read = read_run(write_run(tmp_path / "run", run, "")).tensors
+    assert (read["scale"].shape, read["list"].shape, float(read["scale"])) == ((), (1,), 2.5)
+
+
+@pytest.mark.parametrize(
+    ("line", "fault"),
+    [
+        (
+            '{"epoch": 0, "learning_rate": 1, "loss": "low", "accuracy": 1, "seconds": 1}',
+            "'loss' is 'low', not a number",
+        ),
+        ('{"epoch": 0}', "it lacks 'learning_rate'"),
+    ],
+)
+def test_a_damaged_history_is_named(folder, line, fault):
+    (folder / "metrics.jsonl").write_text(line + "\n")
+    with pytest.raises(InputError, match=rf"metrics\.jsonl: expected a run's file as cocoop writes it; .*{fault}"):
+        read_run(folder)
 
 
 def test_a_taken_folder_is_refused_and_left_alone(folder, tmp_path):
@@ -117,8 +153,8 @@ def test_folders_that_are_no_runs(folder, tmp_path):
 def test_a_later_format_is_refused(folder):
     for name in ("config.json", "record.json"):
         content = json.loads((folder / name).read_text())
-        (folder / name).write_text(json.dumps(content | {"format": 3}))
-        with pytest.raises(InputError, match=rf"{name}: .*'format' is 3, not 1 or 2: use the version that wrote it"):
+        (folder / name).write_text(json.dumps(content | {"format": 4}))
+        with pytest.raises(InputError, match=rf"{name}: .*'format' is 4, not 1 to 3: use the version that wrote it"):
             read_run(folder)
         (folder / name).write_text(json.dumps(content))
     assert read_run(folder).config == RUN.config

@@ -1,70 +1,25 @@
-"""What a classifier may be given: pictures, numbers, a CLIP, a method's settings. What cannot work is refused here."""
+"""What a classifier may be given: numbers, a method's settings, pictures, labels. What cannot work is refused."""
 
 from __future__ import annotations
 
 import math
-import os
-import warnings
 from collections.abc import Mapping, Sequence
-from numbers import Real
-from typing import Any
+from numbers import Integral, Real
+from reprlib import repr as shortened
+from typing import Any, get_args, get_origin
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from PIL import Image
 
-from cocoop.clip import CLIP
 from cocoop.errors import InputError, expect_choice
-from cocoop.features import FeatureStore, Picture
+from cocoop.features import Picture
 from cocoop.methods import METHODS, expect_setting
 from cocoop.training import CUDA_GRAPH
 
-PICTURES = (str, os.PathLike, Image.Image)
-"""What counts as a picture: an image file or an open image."""
+OF_A_TRAINING = ("epochs", "batch_size", "lr", "views", "view_seed")
+"""Those of a classifier's parameters that only a method with a recipe takes, where None is that recipe's."""
 
-
-RENAMED = {"features": "feature_cache", "compile": "cuda_graph"}
-"""A classifier's parameters: name before -> name now."""
-
-NOW_SETTINGS = ("context", "context_length", "class_specific", "class_position", "templates")
-"""What were parameters of a classifier, and are settings of a method now."""
-
-OLD_NAMES = (*RENAMED, *NOW_SETTINGS)
-"""All names that a classifier's parameters had until the last release."""
-
-
-def from_old_names(given: Mapping[str, Any], parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """Parameters by the names that they had before -> by those of now, each with a `FutureWarning`.
-
-    `parameters` are those by today's names.
-
-    Raises:
-        TypeError: a name that none ever had, as Python has it for any function.
-    """
-    now: dict[str, Any] = {}
-    for name, value in given.items():
-        if name in RENAMED:
-            now[RENAMED[name]] = value
-            called = RENAMED[name]
-        elif name in NOW_SETTINGS:
-            now["settings"] = {**(now.get("settings", parameters["settings"]) or {}), name: value}
-            called = f"settings={{{name!r}: ...}}"
-        else:
-            raise TypeError(f"PromptClassifier takes no {name!r}; it takes {', '.join(parameters)}")
-        warn_renamed(name, called, stacklevel=4)
-    return now
-
-
-def warn_renamed(name: str, now: str, stacklevel: int = 3) -> None:
-    """Say once what is called otherwise now."""
-    text = f"{name} is called {now} now; the old name will be gone in the next release"
-    warnings.warn(text, FutureWarning, stacklevel=stacklevel)
-
-
-def feature_store(parameters: Mapping[str, Any], clip: CLIP) -> FeatureStore | None:
-    """Where a classifier with these parameters keeps image features, if anywhere."""
-    folder = parameters["feature_cache"]
-    return None if folder is None else FeatureStore(folder, clip)
+_PICTURES = tuple(get_origin(kind) or kind for kind in get_args(Picture))
 
 
 def check_parameters(parameters: Mapping[str, Any]) -> None:
@@ -72,26 +27,36 @@ def check_parameters(parameters: Mapping[str, Any]) -> None:
     check_settings(parameters["method"], parameters["settings"])
     expect_choice("cuda_graph", parameters["cuda_graph"], CUDA_GRAPH)
     for name in ("shots", "epochs", "batch_size", "views"):
-        count = parameters[name]
-        if count is not None and (not hasattr(count, "__index__") or count < 1):
-            raise InputError(f"{name}: expected an integer of 1 or more; got {count!r}.")
-    augment = parameters["augment"]
-    if augment not in (True, False, "auto"):
-        raise InputError(f"augment: expected True, False or 'auto'; got {augment!r}.")
-    if parameters["views"] is not None and not augment:
-        raise InputError(
-            "views: expected nothing beside augment=False (--no-augment), which has one view of every image; got "
-            f"{parameters['views']!r}. Leave one of them out."
-        )
-    lr = parameters["lr"]
-    if lr is not None and (not isinstance(lr, Real) or not 0 < float(lr) < math.inf):
+        _check_count(name, parameters[name])
+    _check_seed("seed", parameters["seed"])
+    if parameters["view_seed"] is not None:
+        _check_seed("view_seed", parameters["view_seed"])
+    lr, augment = parameters["lr"], parameters["augment"]
+    if lr is not None and (not isinstance(lr, Real) or isinstance(lr, bool) or not 0 < float(lr) < math.inf):
         raise InputError(f"lr: expected a learning rate above 0, such as the papers' 0.002; got {lr!r}.")
-    for name in ("seed", "view_seed"):
-        seed = parameters[name]
-        if name == "view_seed" and seed is None:
-            continue
-        if not hasattr(seed, "__index__") or not -(2**63) <= seed < 2**63:
-            raise InputError(f"{name}: expected an integer of 64 bits, 0 too; got {seed!r}.")
+    if not isinstance(augment, bool | np.bool_) and not (isinstance(augment, str) and augment == "auto"):
+        raise InputError(f"augment: expected True, False or 'auto'; got {augment!r}.")
+    if METHODS[parameters["method"]].recipe is None:
+        for name in OF_A_TRAINING:
+            if parameters[name] is not None:
+                raise InputError(
+                    f"{name}: expected nothing, because the method {parameters['method']} is not trained; got "
+                    f"{parameters[name]!r}. Leave it out."
+                )
+
+
+def _check_count(name: str, count: Any) -> None:
+    if count is not None and (not _is_integer(count) or count < 1):
+        raise InputError(f"{name}: expected an integer of 1 or more; got {count!r}.")
+
+
+def _check_seed(name: str, seed: Any) -> None:
+    if not _is_integer(seed) or not -(2**63) <= seed < 2**63:
+        raise InputError(f"{name}: expected an integer of 64 bits, 0 too; got {seed!r}.")
+
+
+def _is_integer(value: Any) -> bool:
+    return isinstance(value, Integral) and not isinstance(value, bool)
 
 
 def check_settings(method: str, settings: Mapping[str, Any] | None) -> None:
@@ -111,25 +76,6 @@ def check_settings(method: str, settings: Mapping[str, Any] | None) -> None:
         expect_setting(name, value)
 
 
-def load_clip(clip: Any, parameters: Mapping[str, Any]) -> CLIP:
-    """`CLIP.load(clip)` with those of the parameters that it takes; a CLIP that is loaded as it is.
-
-    Raises:
-        InputError: as `CLIP.load`; or one of these parameters is given beside a CLIP that is loaded, which has its own.
-    """
-    defaults = {"tokenizer": None, "device": "auto", "dtype": "auto", "memory_budget": "auto"}
-    if not isinstance(clip, CLIP):
-        return CLIP.load(clip, **{name: parameters[name] for name in defaults})
-    for name, default in defaults.items():
-        value = parameters[name]
-        if value != default:
-            raise InputError(
-                f"{name}: expected {default} beside a CLIP that is loaded and has its own; got {value!r}. "
-                "Give it to CLIP.load, or give the CLIP's name instead."
-            )
-    return clip
-
-
 def check_pictures(images: Sequence[Picture], labels: Sequence[Any] | None = None) -> None:
     """Raise `InputError` unless `images` is a list of pictures, with one label each if there are labels."""
     if hasattr(images, "columns"):
@@ -137,20 +83,29 @@ def check_pictures(images: Sequence[Picture], labels: Sequence[Any] | None = Non
             f"images: expected one column of image files; got a table ({type(images).__name__}). Give the column, such "
             "as table['path']."
         )
-    if isinstance(images, PICTURES) or not hasattr(images, "__len__") or not len(images):
-        raise InputError(f"images: expected a list of at least one image or image file; got {images!r}.")
+    if isinstance(images, _PICTURES) or not _is_list(images) or not len(images):
+        raise InputError(f"images: expected a list of at least one image or image file; got {shortened(images)}.")
     for image in images:
-        if not isinstance(image, PICTURES):
+        if not isinstance(image, _PICTURES):
             raise InputError(
                 f"images: expected image files or Pillow images; got {type(image).__name__}. Make arrays images with "
                 "PIL.Image.fromarray."
             )
     if labels is None:
         return
-    if isinstance(labels, str | bytes) or not hasattr(labels, "__len__") or hasattr(labels, "columns"):
+    if not _is_list(labels) or isinstance(labels, Mapping) or hasattr(labels, "columns"):
         raise InputError(f"labels: expected a list, one per image; got {type(labels).__name__}.")
     if len(images) != len(labels):
         raise InputError(f"labels: expected one per image; got {len(images)} images and {len(labels)} labels.")
+
+
+def _is_list(values: Any) -> bool:
+    """Whether it has items in an order that stays; a scalar array has `__len__`, too, and no items."""
+    return (
+        hasattr(values, "__len__")
+        and getattr(values, "ndim", 1) > 0
+        and not isinstance(values, str | bytes | set | frozenset)
+    )
 
 
 def check_weights(given: ArrayLike, count: int) -> NDArray[np.float64]:

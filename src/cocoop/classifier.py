@@ -1,9 +1,13 @@
-"""`Classifier`: fit and predict. `PromptClassifier` of estimator.py is the same as a scikit-learn estimator."""
+"""`Classifier`: what is fitted to labelled images and classifies others.
+
+The commands use it. Python's users have `PromptClassifier`, its subclass in estimator.py, which is a scikit-learn
+estimator.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from inspect import Parameter, signature
 from os import PathLike
 from pathlib import Path
@@ -14,31 +18,19 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from cocoop import fitting
-from cocoop.arguments import (
-    RENAMED,
-    check_pictures,
-    check_weights,
-    feature_store,
-    from_old_names,
-    load_clip,
-    warn_renamed,
-)
+from cocoop.arguments import check_pictures, check_weights
 from cocoop.clip import CLIP
-from cocoop.data import fingerprint
 from cocoop.errors import InputError, NotFittedError, expect_choice
 from cocoop.evaluation import Agreement, Metrics, evaluate, predict_probabilities, verify_shortlist
-from cocoop.features import (
-    Picture,
-    StoredFeatures,
-    encode_pictures,
-)
+from cocoop.features import Picture, StoredFeatures, encode_pictures
+from cocoop.fitting import OF_THE_CLIP, OF_THE_MACHINE, Fit, feature_store, load_clip, places_of
 from cocoop.labels import new_classes, number_labels
 from cocoop.methods import Method, Shortlist
-from cocoop.results import Figures, Run, check_new, keeping, write_run
+from cocoop.old_names import OLD_NAMES, RENAMED, from_old_names
+from cocoop.results import Epoch, Figures, Run, check_new, keeping, write_run
 from cocoop.results.card import model_card
-from cocoop.saved import OF_THE_MACHINE, Fit, frozen_parameters, lies_elsewhere, not_as_written, read_saved
+from cocoop.saved import lies_elsewhere, read_saved
 from cocoop.saved import to_run as fit_to_run
-from cocoop.training import Epoch
 
 
 class Classifier:
@@ -112,11 +104,14 @@ class Classifier:
         self.dtype = dtype
         self.memory_budget = memory_budget
         self.cuda_graph = cuda_graph
-        for name, value in from_old_names(old_names, self.get_params()).items():
+        for name in old_names:
+            if name not in OLD_NAMES:
+                raise TypeError(f"{type(self).__name__} takes no {name!r}; it takes {', '.join(self._parameters())}")
+        for name, value in from_old_names(old_names, self._parameters(), settings).items():
             setattr(self, name, value)
 
-    def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """The constructor's arguments by name, as scikit-learn asks for them; none has parameters of its own."""
+    def _parameters(self) -> dict[str, Any]:
+        """The arguments of `Classifier` itself by name."""
         taken = signature(Classifier).parameters.values()
         return {p.name: getattr(self, p.name) for p in taken if p.kind != Parameter.VAR_KEYWORD}
 
@@ -142,7 +137,7 @@ class Classifier:
                 decode, or a parameter that cannot work.
             DivergedError: a loss or gradient is not finite; the error keeps the last good tensors.
         """
-        fitted = fitting.fit(self.get_params(), images, labels, class_names, before_training)
+        fitted = fitting.fit(self._parameters(), images, labels, class_names, before_training)
         # All at once and last, so that a fit that fails leaves an earlier one whole.
         self.model_, self.classes_, self.fit_ = fitted
         self.clip_ = self.model_.clip
@@ -241,7 +236,7 @@ class Classifier:
     def encode(self, images: Sequence[Picture]) -> Tensor | StoredFeatures:
         """Image features [N, E], unit norm, without augmentation; those that `feature_cache` holds are read from it."""
         self._fitted()
-        return encode_pictures(self.clip_, list(images), feature_store(self.get_params(), self.clip_))
+        return encode_pictures(self.clip_, list(images), feature_store(self.feature_cache, self.clip_))
 
     def set_classes(self, class_names: Iterable[Any], allow_equal: bool = False) -> Self:
         """Classify into these classes from now on, with what was learned on the old ones.
@@ -256,13 +251,9 @@ class Classifier:
         self.classes_ = classes
         return self
 
-    def was_trained_on(self, path: str | PathLike[str]) -> bool:
-        """Whether this very image file (by its bytes, not its name) was among the training images."""
-        return fingerprint(path) in self.trained_on
-
     @property
     def trained_on(self) -> frozenset[str]:
-        """The `fingerprint` of every training image that is a file."""
+        """The `fingerprint` of every training image that is a file, which is one of its bytes, not of its name."""
         return frozenset(self._fitted().trained_on)
 
     def as_run(self) -> Run:
@@ -299,33 +290,24 @@ class Classifier:
             InputError: not a run folder, a damaged one, another CLIP or tokenizer than it was trained with, a method
                 that is not registered, or another name in `machine`.
         """
-        for name in RENAMED.keys() & machine.keys():
-            warn_renamed(name, RENAMED[name])
-            machine[RENAMED[name]] = machine.pop(name)
+        machine |= from_old_names({name: machine.pop(name) for name in RENAMED if name in machine}, machine)
         for name in machine:
             expect_choice("load", name, OF_THE_MACHINE)
         saved = read_saved(folder)
         given = {name: value for name, value in (("clip", clip), ("tokenizer", tokenizer)) if value is not None}
-        kept = saved.fit.parameters | ({"tokenizer": None} if isinstance(clip, CLIP) else {})  # it has its own
+        kept = asdict(saved.fit.parameters) | ({"tokenizer": None} if isinstance(clip, CLIP) else {})  # it has its own
+        self = cls(**kept | machine | given)
         try:
-            self = cls(**kept | machine | given)
-        except TypeError as error:
-            raise not_as_written(folder, error) from error
-        try:
-            self.clip_ = load_clip(self.clip, self.get_params())
+            self.clip_ = load_clip(self.clip, **{name: getattr(self, name) for name in OF_THE_CLIP})
         except InputError as error:
             named = {"clip": self.clip, "tokenizer": self.tokenizer}
             places = {name: place for name, place in named.items() if place is not None and name not in given}
-            if not places:
+            if not places or str(error).partition(":")[0] in OF_THE_MACHINE:  # no place is at fault
                 raise
             raise lies_elsewhere(error, folder, places) from error
         self.model_, self.classes_ = saved.model(self.clip_, folder), saved.classes
-        self.fit_ = replace(saved.fit, parameters=frozen_parameters(saved.fit.parameters, self.clip_))
+        self.fit_ = replace(saved.fit, parameters=replace(saved.fit.parameters, **places_of(self.clip_)))
         return self
-
-    def __sklearn_clone__(self) -> Self:
-        """An unfitted copy on the same CLIP: scikit-learn's own way would copy the frozen weights."""
-        return type(self)(**self.get_params())
 
     def _inference(self, shortlist: int | None) -> Method | Shortlist:
         return self.model_ if shortlist is None else Shortlist(self.model_, shortlist)
@@ -333,7 +315,9 @@ class Classifier:
     def _fitted(self) -> Fit:
         fit: Fit | None = getattr(self, "fit_", None)
         if fit is None:
-            raise self._not_fitted("PromptClassifier: expected a fitted classifier. Call fit(images, labels) first.")
+            raise self._not_fitted(
+                f"{type(self).__name__}: expected a fitted classifier. Call fit(images, labels) first."
+            )
         return fit
 
     _not_fitted: type[NotFittedError] = NotFittedError

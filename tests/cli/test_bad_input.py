@@ -50,7 +50,11 @@ TRAIN_CASES = {
     "out is taken": (["train", "photos", "--out", "photos"], "photos: expected a new or empty folder"),
     "out is a file": (["train", "photos", "--out", "photos/one/0.png"], "it exists. Choose another name"),
     "out below a file": (["train", "photos", "--out", "photos/one/0.png/run"], "0.png is a file"),
-    "views without views": ([*TRAIN, "--no-augment", "--views", "5"], "views: .*--no-augment.* got 5. Leave one"),
+    "views without views": ([*TRAIN, "--no-augment", "--views", "5"], "views: .*augment=False.* got 5. Leave it out"),
+    "epochs without a training": (
+        [*TRAIN, "--method", "zero-shot"],
+        "epochs: expected nothing, because the method zero-shot is not trained; got 1. Leave it out",
+    ),
     "shots 0": ([*TRAIN, "--shots", "0"], "shots: expected an integer of 1 or more; got 0"),
     "epochs 0": ([*TRAIN, "--epochs", "0"], "epochs: expected an integer of 1 or more; got 0"),
     "batch size 0": ([*TRAIN, "--batch-size", "0"], "batch_size: expected an integer of 1 or more; got 0"),
@@ -68,7 +72,10 @@ TRAIN_CASES = {
         [*TRAIN, "--set", "templates=a {}."],
         "templates: .*no such.*choose zero-shot",
     ),
-    "template without {}": ([*TRAIN, "--method", "zero-shot", "--set", "templates=cat"], "texts with {}.*got 'cat'"),
+    "template without {}": (
+        ["train", "photos", "--out", "new", "--method", "zero-shot", "--set", "templates=cat"],
+        "texts with {}.*got 'cat'",
+    ),
     "context without words": ([*TRAIN, "--set", "context= "], "context: expected at least one word"),
     "random context of 0": (
         [*RANDOM, "context_length=0"],

@@ -49,7 +49,7 @@ def test_its_runs_are_ordinary_run_folders(ran, tmp_path):
     folder = tmp_path / "out/base-to-new/digits/cocoop/2-shots/seed-1"
     record = json.loads((folder / "record.json").read_text())
     assert record["training_images"] == 5 * 2
-    assert record["settings"]["augment"] is False
+    assert record["learning"]["augment"] is False
     classifier = PromptClassifier.load(folder, device="cpu")
     assert classifier.classes_.tolist() == ["zero", "one", "two", "three", "four"]
     # The digits lie beside the runs; a base class's accuracy can be had from them.

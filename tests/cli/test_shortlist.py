@@ -7,6 +7,7 @@ import pytest
 from own_photos import CLASSES
 
 from cocoop import PromptClassifier
+from cocoop.data import fingerprint
 
 
 @pytest.fixture
@@ -14,7 +15,7 @@ def held_out(trained):
     """The nine photos that the run was not trained on, and the classifier."""
     classifier = PromptClassifier.load("run", device="cpu")
     paths = sorted((trained.parent / "photos").rglob("*.png"))
-    return classifier, [path for path in paths if not classifier.was_trained_on(path)]
+    return classifier, [path for path in paths if fingerprint(path) not in classifier.trained_on]
 
 
 @pytest.fixture

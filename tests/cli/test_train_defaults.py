@@ -16,23 +16,23 @@ def run(cocoop, tmp_path):
         ran = cocoop(*TRAIN, "--out", "run", *options)
         assert ran.code == 0, ran.err
         record = read_run("run").record
-        return ran, record.settings, record.results["test"].accuracy, record.zero_shot["test"].accuracy
+        return ran, record.learning, record.results["test"].accuracy, record.zero_shot["test"].accuracy
 
     return trained
 
 
 def test_the_bundled_clip_on_signs_is_better_than_without_learning(run):
     """With random crops, which are other signs, it ended 20 points below zero-shot."""
-    ran, settings, learned, zero_shot = run()
-    assert settings["augment"] is False and settings["epochs"] == 10
+    ran, learning, learned, zero_shot = run()
+    assert learning.augment is False and learning.epochs == 10
     assert learned > zero_shot > 80
     assert WORSE not in ran.err
 
 
 @pytest.mark.parametrize("as_json", [False, True])
 def test_where_learning_did_harm_it_says_what_to_try(run, as_json):
-    ran, settings, learned, zero_shot = run("--augment", *(["--json"] if as_json else []))
-    assert settings["augment"] is True and learned < zero_shot
+    ran, learning, learned, zero_shot = run("--augment", *(["--json"] if as_json else []))
+    assert learning.augment is True and learned < zero_shot
     assert f"note: {WORSE}" in ran.err and "--no-augment" in ran.err and "a lower lr than 0.002" in ran.err
     assert "fewer epochs than 10" in ran.err and "more shots" in ran.err and WORSE not in ran.out
     if as_json:

@@ -23,7 +23,8 @@ def dataset(tmp_path_factory) -> Dataset:
 
 
 def make(clip, method="cocoop", **parameters) -> PromptClassifier:
-    return PromptClassifier(method, clip, **{"shots": 3, "epochs": 2, "batch_size": 4, "lr": 0.1} | parameters)
+    quick = {"epochs": 2, "batch_size": 4, "lr": 0.1} if METHODS[method].recipe else {}
+    return PromptClassifier(method, clip, **{"shots": 3} | quick | parameters)
 
 
 def predictions(model, examples: list[Example]) -> list[int]:

@@ -1,4 +1,4 @@
-"""The declared record: every field written, read back, and named when it is damaged; format 1 still loads."""
+"""The declared record: every field written, read back, and named when it is damaged; older formats still load."""
 
 import json
 from dataclasses import asdict, fields, replace
@@ -10,19 +10,26 @@ import pytest
 import records
 from hypothesis import given
 from hypothesis import strategies as st
+from own_photos import labelled
 
 from cocoop import InputError, PromptClassifier
 from cocoop.data import read_offline_dataset
-from cocoop.results import RunRecord, read_config, read_record, read_records, read_run, write_run
+from cocoop.fitting import OF_THE_MACHINE
+from cocoop.results import Epoch, Learning, RunRecord, read_config, read_record, read_records, read_run, write_run
 from cocoop.results.formats import config_from_json, record_from_json
 from cocoop.results.schema import FORMAT, Figures, Parameters
 from cocoop.results.typed import MistypedError, from_json
-from cocoop.saved import OF_THE_MACHINE
 
 FORMAT_1 = Path(__file__).parents[1] / "format_1"
 """Run folders that cocoop wrote when their format was 1: on own images, never scored, and of a benchmark."""
+FORMAT_2 = Path(__file__).parents[1] / "format_2"
+"""The same when it was 2."""
 
 TRIAL_FOLDER = FORMAT_1 / "benchmark/base-to-new/digits/coop/2-shots/seed-1"
+TRIAL = {
+    **{"protocol": "few-shot", "method": "coop", "dataset": "dtd", "classes": "all"},
+    **{"tests": [], "shots": 16, "seed": 1, "settings": {}},
+}
 RECORD = records.record("few-shot", "dtd", "coop", {"test": 50}, zero_shot={"test": records.test_figures(40)})
 
 
@@ -57,8 +64,11 @@ def test_a_field_that_is_missing_or_unknown_is_named(name):
         ({"picked": [0, 1, "2"]}, r"its 'picked'\[2\] is '2', not an integer"),
         ({"environment": {}}, "its 'environment' lacks 'python'"),
         ({"trial": {"protocol": 1}}, "its 'trial' lacks 'method'"),
+        ({"trial": TRIAL | {"protocol": "zero"}}, r"its 'trial'\['protocol'\] is 'zero', not one of base-to-new, "),
         ({"protocol": "zero"}, "its 'protocol' is 'zero', not one of base-to-new, .*, own-images"),
-        ({"format": 3}, "its 'format' is 3, not 1 or 2: use the version that wrote it"),
+        ({"format": 4}, "its 'format' is 4, not 1 to 3: use the version that wrote it"),
+        ({"learning": {"epochs": 2}}, "its 'learning' lacks 'batch_size'"),
+        ({"learning": RECORD["learning"] | {"lr": "abc"}}, r"its 'learning'\['lr'\] is 'abc', not a number"),
         ({"tokenizer": 3}, "its 'tokenizer' is 3, not a text or null"),
         ({"seed": "x" * 10**6}, "its 'seed' is 'x{9,15}...x{9,15}', not an integer"),
     ],
@@ -78,7 +88,7 @@ def test_anything_else_is_refused_in_a_short_line(content):
 
 def test_the_file_is_named(tmp_path):
     for name, read in (("record.json", read_record), ("config.json", read_config)):
-        (tmp_path / name).write_text('{"format": 2}')
+        (tmp_path / name).write_text('{"format": 3}')
         with pytest.raises(InputError, match=f"{name}: expected a run's file as cocoop writes it; it lacks '"):
             read(tmp_path)
 
@@ -96,8 +106,10 @@ def test_nothing_of_format_1_is_lost(folder, tmp_path):
     run = read_run(folder)
     before, after = content_of(folder / "record.json"), asdict(run.record)
     assert "format" not in before and after["format"] == FORMAT
+    learning = {name: value for name, value in (after["learning"] or {}).items() if value is not None}
+    assert after["settings"] | learning == before["settings"]
     for name, value in before.items():
-        if name not in ("results", "zero_shot", "trial"):
+        if name not in ("settings", "results", "zero_shot", "trial"):
             assert after[name] == value
     for name in ("results", "zero_shot"):
         for test, figures in before.get(name, {}).items():
@@ -172,3 +184,27 @@ def test_a_record_of_format_1_need_not_name_a_protocol_or_a_tokenizer():
 def test_a_damaged_config_of_format_1_is_named(damage, fault):
     with pytest.raises(MistypedError, match=fault):
         config_from_json(content_of(FORMAT_1 / "own/config.json") | damage)
+
+
+# Format 2
+
+
+def test_format_2_kept_the_training_among_the_settings():
+    run = read_run(FORMAT_2 / "coop")
+    assert run.record.learning == Learning(epochs=2, batch_size=4, lr=0.1, augment=True, views=1)
+    assert run.record.settings == run.config.settings
+    assert [epoch.learning_rate for epoch in run.history] == [1e-5, 0.1] and type(run.history[0]) is Epoch
+    untrained = read_run(FORMAT_2 / "zero-shot")
+    assert untrained.record.learning is None and untrained.history == []
+    assert untrained.record.settings == {"templates": ["a photo of a {}."]}
+
+
+@pytest.mark.parametrize("folder", [*sorted(FORMAT_2.iterdir()), FORMAT_1 / "zero-shot"])
+def test_a_classifier_of_an_older_format_can_learn_again(tiny, folder):
+    """Those that are not trained kept numbers of a training, which are refused now."""
+    images, labels = labelled(4)
+    classifier = PromptClassifier.load(folder, tiny)
+    before = {name: tensor.clone() for name, tensor in classifier.model_.state_dict().items()}
+    again = classifier.fit(images, labels).model_.state_dict()
+    if folder.parent == FORMAT_2:
+        assert all(np.allclose(again[name], tensor, atol=1e-5) for name, tensor in before.items())

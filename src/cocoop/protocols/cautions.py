@@ -50,11 +50,11 @@ def _first(names: list[str], shown: int = 5) -> str:
 
 def _worse_than_zero_shot(record: RunRecord) -> Iterator[str]:
     """What to say and to try where learning did harm on the scored images."""
-    settings, learned, beside = record.settings, record.results.get("test"), record.zero_shot.get("test")
-    if learned is None or beside is None or learned.accuracy >= beside.accuracy:
+    learning, learned, beside = record.learning, record.results.get("test"), record.zero_shot.get("test")
+    if learning is None or learned is None or beside is None or learned.accuracy >= beside.accuracy:
         return
     yield "learning did worse than the hand-written prompt on these images; what may help:"
-    if settings["augment"]:
+    if learning.augment:
         yield "  augment=False (--no-augment), if a cut or mirrored image shows something else, as signs and letters do"
-    yield f"  a lower lr than {settings['lr']:g}, fewer epochs than {settings['epochs']}, or more shots"
+    yield f"  a lower lr than {learning.lr:g}, fewer epochs than {learning.epochs}, or more shots"
     yield "  choose among these on images of their own (a val split), not on the ones scored here"

@@ -1,15 +1,20 @@
-"""Facts on disk: atomic JSON, the environment of a run, and summaries over seeds. Imports no torch."""
+"""Runs on disk: the record as it is declared, run folders and their model card, places to write to, and JSON files.
+
+And what is made of them: many records collected, summaries over seeds, the papers' published figures. No torch here.
+"""
 
 from cocoop.results.collect import Record, check_predictions, read_records
 from cocoop.results.files import read_json, read_jsonl, write_json, write_jsonl, write_text
 from cocoop.results.places import check_file, check_new, keeping
 from cocoop.results.published import departures, is_published_clip, published
 from cocoop.results.record import PACKAGES, environment, peak_memory_mb, reset_peak_memory
-from cocoop.results.run_folder import Run, read_config, read_record, read_run, write_run, write_tensors
+from cocoop.results.run_folder import Run, read_config, read_record, read_run, write_run
 from cocoop.results.schema import (
     PROTOCOL_NAMES,
     Environment,
+    Epoch,
     Figures,
+    Learning,
     Mistake,
     Parameters,
     RunConfig,
@@ -23,7 +28,9 @@ __all__ = [
     "PACKAGES",
     "PROTOCOL_NAMES",
     "Environment",
+    "Epoch",
     "Figures",
+    "Learning",
     "Mistake",
     "Parameters",
     "Record",
@@ -53,6 +60,5 @@ __all__ = [
     "write_json",
     "write_jsonl",
     "write_run",
-    "write_tensors",
     "write_text",
 ]

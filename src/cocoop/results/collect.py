@@ -14,8 +14,9 @@ from cocoop.errors import InputError
 from cocoop.results.faults import fault_of_file
 from cocoop.results.files import read_json
 from cocoop.results.formats import record_from_json
-from cocoop.results.run_folder import Array, read_predictions
+from cocoop.results.run_folder import read_predictions
 from cocoop.results.schema import Figures, RunRecord
+from cocoop.results.tensors import Array
 from cocoop.results.typed import MistypedError
 
 _NAMED = 5  # damaged files in one message
@@ -69,8 +70,13 @@ class Record:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """Parameters of method and training."""
-        return self.content.settings
+        """The method's settings and the numbers of its training.
+
+        Where both have one of the same name, that of the training is called "training ...".
+        """
+        own, learning = self.content.settings, self.content.learning
+        numbers = {name: value for name, value in vars(learning).items() if value is not None} if learning else {}
+        return own | {f"training {name}" if name in own else name: value for name, value in numbers.items()}
 
     @property
     def results(self) -> dict[str, Figures]:

@@ -1,10 +1,11 @@
-"""`record.json` and `config.json` of this format and of the one before, as their dataclasses."""
+"""`record.json` and `config.json` of this format and of those before, as their dataclasses."""
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import Any
 
-from cocoop.results.schema import FORMAT, RunConfig, RunRecord
+from cocoop.results.schema import FORMAT, Learning, RunConfig, RunRecord
 from cocoop.results.typed import MistypedError, from_json
 
 _RECORD_OF_1: dict[str, Any] = {
@@ -24,12 +25,16 @@ _FIGURES_OF_1: dict[str, Any] = {"dataset": None, "test_hash": None, "mistakes":
 _PARAMETERS_OF_1: dict[str, Any] = {"views": None, "view_seed": None, "tokenizer": None}
 _SETTINGS_OF_1 = ("context", "context_length", "class_specific", "class_position", "templates")
 """Parameters of a classifier that belong to its `settings` now."""
+_LEARNING = tuple(field.name for field in fields(Learning))
+"""What formats 1 and 2 kept among the settings of a method that was trained."""
 
 
 def record_from_json(content: Any) -> RunRecord:
-    """What `record.json` says. `MistypedError` where it is damaged, or of another format than 1 and `FORMAT`."""
+    """What `record.json` says. `MistypedError` where it is damaged, or of a later format than `FORMAT`."""
     if isinstance(content, dict) and "format" not in content:
         content = _record_of_format_1(content)
+    if isinstance(content, dict) and content["format"] == 2:
+        content = _record_of_format_2(content)
     _check_format(content)
     return from_json(RunRecord, content)
 
@@ -38,6 +43,8 @@ def config_from_json(content: Any) -> RunConfig:
     """What `config.json` says; errors as in `record_from_json`."""
     if isinstance(content, dict) and content.get("format") == 1:
         content = _config_of_format_1(content)
+    if isinstance(content, dict) and content.get("format") == 2:  # the same but for the number
+        content = {**content, "format": FORMAT}
     _check_format(content)
     return from_json(RunConfig, content)
 
@@ -45,22 +52,31 @@ def config_from_json(content: Any) -> RunConfig:
 def _check_format(content: Any) -> None:
     if isinstance(content, dict) and content.get("format") != FORMAT:
         form = content.get("format")
-        raise MistypedError(f"its 'format' is {form!r}, not 1 or {FORMAT}: use the version that wrote it")
+        raise MistypedError(f"its 'format' is {form!r}, not 1 to {FORMAT}: use the version that wrote it")
 
 
 def _record_of_format_1(content: dict[str, Any]) -> dict[str, Any]:
     """Format 1 left out what a run had nothing to say about; a run saved without any test had no protocol."""
     unscored = {} if content.get("results") else {"protocol": "own-images"}
-    record = {"format": FORMAT, **_RECORD_OF_1, **unscored, **content}
+    record = {"format": 2, **_RECORD_OF_1, **unscored, **content}
     for name in ("results", "zero_shot"):
         if isinstance(record.get(name), dict):
             record[name] = {test: _completed(figures, _FIGURES_OF_1) for test, figures in record[name].items()}
     return record
 
 
+def _record_of_format_2(content: dict[str, Any]) -> dict[str, Any]:
+    """Format 2 kept the numbers of the training, if there was one, among the settings."""
+    settings, learning = content.get("settings"), None
+    if isinstance(settings, dict) and "epochs" in settings:
+        learning = {"views": None, **{name: settings[name] for name in _LEARNING if name in settings}}
+        settings = {name: value for name, value in settings.items() if name not in _LEARNING}
+    return {**content, "format": FORMAT, "settings": settings, "learning": learning}
+
+
 def _config_of_format_1(content: dict[str, Any]) -> dict[str, Any]:
     """Format 1 kept the settings of all methods among the parameters; here are those of the method that learned."""
-    config, parameters, own = {**content, "format": FORMAT}, content.get("parameters"), content.get("settings")
+    config, parameters, own = {**content, "format": 2}, content.get("parameters"), content.get("settings")
     if isinstance(parameters, dict) and isinstance(own, dict):
         settings = {name: parameters[name] for name in _SETTINGS_OF_1 if name in own and name in parameters}
         rest = {name: value for name, value in parameters.items() if name not in _SETTINGS_OF_1}

@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from os import PathLike
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
-import numpy as np
-from numpy.typing import NDArray
-from safetensors import SafetensorError
-from safetensors.numpy import load_file, save
-
-from cocoop.atomic import whole_folder, write_whole
-from cocoop.errors import InputError
+from cocoop.atomic import whole_folder
+from cocoop.errors import InputError, RunError
+from cocoop.results.faults import fault_of_file
 from cocoop.results.files import read_json, read_jsonl, write_json, write_jsonl, write_text
 from cocoop.results.formats import config_from_json, record_from_json
 from cocoop.results.places import check_free, real_place
-from cocoop.results.schema import RunConfig, RunRecord
-from cocoop.results.typed import MistypedError
+from cocoop.results.schema import Epoch, RunConfig, RunRecord
+from cocoop.results.tensors import Array, read_tensors, write_tensors
+from cocoop.results.typed import MistypedError, from_json
 
-Array = NDArray[Any]
 T = TypeVar("T")
 
 _CONFIG, _TENSORS, _HISTORY, _PREDICTIONS, _RECORD, _CARD = (
@@ -38,20 +34,20 @@ class Run(NamedTuple):
     """What a run folder holds.
 
     config, record: declared in `schema.py`. tensors: what the method learned, by state-dict name.
-    history: one dict per epoch.
+    history: one `Epoch` per epoch of the training, if there was one.
     predictions: per test image, "TEST/label" and "TEST/predicted" (class numbers, int32 [N]) and "TEST/confidence"
     (the top probability, float32 [N]); empty where no protocol scored the run.
     """
 
     config: RunConfig
     tensors: dict[str, Array]
-    history: Sequence[Mapping[str, Any]]
+    history: Sequence[Epoch]
     record: RunRecord
     predictions: dict[str, Array]
 
 
 def write_run(folder: str | PathLike[str], run: Run, card: str) -> Path:
-    """Write a run folder all at once: it appears complete, `record.json` included, or not at all.
+    """Write a run folder all at once: it appears complete, `record.json` included, and can be read, or not at all.
 
     Args:
         folder: must not exist yet, or be empty.
@@ -59,7 +55,8 @@ def write_run(folder: str | PathLike[str], run: Run, card: str) -> Path:
         card: text of the folder's README.md.
 
     Raises:
-        InputError: the folder is taken. RunError: the disk refuses, or a figure is not finite.
+        InputError: the folder is taken. RunError: the disk refuses, a figure is not finite, or a value is not of its
+            declared type.
     """
     check_free(folder)
     with whole_folder(real_place(folder), "a run folder") as made:
@@ -67,9 +64,10 @@ def write_run(folder: str | PathLike[str], run: Run, card: str) -> Path:
         write_tensors(made / _TENSORS, run.tensors)
         if run.predictions:
             write_tensors(made / _PREDICTIONS, run.predictions)
-        write_jsonl(made / _HISTORY, run.history)
+        write_jsonl(made / _HISTORY, map(asdict, run.history))
         write_text(made / _CARD, card)
         write_json(made / _RECORD, asdict(run.record))
+        _check_readable(folder, made)
     return Path(folder)
 
 
@@ -91,8 +89,8 @@ def read_run(folder: str | PathLike[str]) -> Run:
         )
     return Run(
         read_config(path),
-        _read_tensors(path / _TENSORS),
-        read_jsonl(path / _HISTORY),
+        read_tensors(path / _TENSORS),
+        _read_as(_epochs_from_json, path / _HISTORY, read_jsonl),
         read_record(path),
         read_predictions(path),
     )
@@ -111,25 +109,26 @@ def read_record(folder: str | PathLike[str]) -> RunRecord:
 def read_predictions(folder: str | PathLike[str]) -> dict[str, Array]:
     """Read `Run.predictions` alone. `InputError` where the file is damaged."""
     path = Path(folder) / _PREDICTIONS
-    return _read_tensors(path) if path.is_file() else {}
+    return read_tensors(path) if path.is_file() else {}
 
 
-def write_tensors(path: str | PathLike[str], tensors: Mapping[str, Array]) -> None:
-    """Write named arrays as a safetensors file, at once. `RunError` where the disk refuses."""
-    # Not `save_file`, whose file only the owner may read.
-    content = save({name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()})
-    write_whole(Path(path), content, "tensors")
-
-
-def _read_tensors(path: Path) -> dict[str, Array]:
+def _check_readable(folder: str | PathLike[str], made: Path) -> None:
+    """Raise `RunError` unless what was written for `folder` can be read back."""
     try:
-        return load_file(path)
-    except (OSError, SafetensorError) as error:
-        raise InputError(f"{path}: expected a safetensors file; got {error}. Train again.") from error
+        read_run(made)
+    except InputError as error:
+        raise RunError(
+            f"{folder}: expected a run that can be read back; {fault_of_file(error.__cause__ or error)}. Give numbers, "
+            "texts and lists of the declared types."
+        ) from error
 
 
-def _read_as(from_json: Callable[[Any], T], path: Path) -> T:
+def _epochs_from_json(lines: Sequence[Any]) -> list[Epoch]:
+    return [from_json(Epoch, line) for line in lines]
+
+
+def _read_as(convert: Callable[[Any], T], path: Path, read: Callable[[Path], Any] = read_json) -> T:
     try:
-        return from_json(read_json(path))
+        return convert(read(path))
     except MistypedError as error:
         raise InputError(f"{path}: expected a run's file as cocoop writes it; {error}. Train again.") from error

@@ -1,4 +1,4 @@
-"""What a run folder's `record.json` and `config.json` hold, declared once: these fields, all of them, and no others.
+"""What a run folder's `record.json`, `config.json` and `metrics.jsonl` hold: these fields, all of them, and no others.
 
 Whatever is added, renamed or dropped here raises `FORMAT`, and `formats.py` learns how to read the format before. So a
 field that is missing, unknown or of another type is damage, and an error names it; only what is typed `dict[str, Any]`
@@ -13,8 +13,8 @@ from typing import Annotated, Any, Literal
 
 from cocoop.results.typed import Check
 
-FORMAT = 2
-"""Of both files."""
+FORMAT = 3
+"""Of `record.json` and `config.json`."""
 
 PROTOCOL_NAMES = ("base-to-new", "cross-dataset", "domain-generalization", "few-shot", "own-images")
 """The values of a record's "protocol", in the order of reports."""
@@ -76,10 +76,10 @@ class TrialRecord:
     tests: what it is scored on afterwards.
     shots: training images per class; 0 for a method with nothing to learn.
     seed: decides the pick of the images and the training.
-    settings: parameters of `PromptClassifier` and settings of the method; the others stay at the papers' values.
+    settings: parameters of the classifier and settings of the method; the others stay at the papers' values.
     """
 
-    protocol: str
+    protocol: ProtocolName
     method: str
     dataset: str
     classes: Literal["all", "base", "new"]
@@ -87,6 +87,35 @@ class TrialRecord:
     shots: int
     seed: int
     settings: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Learning:
+    """How a prompt was learned.
+
+    epochs: passes over the images. batch_size: images per step. lr: the learning rate at the top of the schedule.
+    augment: whether from random crops and flips. views: how many of them were taken in turn; None is one per epoch.
+    """
+
+    epochs: int
+    batch_size: int
+    lr: float
+    augment: bool
+    views: int | None = None
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """A line of `metrics.jsonl`: the figures of one epoch, counted from 0.
+
+    loss: the mean over its steps. accuracy: percent of its training images.
+    """
+
+    epoch: int
+    learning_rate: float
+    loss: float
+    accuracy: float
+    seconds: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,11 +137,10 @@ class Environment:
 class RunRecord:
     """`record.json`: what was learned, from what, with what, and how well it does.
 
-    method: its name. settings: the method's own and, where something was learned, epochs, batch_size, lr, augment, and
-    views where they are fewer than one per epoch.
+    method: its name. settings: the method's own. learning: how it was trained; None without a training.
     clip: its name. clip_fingerprint: a hash of what it computes. tokenizer: where it is from; None is the CLIP's own.
-    class_tokens: a hash of what the tokenizer makes of the class names. device, dtype: "cuda:0", "float32". A record of
-    format 1 may lack these three, and then they are None.
+    class_tokens: a hash of what the tokenizer makes of the class names. device, dtype: of the fit: "cuda:0", "float32".
+    A record of format 1 may lack these three, and then they are None.
     seed: of pick and training. shots: images per class; None is all, 0 where there is nothing to learn.
     classes, training_images, trainable_parameters: how many.
     protocol: one of `PROTOCOL_NAMES`. dataset: what it learned from; None for lists of images.
@@ -128,6 +156,7 @@ class RunRecord:
     format: int = FORMAT
     method: str
     settings: dict[str, Any]
+    learning: Learning | None
     clip: str
     clip_fingerprint: str
     tokenizer: str | None
@@ -156,7 +185,7 @@ class RunRecord:
 
 @dataclass(frozen=True, kw_only=True)
 class Parameters:
-    """The parameters of the `PromptClassifier` that learned, as they were at the fit; it says what they mean.
+    """The parameters of the classifier that learned, as they were at the fit; its class says what they mean.
 
     The machine's own (device, dtype, memory_budget, feature_cache, cuda_graph) are not among them. clip, tokenizer: by
     name or absolute path; None is a tokenizer of the CLIP's own, or one that was given as an object.

@@ -1,7 +1,6 @@
 """Training: one visible loop, with the papers' optimiser and schedule."""
 
 from cocoop.training.divergence import DivergedError
-from cocoop.training.epoch import Epoch
 from cocoop.training.loop import prepare, train
 from cocoop.training.recorded import CUDA_GRAPH, RecordedStep, recorded
 from cocoop.training.schedule import WARMUP_LR, learning_rate, warm_up_only
@@ -11,7 +10,6 @@ __all__ = [
     "CUDA_GRAPH",
     "WARMUP_LR",
     "DivergedError",
-    "Epoch",
     "Facts",
     "RecordedStep",
     "Step",

@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from cocoop.errors import RunError
-from cocoop.training.epoch import Epoch
+from cocoop.results import Epoch
 
 
 class DivergedError(RunError):

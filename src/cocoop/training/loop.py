@@ -15,8 +15,8 @@ from cocoop.errors import InputError
 from cocoop.features.sources import FeatureSource
 from cocoop.methods import Method
 from cocoop.progress import progress
+from cocoop.results import Epoch
 from cocoop.training.divergence import DivergedError, explain
-from cocoop.training.epoch import Epoch
 from cocoop.training.recorded import recorded
 from cocoop.training.schedule import learning_rate
 from cocoop.training.step import Facts, Step, read

@@ -1,0 +1,44 @@
+"""What a fit refuses, says and leaves alone."""
+
+import pytest
+import torch
+from own_photos import labelled
+
+from cocoop import METHODS, CoOp, InputError, PromptClassifier
+
+IMAGES, LABELS = labelled(4)
+
+
+def make(clip, **parameters) -> PromptClassifier:
+    return PromptClassifier("coop", clip, **{"shots": 2, "epochs": 2, "batch_size": 4} | parameters)
+
+
+def test_the_states_of_gpus_are_left_alone(tiny, monkeypatch):
+    """`torch.manual_seed` seeds them, and forking the state of the CPU does not put them back."""
+    seeded = []
+    for place in ("cuda.manual_seed_all", "mps.manual_seed", "xpu.manual_seed_all"):
+        monkeypatch.setattr(f"torch.{place}", seeded.append)
+    random_start = {"context": None, "context_length": 2}
+    fitted = make(tiny, seed=3, settings=random_start).fit(IMAGES, LABELS)
+    assert seeded == []
+    # The same numbers as by the usual way to seed.
+    torch.manual_seed(3)
+    assert seeded
+    start = CoOp(tiny, fitted.model_.class_names, **random_start).ctx
+    moved = (fitted.model_.ctx - start).abs().max()
+    assert 0 < moved < 0.01 < start.abs().max()
+
+
+class Unsavable(CoOp):
+    """Turns its setting into what JSON has no word for."""
+
+    @property
+    def settings(self):
+        return super().settings | {"context": {"a", "set"}}
+
+
+def test_what_cannot_be_saved_is_refused_before_any_training(tiny, monkeypatch):
+    monkeypatch.setitem(METHODS, "mine", Unsavable)
+    monkeypatch.setattr("cocoop.fitting.train", lambda *args, **options: pytest.fail("it trained"))
+    with pytest.raises(InputError, match=r"context: expected what a run folder can keep: .*; got set\."):
+        PromptClassifier("mine", tiny, epochs=2, shots=2).fit(IMAGES, LABELS)
