@@ -1,5 +1,7 @@
 """What a fit refuses, says and leaves alone."""
 
+import warnings
+
 import pytest
 import torch
 from own_photos import labelled
@@ -27,6 +29,16 @@ def test_the_states_of_gpus_are_left_alone(tiny, monkeypatch):
     start = CoOp(tiny, fitted.model_.class_names, **random_start).ctx
     moved = (fitted.model_.ctx - start).abs().max()
     assert 0 < moved < 0.01 < start.abs().max()
+
+
+def test_a_training_of_the_warm_up_alone_warns_its_caller(tiny):
+    with pytest.warns(UserWarning, match="^cocoop: the only epoch is the warm-up, .* take 2 epochs or more") as caught:
+        make(tiny, epochs=1).fit(IMAGES, LABELS)
+    assert [warning.filename for warning in caught] == [__file__]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        make(tiny).fit(IMAGES, LABELS)
+        PromptClassifier("zero-shot", tiny).fit(IMAGES, LABELS)
 
 
 class Unsavable(CoOp):

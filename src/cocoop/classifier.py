@@ -43,7 +43,8 @@ class Classifier:
             None} for random vectors; see `CoCoOp`, `CoOp` and `ZeroShot`. None is all of its defaults.
         shots: training images per class, the original's pick for this seed; None takes all.
         seed: decides the pick, the random start, the order and the views. Any integer, 0 too.
-        epochs: passes over the images; None takes the method's: 10 for CoCoOp, 200 for CoOp. The first is a warm-up.
+        epochs: passes over the images; None takes the method's: 10 for CoCoOp, 200 for CoOp. The first is a warm-up, so
+            that 1 teaches little, and warns.
         batch_size: images per step; None takes the method's: 1 for CoCoOp, 32 for CoOp.
         lr: learning rate at the top of the schedule; None takes the method's, 0.002 in the papers.
         augment: train on random crops and flips, a fresh view per epoch; False encodes every image once; "auto" does

@@ -5,6 +5,7 @@ from __future__ import annotations
 import operator
 import os
 import time
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, NamedTuple, cast
@@ -23,7 +24,7 @@ from cocoop.labels import number_classes
 from cocoop.methods import METHODS, Method, Recipe
 from cocoop.results import Environment, Epoch, Learning, Parameters, environment, peak_memory_mb
 from cocoop.results.plain import plain
-from cocoop.training import prepare, train
+from cocoop.training import prepare, train, warm_up_only
 
 OF_THE_CLIP = ("tokenizer", "device", "dtype", "memory_budget")
 """Those of a classifier's parameters that say how its CLIP is loaded."""
@@ -241,6 +242,9 @@ def _learn(
     if learning is None:
         return []
     recipe = cast(Recipe, model.recipe)  # without which there is no `Learning`
+    caution = warm_up_only(learning.epochs)
+    if caution is not None:
+        warnings.warn(f"cocoop: {caution}", stacklevel=4)
     return train(
         model,
         source,

@@ -1,5 +1,7 @@
 """Progress bars: on stderr, for anything that takes over two seconds, and silent where nobody watches. Durations."""
 
+import sys
+import warnings
 from collections.abc import Iterable
 from threading import RLock
 from typing import Any, TypeVar
@@ -46,3 +48,12 @@ def silence() -> None:
     _silent = True
     # tqdm's own lock is shared between processes: a killed process would leave it behind, and Python would warn.
     tqdm.set_lock(RLock())
+
+
+def note_warnings() -> None:
+    """From now on show each warning of this process as a line of stderr, "note: ...", without its place in the code."""
+    warnings.showwarning = _note
+
+
+def _note(message: Warning | str, *_: object, **__: object) -> None:
+    print(f"note: {str(message).removeprefix('cocoop: ')}", file=sys.stderr)

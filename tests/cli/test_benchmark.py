@@ -1,6 +1,8 @@
 """`cocoop benchmark`: the presets' smoke versions whole, plans beforehand, and what can go wrong."""
 
 import json
+import subprocess
+import sys
 
 import pytest
 from own_photos import listing, write_photos
@@ -172,3 +174,15 @@ def test_input_that_cannot_work(cocoop, digits, arguments, message):
     ran = cocoop("benchmark", *arguments)
     assert (ran.code, ran.out) == (2, "")
     assert message in ran.err and ran.err.count("\n") == 1 and "Traceback" not in ran.err
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_training_of_the_warm_up_alone_is_noted(digits, tmp_path, jobs):
+    main = "from cocoop.cli import main\nif __name__ == '__main__': main()"
+    (tmp_path / "main.py").write_text(main)
+    options = ("--datasets", digits, "--out", "out", "--methods", "coop", "--jobs", jobs, *QUICK)
+    command = [sys.executable, "main.py", "benchmark", "few-shot", *map(str, options)]
+    ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stderr.count("note: the only epoch is the warm-up, at a learning rate of 1e-05") == 1
+    assert "Warning" not in ran.stderr

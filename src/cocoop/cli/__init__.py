@@ -16,6 +16,7 @@ import typer
 from cocoop.cli import bench, benchmark, datasets, demo, evaluate, info, predict, report, train
 from cocoop.cli.renamed import with_new_names
 from cocoop.errors import CocoopError, InputError
+from cocoop.progress import note_warnings
 
 app = typer.Typer(
     name="cocoop",
@@ -78,6 +79,7 @@ _add(datasets_app, "sample", datasets.sample, "Write a miniature of one in its e
 
 def main() -> None:
     """Entry point: run the command, and turn this package's errors into one line and an exit code."""
+    note_warnings()
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     if isinstance(sys.stdout, io.TextIOWrapper):  # as stderr does of itself: names of files need not be text
         sys.stdout.reconfigure(errors="backslashreplace")

@@ -18,7 +18,7 @@ import torch
 
 from cocoop.child import serve
 from cocoop.errors import CocoopError, RunError
-from cocoop.progress import silence
+from cocoop.progress import note_warnings, silence
 from cocoop.protocols.plan import Trial
 from cocoop.protocols.runner import Runner
 
@@ -159,6 +159,7 @@ def _deaf_to_interrupts() -> Iterator[None]:
 
 def _work(start: Callable[[str], Runner], device: str, threads: int, connection: Connection) -> None:
     silence()
+    note_warnings()
     torch.set_num_threads(threads)
     try:
         runner = start(device)
