@@ -531,6 +531,11 @@ def test_class_lists_that_cannot_work(tiny, labels, names, message):
             use(IMAGES[:2], labels, names)
 
 
+def test_one_class_name_is_none_to_learn_from(tiny):
+    with pytest.raises(InputError, match="class names: expected at least two classes; got only 'cat'"):
+        make(tiny).fit(IMAGES[:2], [0, 0], ["cat"])
+
+
 class Column:
     """As a shuffled pandas column: iteration goes by position, `[i]` by row number."""
 

@@ -25,6 +25,8 @@ def number_classes(labels: Sequence[Any], class_names: Sequence[str] | None) -> 
     """
     if class_names is not None:
         names = list_names(class_names)
+        if len(names) < 2:
+            raise InputError(f"class names: expected at least two classes; got only {names[0]!r}.")
         return np.asarray(names), label_numbers(labels, names)
     plain = plain_labels(labels)
     check_class_names([str(label) for label in sorted(set(plain))])  # an array would drop what is refused here
