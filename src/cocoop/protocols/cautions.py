@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from cocoop.classifier import Classifier
 from cocoop.data import Dataset
 from cocoop.results import RunRecord
-from cocoop.training import warm_up_only
 
 
 def cautions(classifier: Classifier, dataset: Dataset, record: RunRecord, tested_on_training: int) -> Iterator[str]:
@@ -22,15 +21,11 @@ def cautions(classifier: Classifier, dataset: Dataset, record: RunRecord, tested
     """
     if not classifier.picked_:
         return
-    epochs = len(classifier.history_)  # 0 of a method that takes no steps of SGD
-    if epochs and (warm_up := warm_up_only(epochs)):
-        yield warm_up
     yield from _few_images(classifier, dataset)
     if tested_on_training:
         count, total = f"{tested_on_training:,}", f"{len(dataset.test):,}"
         yield f"{count} of the {total} test images were learned from, too; `evaluate` leaves them out"
-    if epochs:
-        yield from _worse_than_zero_shot(record)
+    yield from _worse_than_zero_shot(record)
 
 
 def _few_images(classifier: Classifier, dataset: Dataset) -> Iterator[str]:
