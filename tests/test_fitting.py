@@ -17,18 +17,17 @@ def make(clip, **parameters) -> PromptClassifier:
 
 def test_the_states_of_gpus_are_left_alone(tiny, monkeypatch):
     """`torch.manual_seed` seeds them, and forking the state of the CPU does not put them back."""
+    torch.manual_seed(0)  # imports parts of torch that could not be imported with the stand-ins below
     seeded = []
     for place in ("cuda.manual_seed_all", "mps.manual_seed", "xpu.manual_seed_all"):
         monkeypatch.setattr(f"torch.{place}", seeded.append)
+    monkeypatch.setattr("cocoop.fitting.train", lambda *args, **options: [])
     random_start = {"context": None, "context_length": 2}
-    fitted = make(tiny, seed=3, settings=random_start).fit(IMAGES, LABELS)
+    start = make(tiny, seed=3, settings=random_start).fit(IMAGES, LABELS).model_
     assert seeded == []
-    # The same numbers as by the usual way to seed.
     torch.manual_seed(3)
     assert seeded
-    start = CoOp(tiny, fitted.model_.class_names, **random_start).ctx
-    moved = (fitted.model_.ctx - start).abs().max()
-    assert 0 < moved < 0.01 < start.abs().max()
+    assert torch.equal(start.ctx, CoOp(tiny, start.class_names, **random_start).ctx)
 
 
 def test_a_training_of_the_warm_up_alone_warns_its_caller(tiny):
