@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cocoop.class_names import clean, prompt_name
+from cocoop.class_names import clean, composed, prompt_name
 from cocoop.data import Example, read_manifest
 from cocoop.errors import InputError
 
@@ -92,7 +92,7 @@ def test_jsonl_reads_the_same(root):
 REFUSED = {
     "empty": ("m.csv", "", "line 1: expected the names of the columns"),
     "no header": ("m.csv", "a.jpg,cat\nb.jpg,dog\n", "line 1: expected the names .* got 'a.jpg,cat'"),
-    "semicolons": ("m.csv", "path;label\na.jpg;cat\n", "got 'path;label'.*separated by commas"),
+    "bars": ("m.csv", "path|label\na.jpg|cat\n", "got 'path.label'. Other names for path: file_name, "),
     "only a header": ("m.csv", "path,label\n", "expected labelled images; got none"),
     "one class": ("m.csv", "path,label\na.jpg,cat\n", "at least two classes; got only 'cat'"),
     "no label": ("m.csv", "path,label\na.jpg,cat\nb.jpg\n", "line 3: label: expected the name of a class.*got None"),
@@ -116,8 +116,8 @@ REFUSED = {
     "not JSON": ("m.jsonl", '{"path": "a.jpg", "label": "cat"}\n\n{path: b.jpg}\n', "line 3: expected one JSON object"),
     "brackets without end": ("m.jsonl", "[" * 100_000, "line 1: expected one JSON object"),
     "a list": ("m.jsonl", '["a.jpg", "cat"]\n', "line 1: expected {.*got \\['a.jpg', 'cat'\\]"),
-    "a number": ("m.jsonl", '{"path": "a.jpg", "label": 3}\n', "line 1: label: .*as text; got 3"),
-    "a split that is no text": ("m.jsonl", '{"path": "a.jpg", "label": "x", "split": 1}\n', "line 1: split: .*got 1"),
+    "true": ("m.jsonl", '{"path": "a.jpg", "label": true}\n', "line 1: label: .*as text; got True"),
+    "a split that is no text": ("m.jsonl", '{"path": "a.jpg", "label": "x", "split": 1}\n', "line 1: split: .*got '1'"),
 }
 
 
@@ -129,8 +129,10 @@ def test_refuses_with_the_line(root, case):
     assert "\n" not in str(caught.value)
 
 
-names = st.text(st.characters(codec="utf-8", exclude_categories=["Cs", "Cc"]), min_size=1, max_size=9).filter(
-    lambda name: name.replace("_", " ").strip() == name != ""
+names = (
+    st.text(st.characters(codec="utf-8", exclude_categories=["Cs", "Cc"]), min_size=1, max_size=9)
+    .filter(lambda name: name.replace("_", " ").strip() == name != "")
+    .map(composed)
 )
 
 

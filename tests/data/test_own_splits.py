@@ -67,8 +67,8 @@ def test_a_class_may_be_empty_in_one_split(tmp_path):
         (["train/cat/1.jpg", "train/dog/x.txt", "test/dog/x.txt", "test/cat/1.jpg"], "none in dog"),
         (["train/cat/1.jpg", "test/Cat/1.jpg"], "'Cat' and 'cat', which read the same"),
         (
-            ["train/cat/1.jpg", "Test/cat/1.jpg", "__MACOSX/._1.jpg"],
-            "expected only splits or only classes; got the splits Test, train beside __MACOSX",
+            ["train/cat/1.jpg", "Test/cat/1.jpg", "more/1.jpg"],
+            "expected only splits or only classes; got the splits Test, train beside more",
         ),
         (["val/cat/1.jpg", "valid/cat/1.jpg"], "one split of each kind; got 'val' and 'valid'"),
     ],

@@ -68,7 +68,7 @@ def test_folders_and_files(here):
 
 
 def test_a_split_file_with_paths_from_its_folder(here):
-    make("data/a.png", "data/b.png")
+    make("data/a.png", "data/b.png", "data/c/d.png", "b.png")
     content = {"train": [["a.png", 1, "ant"]], "val": [["c/d.png", 0, "zoo"]], "test": [["b.png", 0, "zoo"]]}
     Path("data/split.json").write_text(json.dumps(content))
     dataset = read_dataset("data/split.json")
@@ -125,6 +125,7 @@ def test_pairs_from_python(here):
 )
 def test_refuses(here, source, message):
     Path("notes.txt").touch()
+    make("a.png")
     Path("bad.json").write_text("[]")
     for name, classes in (("one", ["ant"]), ("none", []), ("nameless", ["ant", "_"])):
         images = [["a.png", label, class_name] for label, class_name in enumerate(classes)]

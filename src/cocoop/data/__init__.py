@@ -7,7 +7,8 @@ from cocoop.data.drawn.offline import OFFLINE, OFFLINE_VARIANTS, SHIFTS, list_of
 from cocoop.data.examples import Example, class_names, positions_by_label
 from cocoop.data.few_shot import MAX_VAL_SHOTS, few_shot_indices, sample_few_shot
 from cocoop.data.fingerprint import fingerprint
-from cocoop.data.folder import IMAGE_SUFFIXES, read_folder, read_folder_dataset
+from cocoop.data.folder import read_folder, read_folder_dataset
+from cocoop.data.formats import IMAGE_FORMATS, IMAGE_SUFFIXES
 from cocoop.data.images import ImageError, check_images, open_image, read_bytes, undecoded
 from cocoop.data.manifest import read_manifest
 from cocoop.data.own import OWN_TEMPLATE, picked_hash
@@ -28,6 +29,7 @@ __all__ = [
     "Guide",
     "HALVES",
     "IMAGENET_VARIANTS",
+    "IMAGE_FORMATS",
     "IMAGE_SUFFIXES",
     "ImageError",
     "Labelled",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, Self
 
@@ -15,7 +15,7 @@ Classes = Literal["all", "base", "new"]
 """All classes of a data set, or one half of them."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Dataset:
     """A data set as read from a disk. Images are listed, not opened.
 
@@ -27,6 +27,7 @@ class Dataset:
     image_root: the folder below which all images lie; paths in split files are relative to it.
     split_made: whether train, val and test were drawn here, because the disk holds no split. Keep such a split
         beside the results (`split_content`).
+    notes: what its reader left out or took in a way that may not be meant, a line each.
     """
 
     name: str
@@ -37,6 +38,11 @@ class Dataset:
     template: str
     image_root: Path
     split_made: bool = False
+    notes: tuple[str, ...] = field(default=(), compare=False)
+
+    def __repr__(self) -> str:
+        images = " / ".join(f"{len(split):,}" for split in (self.train, self.val, self.test))
+        return f"Dataset({self.name!r}: {len(self.class_names):,} classes, {images} images to train / val / test)"
 
     def with_split(self, seed: int = 0) -> Self:
         """Itself if it has test images; else its images in three splits, drawn by `random_split` from `seed`.

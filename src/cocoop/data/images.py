@@ -9,13 +9,8 @@ from typing import IO
 
 from PIL import Image
 
+from cocoop.data.formats import IMAGE_FORMATS, NEEDS, register_heic
 from cocoop.errors import InputError, reason
-
-IMAGE_FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "GIF", "TIFF")
-"""Formats, as Pillow calls them, of the files with one of `IMAGE_SUFFIXES`. A phone's MPO is a JPEG with others behind.
-
-Pillow knows many more, and starts Ghostscript for some.
-"""
 
 _KNOWN = f"{', '.join(IMAGE_FORMATS[:-1])} or {IMAGE_FORMATS[-1]}"
 _SHOWN = 5
@@ -38,6 +33,8 @@ def undecoded(file: str | PathLike[str] | IO[bytes]) -> Image.Image:
 
     Raises what Pillow raises: `UnidentifiedImageError` for another format, `OSError`, and nearly anything for damage.
     """
+    if "HEIF" in IMAGE_FORMATS:
+        register_heic()
     return Image.open(file, formats=IMAGE_FORMATS)
 
 
@@ -86,9 +83,10 @@ def _fault(path: Path) -> str | None:
 
 
 def _unusable(path: str | PathLike[str], error: Exception) -> ImageError:
+    needs = NEEDS.get(Path(path).suffix.lower())
     return ImageError(
-        f"{path}: expected an image that Pillow can decode; got {_reason(error)}. Replace or remove the file, or save "
-        f"it again as {_KNOWN}."
+        f"{path}: expected an image that Pillow can decode; got {_reason(error)}. "
+        f"{f'{needs}; or r' if needs else 'R'}eplace or remove the file, or save it again as {_KNOWN}."
     )
 
 

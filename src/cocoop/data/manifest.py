@@ -2,38 +2,59 @@
 
 import csv
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from os import PathLike
-from os.path import isfile, normpath  # unlike Path.is_file, isfile answers for every text
+from os.path import normpath
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from cocoop.data.columns import columns
 from cocoop.data.dataset import Dataset
 from cocoop.data.own import SPLIT_NAMES, number_by_name
+from cocoop.data.places import find_images
 from cocoop.errors import InputError
 
 MANIFEST_SUFFIXES = (".csv", ".jsonl")
 """File endings of manifests, lower case."""
 
+_METADATA = ("metadata.csv", "metadata.jsonl")
+_SEPARATORS = ",;\t"
 _TOO_MANY = "fields without a column"
 
 
 class _Row(NamedTuple):
     line: int
-    path: Path
+    path: str
     label: str
     split: str | None
+
+
+def metadata_of(folder: Path) -> Path | None:
+    """The table that says the classes of the images in a folder, as Hugging Face's "imagefolder" calls it, if any.
+
+    A folder with two sub-folders or more is read by these. `InputError` for two such tables.
+    """
+    there = [folder / name for name in _METADATA if (folder / name).is_file()]
+    if not there or len(list(folder.glob("[!.]*/"))) > 1:
+        return None
+    if len(there) > 1:
+        raise InputError(
+            f"{folder}: expected one table of the images; got {' and '.join(_METADATA)}. Give one of them."
+        )
+    return there[0]
 
 
 def read_manifest(path: str | PathLike[str]) -> Dataset:
     r"""Read a `.csv` or `.jsonl` file that names images and their classes.
 
-    CSV: UTF-8, separated by commas, the first line naming the columns `path`, `label` and, if wanted, `split`, in any
-    order; others are ignored; blank lines are skipped. JSONL: one object per line with these keys.
+    CSV: UTF-8, separated by commas, semicolons or tabs, whichever the first line has most of; it names the columns
+    `path`, `label` and, if wanted, `split`, or calls them otherwise (`columns`), in any order; others are ignored;
+    blank lines are skipped. JSONL: one object per line with these keys; a number is the text it is written as.
 
-    `path` is absolute or relative to the manifest's folder, `label` the name of the class, `split` one of train,
-    val and test (training, valid, validation and testing will do): in every line or in none. Without splits all
-    images are in `train`. Labels are 0..K-1 in plain string order of the names.
+    `path` is absolute or relative to the manifest's folder, or to one near it (`find_images`), `label` the name of the
+    class, `split` one of train, val and test (training, valid, validation and testing will do): in every line or in
+    none. Without splits all images are in `train`. Labels are 0..K-1 in plain string order of the names.
 
     Raises:
         InputError: an unreadable file, a missing column, a line that lacks a value, names no file or names one again,
@@ -41,31 +62,26 @@ def read_manifest(path: str | PathLike[str]) -> Dataset:
     """
     path = Path(path).absolute()
     rows = list(_rows(path))
-    missing = [row for row in rows if not isfile(row.path)]
-    if missing:
-        raise InputError(
-            f"{path}, line {missing[0].line}: expected an image file; there is no {missing[0].path} "
-            f"({len(missing):,} of {len(rows):,} are missing). Paths are relative to {path.parent}, or absolute."
-        )
-    _check_once(path, rows)
+    places, notes = find_images(path, [row.path for row in rows], [f"line {row.line}" for row in rows])
+    _check_once(path, rows, places)
     with_split = [row for row in rows if row.split]
     if 0 < len(with_split) < len(rows):
         line = next(row.line for row in rows if not row.split)
         raise InputError(f"{path}, line {line}: expected a split, as in line {with_split[0].line}; got none. Add it.")
     named: dict[str, list[tuple[Path, str]]] = {}
-    for row in rows:
-        named.setdefault(row.split or "train", []).append((row.path, row.label))
-    return number_by_name(str(path), named)
+    for row, place in zip(rows, places, strict=True):
+        named.setdefault(row.split or "train", []).append((place, row.label))
+    return replace(number_by_name(str(path), named), notes=notes)
 
 
-def _check_once(path: Path, rows: Iterable[_Row]) -> None:
+def _check_once(path: Path, rows: Sequence[_Row], places: Sequence[Path]) -> None:
     """An image of two splits would be scored although it was learned from; one of two classes is a slip."""
     lines: dict[str, int] = {}
-    for row in rows:
-        first = lines.setdefault(normpath(row.path), row.line)
+    for row, place in zip(rows, places, strict=True):
+        first = lines.setdefault(normpath(place), row.line)
         if first != row.line:
             raise InputError(
-                f"{path}, line {row.line}: expected every image once; got {row.path}, as in line {first}. Remove one."
+                f"{path}, line {row.line}: expected every image once; got {place}, as in line {first}. Remove one."
             )
 
 
@@ -81,26 +97,24 @@ def _rows(path: Path) -> Iterator[_Row]:
 def _csv_lines(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
     # utf-8-sig, because spreadsheets put a byte order mark in front.
     with open(path, encoding="utf-8-sig", newline="") as file:
-        reader = csv.DictReader(file, restkey=_TOO_MANY, skipinitialspace=True, strict=True)
+        header = file.readline()
+        file.seek(0)
+        separator = max(_SEPARATORS, key=header.count)
+        reader = csv.DictReader(file, restkey=_TOO_MANY, skipinitialspace=True, strict=True, delimiter=separator)
         try:
-            columns = [column.strip() for column in reader.fieldnames or ()]
-            if not {"path", "label"} <= set(columns):
-                raise InputError(
-                    f"{path}, line 1: expected the names of the columns, path,label or path,label,split; got "
-                    f"{','.join(columns)!r}. Put them on the first line, separated by commas."
-                )
-            reader.fieldnames = columns
+            reader.fieldnames = [column.strip() for column in reader.fieldnames or ()]
+            uses = columns(f"{path}, line 1", reader.fieldnames)
             for values in reader:
                 if any(values.pop(_TOO_MANY, ())):
                     raise InputError(
                         f"{path}, line {reader.line_num}: expected as many values as columns; got more. Put values "
-                        'with a comma in quotes: "red, striped".'
+                        'with a separator in quotes: "red, striped".'
                     )
                 if any(values.values()):  # a line of commas only is blank, too
-                    yield reader.line_num, values
+                    yield reader.line_num, {use: values[column] for use, column in uses.items()}
         except csv.Error as error:
             raise InputError(
-                f"{path}, after line {reader.line_num}: expected comma-separated values; got {error}. Look for quotes "
+                f"{path}, after line {reader.line_num}: expected separated values; got {error}. Look for quotes "
                 "that are not closed."
             ) from error
 
@@ -111,12 +125,13 @@ def _json_lines(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
             if not text.strip():
                 continue
             try:
-                values = json.loads(text)
+                values = json.loads(text, parse_int=str, parse_float=str)  # labels as CSV has them
             except (ValueError, RecursionError) as error:
                 raise InputError(f"{path}, line {line}: expected one JSON object; got {error}.") from error
             if not isinstance(values, dict):
                 raise InputError(f'{path}, line {line}: expected {{"path": ..., "label": ...}}; got {values!r}.')
-            yield line, values
+            uses = columns(f"{path}, line {line}", list(values))
+            yield line, {use: values[column] for use, column in uses.items()}
 
 
 def _row(path: Path, line: int, values: Mapping[str, Any]) -> _Row:
@@ -124,7 +139,7 @@ def _row(path: Path, line: int, values: Mapping[str, Any]) -> _Row:
     split = values.get("split") or None
     if split is not None and str(split).strip().lower() not in SPLIT_NAMES:
         raise InputError(f"{path}, line {line}: split: expected train, val or test; got {split!r}.")
-    return _Row(line, path.parent / image, label, split and SPLIT_NAMES[str(split).strip().lower()])
+    return _Row(line, image, label, split and SPLIT_NAMES[str(split).strip().lower()])
 
 
 def _text(path: Path, line: int, values: Mapping[str, Any], column: str) -> str:

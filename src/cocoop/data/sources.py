@@ -2,7 +2,8 @@
 
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -16,12 +17,14 @@ from cocoop.data.drawn.offline import OFFLINE, OFFLINE_VARIANTS, read_offline_da
 from cocoop.data.examples import class_names
 from cocoop.data.folder import read_folder_dataset
 from cocoop.data.hugging_face import HUB_PREFIX, is_saved_dataset, read_hub_dataset, read_saved_dataset
-from cocoop.data.manifest import MANIFEST_SUFFIXES, read_manifest
+from cocoop.data.manifest import MANIFEST_SUFFIXES, metadata_of, read_manifest
+from cocoop.data.names import read_class_names, with_class_names
 from cocoop.data.own import common_folder, number_by_name, own_dataset
 from cocoop.data.papers.raw.text import at
 from cocoop.data.papers.read import read_paper_dataset
 from cocoop.data.papers.table import PAPER_DATASETS
-from cocoop.data.split import read_split_json
+from cocoop.data.places import find_images
+from cocoop.data.split import SPLITS, read_split_json
 from cocoop.data.store import store_image
 from cocoop.errors import InputError
 
@@ -34,7 +37,11 @@ _FORMS = (
 )
 
 
-def read_dataset(source: str | PathLike[str] | Iterable[Labelled], root: str | PathLike[str] | None = None) -> Dataset:
+def read_dataset(
+    source: str | PathLike[str] | Iterable[Labelled],
+    root: str | PathLike[str] | None = None,
+    class_names: Sequence[str] | str | PathLike[str] | None = None,
+) -> Dataset:
     """Read a data set, whatever form it has. Its images are files; none is opened here.
 
     Args:
@@ -44,19 +51,44 @@ def read_dataset(source: str | PathLike[str] | Iterable[Labelled], root: str | P
             a name of `OFFLINE` or `OFFLINE_VARIANTS`, drawn on first use;
             "hf:OWNER/NAME" or "hf:OWNER/NAME:CONFIG", see `read_hub_dataset`;
             a folder that `save_to_disk` of the `datasets` package wrote;
-            a folder, see `read_folder_dataset`;
+            a folder with metadata.csv or metadata.jsonl, see `metadata_of`; any other, see `read_folder_dataset`;
             a manifest, .csv or .jsonl, see `read_manifest`;
-            a split file in the form of the papers', .json, see `read_split_json`; paths are relative to its folder.
+            a split file in the form of the papers', .json, see `read_split_json`; for its paths see `find_images`.
         root: the data root. Data sets of the papers lie below it; what is drawn, or unpacked to files, goes below it,
             else below `cache_folder()`.
+        class_names: the names of classes that are numbers in the data, from 0: a list, or a file of them, see
+            `read_class_names`.
 
     Returns:
-        The data set. Without a split, `test` is empty and all images are in `train`: see `Dataset.with_split`. Where
-        there is a val split but no test, it is the test.
+        The data set; its `notes` say what was left out, and what may be meant otherwise. Without a split, `test` is
+        empty and all images are in `train`: see `Dataset.with_split`. Where there is a val split but no test, it is the
+        test.
 
     Raises:
         InputError: nothing of the above, or what the reader of that form says. RunError: the disk refuses.
     """
+    dataset = _read(source, root)
+    if class_names is not None:
+        names = read_class_names(class_names) if isinstance(class_names, str | PathLike) else class_names
+        return with_class_names(dataset, names)
+    return replace(dataset, notes=(*dataset.notes, *_doubts(source, dataset)))
+
+
+def _doubts(source: object, dataset: Dataset) -> Iterator[str]:
+    """What may be meant otherwise: a name that a folder has, too, and numbers for class names."""
+    if isinstance(source, str) and source in (*PAPER_DATASETS, *OFFLINE, *OFFLINE_VARIANTS) and os.path.isdir(source):
+        here = Path(source).resolve()
+        if here not in (dataset.image_root.resolve(), *dataset.image_root.resolve().parents):
+            yield f"{source} is the data set of that name; ./{source} is the folder here"
+    if all(name.isdecimal() for name in dataset.class_names):
+        prompt = dataset.template.format(dataset.class_names[0])
+        yield (
+            f"the class names are numbers: a prompt is {prompt!r}. Give their names with --class-names FILE (in "
+            "Python class_names=...), in the order of the numbers from 0"
+        )
+
+
+def _read(source: str | PathLike[str] | Iterable[Labelled], root: str | PathLike[str] | None) -> Dataset:
     made_here = cache_folder() if root is None else Path(root)
     if not isinstance(source, str | PathLike):
         if not isinstance(source, Iterable):
@@ -80,7 +112,7 @@ def read_dataset(source: str | PathLike[str] | Iterable[Labelled], root: str | P
         return read_hub_dataset(name, pictures)
     path, suffix = Path(name), Path(name).suffix.lower()
     if os.path.isdir(name):
-        return read_saved_dataset(path, pictures) if is_saved_dataset(path) else read_folder_dataset(path)
+        return _read_folder(path, pictures)
     is_file = os.path.isfile(name)
     if is_file and suffix in MANIFEST_SUFFIXES:
         return read_manifest(path)
@@ -89,14 +121,25 @@ def read_dataset(source: str | PathLike[str] | Iterable[Labelled], root: str | P
     raise InputError(f"{name}: expected a data set; got {'a file' if is_file else 'no such file or folder'}. {_FORMS}.")
 
 
+def _read_folder(path: Path, pictures: Path) -> Dataset:
+    if is_saved_dataset(path):
+        return read_saved_dataset(path, pictures)
+    table = metadata_of(path)
+    return read_folder_dataset(path) if table is None else read_manifest(table)
+
+
 def _read_split_file(path: Path) -> Dataset:
-    splits = read_split_json(path, path.parent.absolute())
-    together = [example for split in splits for example in split]
+    listed = read_split_json(path, "")
+    together = [example for split in listed for example in split]
     with at(path):
         names = class_names(together)
         check_spelling(names)
+    lines = [f"{part}[{index}]" for part, split in zip(SPLITS, listed, strict=True) for index in range(len(split))]
+    places, notes = find_images(path.absolute(), [str(example.path) for example in together], lines)
+    rest = iter(places)
+    train, val, test = ([example._replace(path=next(rest)) for example in split] for split in listed)
     # Not the file's folder, because its paths may be absolute.
-    return own_dataset(str(path), splits, names, common_folder(example.path for example in together))
+    return replace(own_dataset(str(path), (train, val, test), names, common_folder(places)), notes=notes)
 
 
 def _read_pairs(pairs: Iterable[Labelled], pictures: Path) -> Dataset:

@@ -15,7 +15,9 @@ from cocoop.errors import InputError
 Splits = tuple[list[Example], list[Example], list[Example]]
 """Train, validation and test examples, in this order."""
 
-_PARTS = ("train", "val", "test")
+SPLITS = ("train", "val", "test")
+"""The splits by name, in the order of `Splits`."""
+
 _SCHEMA = '{"train": [["relative/path.jpg", 0, "class name"], ...], "val": [...], "test": [...]}'
 
 
@@ -98,12 +100,12 @@ def read_split_json(path: str | PathLike[str], image_root: str | PathLike[str]) 
     Source: CoOp:datasets/oxford_pets.py @ ff61507c, `read_split`.
     """
     content = _load_json(Path(path))
-    if not isinstance(content, dict) or not all(isinstance(content.get(part), list) for part in _PARTS):
+    if not isinstance(content, dict) or not all(isinstance(content.get(part), list) for part in SPLITS):
         got = f"keys {sorted(content)}" if isinstance(content, dict) else type(content).__name__
         raise InputError(f"{path}: expected {_SCHEMA}; got {got}.")
     train, val, test = (
         [_example(entry, Path(image_root), f"{path}: {part}[{index}]") for index, entry in enumerate(content[part])]
-        for part in _PARTS
+        for part in SPLITS
     )
     return train, val, test
 
@@ -116,7 +118,7 @@ def split_content(splits: Splits, image_root: str | PathLike[str]) -> dict[str, 
     root = Path(image_root)
     return {
         part: [[_relative(example.path, root), example.label, example.class_name] for example in split]
-        for part, split in zip(_PARTS, splits, strict=True)
+        for part, split in zip(SPLITS, splits, strict=True)
     }
 
 

@@ -7,10 +7,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from cocoop.data.examples import Example
-from cocoop.data.folder import IMAGE_SUFFIXES
 from cocoop.errors import InputError
 
-_ENDINGS = tuple(IMAGE_SUFFIXES)
+_ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".gif", ".tif", ".tiff")
 
 
 def class_folders(root: Path) -> list[str]:
