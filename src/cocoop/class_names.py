@@ -119,6 +119,11 @@ def clean(text: str) -> str:
     return html.unescape(html.unescape(ftfy.fix_text(text))).strip()
 
 
+def as_read(name: str) -> str:
+    """What a prompt makes of a class name: `_` as space, `clean`, blanks collapsed, lower case."""
+    return " ".join(clean(prompt_name(name)).split()).lower()
+
+
 def check_spelling(names: Sequence[str]) -> None:
     """Raise `InputError` for what is no list of texts, an empty list, or a name that is empty or no Unicode text.
 
@@ -147,14 +152,14 @@ def check_class_names(names: Sequence[str]) -> None:
     """Raise `InputError` unless every name can be told from every other in a prompt.
 
     Refused, beside what `check_spelling` refuses: two names that are equal after the clean-up of prompts
-    (`_` as space, `clean`, blanks collapsed, lower case: CLIP's tokenizer cleans, collapses and lower-cases too,
-    so two such classes would get one and the same prompt). One class alone is allowed. ImageNet's own list fails:
+    (`as_read`; CLIP's tokenizer cleans, collapses and lower-cases too, so two such classes would get one and the same
+    prompt). One class alone is allowed. ImageNet's own list fails:
     "missile" and "sunglasses" are in it twice.
     """
     check_spelling(names)
     seen: dict[str, str] = {}
     for name in names:
-        key = " ".join(clean(prompt_name(name)).split()).lower()
+        key = as_read(name)
         if key in seen:
             raise InputError(
                 f"class names: expected all different; got {seen[key]!r} and {name!r}, which read the "

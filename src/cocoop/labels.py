@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cocoop.class_names import check_class_names, check_spelling, composed, listed, plain_labels
+from cocoop.class_names import as_read, check_class_names, check_spelling, composed, listed, plain_labels
 from cocoop.errors import InputError
 
 _SHOWN = 10
@@ -74,7 +74,8 @@ def label_numbers(labels: Sequence[Any], class_names: Sequence[str]) -> list[int
 def number_labels(classes: NDArray[Any], labels: Sequence[Any], class_names: Sequence[str] | None = None) -> list[int]:
     """Each label's number among the classes [K] of a fitted classifier.
 
-    With `class_names`, labels are numbers into that list, which may be another than the classifier's.
+    With `class_names`, labels are numbers into that list, which may be another than the classifier's. A name that is
+    none of the classes' is that of the class that reads the same in a prompt: "red_circle" is "red circle".
 
     Raises:
         InputError: a label that is none of the classes, or the name of two.
@@ -88,21 +89,34 @@ def number_labels(classes: NDArray[Any], labels: Sequence[Any], class_names: Seq
         if theirs == names:
             return numbered
         given = [theirs[number] for number in numbered]
-    numbers = {name: number for number, name in enumerate(names)}
-    unknown = sorted({repr(label) for label in given if label not in numbers})
+    spelled = _numbers(names)
+    read = _numbers(map(_as_read, names)) if set(given) - spelled.keys() else {}  # red_circle for "red circle"
+    places = {label: spelled.get(label) or read.get(_as_read(label), []) for label in set(given)}
+    unknown = sorted(repr(label) for label, numbers in places.items() if not numbers)
     if unknown:
         raise InputError(
             f"labels: expected classes of this model ({_shortened([repr(name) for name in names])}); got "
             f"{_shortened(unknown)}. Set the class list first to score other classes (set_classes in Python, "
             "--folder-classes on the command line)."
         )
-    twice = {label for label in given if names.count(label) > 1} if len(numbers) < len(names) else set()
+    twice = sorted(str(label) for label, numbers in places.items() if len(numbers) > 1)
     if twice:
         raise InputError(
-            f"labels: expected names of one class each; got {', '.join(sorted(map(str, twice)))}, which two classes of "
-            "this model have. Classify into the data's own classes (set_classes; --folder-classes)."
+            f"labels: expected names of one class each; got {', '.join(twice)}, which two classes of this model have. "
+            "Classify into the data's own classes (set_classes; --folder-classes)."
         )
-    return [numbers[label] for label in given]
+    return [places[label][0] for label in given]
+
+
+def _numbers(names: Iterable[Any]) -> dict[Any, list[int]]:
+    numbers: dict[Any, list[int]] = {}
+    for number, name in enumerate(names):
+        numbers.setdefault(name, []).append(number)
+    return numbers
+
+
+def _as_read(label: Any) -> Any:
+    return as_read(label) if isinstance(label, str) else label
 
 
 def _shortened(names: Sequence[str]) -> str:

@@ -1,13 +1,19 @@
 """Options that several commands share, and printing."""
 
+from __future__ import annotations
+
+import csv
 import json
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from cocoop.errors import InputError
+
+if TYPE_CHECKING:
+    from cocoop.data import Dataset
 
 RunFolder = Annotated[Path, typer.Argument(help="A run folder, as `cocoop train --out` leaves it.")]
 Source = Annotated[
@@ -41,7 +47,20 @@ Tokenizer = Annotated[
         "archive. Default: the CLIP's own, or else that of the hub id which matches.",
     ),
 ]
-Classes = Annotated[str | None, typer.Option(help='Other class names, comma-separated: --classes "cat,dog,red panda".')]
+ClassNames = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="Where the labels are numbers, from 0: a text file with their names, one a line, or a list in .json.",
+    ),
+]
+Classes = Annotated[
+    str | None,
+    typer.Option(
+        help='Other class names: --classes "cat,dog,red panda", with quotes around a name that has a comma, or '
+        "--classes @FILE, a text file with one a line, or a list in .json."
+    ),
+]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps, ...")]
 Dtype = Annotated[str, typer.Option(help="auto, float32, bfloat16, float16, float64, or tf32 on a GPU.")]
 MemoryBudget = Annotated[
@@ -75,12 +94,39 @@ Plugins = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 
 
-def split_names(option: str, given: str) -> list[str]:
-    """One text of comma-separated names -> the names, without blanks around them. `InputError` if one is empty."""
-    names = [name.strip() for name in given.split(",")]
-    if not all(names):
+def split_names(option: str, given: str, at_least: int = 1) -> list[str]:
+    """The names in one line of CSV, without blanks around them, or in the file after an "@"; see `read_class_names`.
+
+    Raises:
+        InputError: an empty name, quotes that are not closed, fewer names than `at_least`, or an unreadable file.
+    """
+    if given.startswith("@"):
+        from cocoop.data import read_class_names
+
+        names = read_class_names(given[1:])
+    else:
+        try:
+            [names] = csv.reader([given], skipinitialspace=True, strict=True)
+        except (csv.Error, ValueError) as error:  # ValueError: not one line
+            raise InputError(f"{option}: expected names, comma-separated, on one line; got {given!r}.") from error
+        names = [name.strip() for name in names]
+    if not names or not all(names):
         raise InputError(f"{option}: expected names, comma-separated, none of them empty; got {given!r}.")
+    if len(names) < at_least:
+        raise InputError(
+            f"{option}: expected {at_least} names or more, comma-separated; got only {names[0]!r}. Add one."
+        )
     return names
+
+
+def read_source(source: str, data_root: Path | None, class_names: Path | None) -> Dataset:
+    """`read_dataset`, and its notes on stderr."""
+    from cocoop.data import read_dataset
+
+    dataset = read_dataset(source, data_root, class_names)
+    for text in dataset.notes:
+        note(f"note: {text}")
+    return dataset
 
 
 def note(text: str) -> None:

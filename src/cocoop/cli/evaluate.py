@@ -10,6 +10,7 @@ import typer
 from cocoop.cli.common import (
     AsJson,
     Classes,
+    ClassNames,
     DataRoot,
     Device,
     Dtype,
@@ -23,6 +24,7 @@ from cocoop.cli.common import (
     Tokenizer,
     note,
     print_json,
+    read_source,
     split_names,
 )
 from cocoop.errors import InputError
@@ -45,6 +47,7 @@ def evaluate(
     run: RunFolder,
     source: Source,
     data_root: DataRoot = None,
+    class_names: ClassNames = None,
     classes: Classes = None,
     folder_classes: FolderClasses = False,
     include_training: IncludeTraining = False,
@@ -70,20 +73,20 @@ def evaluate(
       cocoop evaluate my-run imagenetv2 --data-root data/ --folder-classes --shortlist 20 --verify
     """
     from cocoop.classifier import Classifier
-    from cocoop.data import read_dataset
     from cocoop.methods.plugins import load_plugins
 
     _check_options(classes, folder_classes, shortlist, verify)
     load_plugins(plugin or ())
-    dataset = read_dataset(source, data_root)
+    dataset = read_source(source, data_root, class_names)
     examples = dataset.test or dataset.train
     classifier = Classifier.load(
         run, clip, tokenizer, device=device, dtype=dtype, memory_budget=memory_budget, feature_cache=feature_cache
     )
     if folder_classes:
+        _say_what_is_left_out(classifier.classes_.tolist(), dataset.class_names)
         classifier.set_classes(dataset.class_names, allow_equal=True)
     elif classes is not None:
-        classifier.set_classes(split_names("--classes", classes))
+        classifier.set_classes(split_names("--classes", classes, at_least=2))
     scored = examples if include_training else _new_to(classifier, examples, f"{source}: expected images that {run}")
     labelled = ([example.path for example in scored], [example.label for example in scored], dataset.class_names)
     agreement = classifier.verify_shortlist(*labelled, shortlist) if verify and shortlist else None
@@ -105,6 +108,20 @@ def _check_options(classes: str | None, folder_classes: bool, shortlist: int | N
         raise InputError("--classes: expected nothing beside --folder-classes, which takes the images'. Give one.")
     if verify and shortlist is None:
         raise InputError("--verify: expected --shortlist N beside it, whose agreement it reports; got none. Add it.")
+
+
+def _say_what_is_left_out(trained: Sequence[Any], chosen: Sequence[str]) -> None:
+    """With fewer classes to choose from, or none of those that are alike, the question is an easier one."""
+    from cocoop.class_names import as_read
+
+    left = {as_read(name) for name in chosen}
+    missing = [str(name) for name in trained if as_read(str(name)) not in left]
+    if missing:
+        first = ", ".join(missing[:5]) + (", ..." if len(missing) > 5 else "")
+        note(
+            f"note: {len(missing):,} of the run's {len(trained):,} classes are not among the {len(chosen):,} to choose "
+            f"from here: {first}. With fewer or other classes the question is another one, and may be easier"
+        )
 
 
 def _new_to(classifier: Classifier, examples: Sequence[Example], expected: str) -> list[Example]:

@@ -55,7 +55,7 @@ def predict(
         run, clip, tokenizer, device=device, dtype=dtype, memory_budget=memory_budget, feature_cache=feature_cache
     )
     if classes is not None:
-        classifier.set_classes(split_names("--classes", classes))
+        classifier.set_classes(split_names("--classes", classes, at_least=2))
     probabilities = classifier.predict_proba(images, shortlist)
     if shortlist is not None and shortlist < len(classifier.classes_):
         note(f"note: --shortlist {shortlist} is approximate, and probabilities are normalised over the shortlist")

@@ -11,6 +11,7 @@ import typer
 
 from cocoop.cli.common import (
     AsJson,
+    ClassNames,
     Clip,
     DataRoot,
     Device,
@@ -22,6 +23,7 @@ from cocoop.cli.common import (
     Tokenizer,
     note,
     print_json,
+    read_source,
 )
 from cocoop.cli.settings import parse_settings
 
@@ -68,6 +70,7 @@ def train(
     source: Source,
     out: Out,
     data_root: DataRoot = None,
+    class_names: ClassNames = None,
     method: MethodName = "cocoop",
     clip: Clip = "tiny",
     tokenizer: Tokenizer = None,
@@ -97,7 +100,6 @@ def train(
       cocoop train photos/ --out my-run --plugin my_method.py --method mine --set weight=8
     """
     from cocoop.classifier import Classifier
-    from cocoop.data import read_dataset
     from cocoop.methods import METHODS
     from cocoop.results import check_new
 
@@ -105,7 +107,7 @@ def train(
     check_new(out)
     learning: dict[str, Any] = {"shots": shots, "seed": seed, "epochs": epochs, "batch_size": batch_size, "lr": lr}
     machine: dict[str, Any] = {"device": device, "dtype": dtype, "memory_budget": memory_budget}
-    dataset = read_dataset(source, data_root)
+    dataset = read_source(source, data_root, class_names)
     settings = METHODS[method].template_settings(dataset.template) | settings
     classifier = Classifier(
         method=method,

@@ -11,6 +11,7 @@ from cocoop.data.folder import read_folder, read_folder_dataset
 from cocoop.data.formats import IMAGE_FORMATS, IMAGE_SUFFIXES
 from cocoop.data.images import ImageError, check_images, open_image, read_bytes, undecoded
 from cocoop.data.manifest import read_manifest
+from cocoop.data.names import read_class_names
 from cocoop.data.own import OWN_TEMPLATE, picked_hash
 from cocoop.data.papers.check import Finding, check_dataset
 from cocoop.data.papers.guide import GUIDES, OFFLINE_ABOUT, Guide, Part, layout_tree
@@ -61,6 +62,7 @@ __all__ = [
     "positions_by_label",
     "random_split",
     "read_bytes",
+    "read_class_names",
     "read_dataset",
     "read_folder",
     "read_folder_dataset",
