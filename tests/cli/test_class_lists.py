@@ -81,6 +81,19 @@ def test_notes_stand_before_the_figures(cocoop, photos, tmp_path):
     assert cocoop("evaluate", "run", "photos").err.splitlines()[0] == said
 
 
+def test_show_tells_what_would_be_read(cocoop, photos):
+    (photos / "one/about.txt").touch()
+    note = "left out files with other endings (1 .txt): one/about.txt"
+    ran = cocoop("datasets", "show", "photos")
+    assert ran.err == f"note: {note}\n"
+    assert [row.split() for row in ran.out.splitlines()[2:]] == [
+        ["|", name, "|", "6", "|", "0", "|", "0", "|"] for name in ("one", "seven", "three")
+    ]
+    shown = json.loads(cocoop("datasets", "show", "photos", "--json").out)
+    assert shown["notes"] == [note] and shown["classes"][0] == {"class": "one", "train": 6, "val": 0, "test": 0}
+    assert "expected one of" in cocoop("datasets", "show", "nowhere").err
+
+
 def test_names_for_numbered_classes(cocoop, photos, tmp_path):
     names = ["one", "seven", "three"]
     (tmp_path / "names.txt").write_text("\n".join(names))

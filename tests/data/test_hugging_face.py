@@ -91,11 +91,16 @@ def test_images_that_are_files_stay_where_they_are(tmp_path):
 
 def test_images_without_a_label_are_left_out(tmp_path):
     parts = {"train": rows([1, 2, 3], [0, -1, 1]), "validation": rows([4], [1]), "test": rows([5], [-1])}
+    parts["unsupervised"] = rows([6], [-1])
     datasets.DatasetDict(parts).save_to_disk(tmp_path / "saved")
     dataset = read_dataset(tmp_path / "saved")
     assert [e.path.read_bytes() for e in dataset.train] == [jpeg(1), jpeg(3)]
     # A test whose labels are kept secret is none: val takes its place.
     assert [e.path.read_bytes() for e in dataset.test] == [jpeg(4)] and dataset.val == []
+    assert dataset.notes == (
+        "left out splits with other names (1): unsupervised",
+        "left out images without a label (2)",
+    )
 
 
 @pytest.mark.parametrize(("name", "part"), [("all", "train"), ("test", "test"), ("TRAIN", "train")])

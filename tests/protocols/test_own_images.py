@@ -95,6 +95,21 @@ def test_copies_of_training_images_are_not_held_out(tiny, tmp_path):
     assert run.record.results["test"].n == len(expected) < len(dataset.train) - len(classifier.picked_)
 
 
+@pytest.mark.parametrize(("method", "test"), [("coop", True), ("coop", False), ("zero-shot", False)])
+def test_a_picture_in_two_classes_is_said(tiny, tmp_path, method, test):
+    root = write_photos(tmp_path, 3)
+    (root / "three/again.png").write_bytes((root / "one/2.png").read_bytes())
+    dataset = read_dataset(root)
+    if test:
+        dataset = replace(dataset, train=dataset.train[:-1], test=dataset.train[-1:])
+    classifier = make(tiny, method, shots=9, epochs=2)
+    [said] = [note for note in fit_and_score(classifier, dataset).notes if "two classes" in note]
+    assert said == (
+        f"the same picture is in two classes (1 of them): {root / 'one/2.png'} (one) and "
+        f"{root / 'three/again.png'} (three)"
+    )
+
+
 def test_nothing_held_out(tiny, dataset):
     run = fit_and_score(make(tiny, "coop", shots=8, epochs=1), dataset).run
     assert run.record.results == run.record.zero_shot == run.predictions == {}

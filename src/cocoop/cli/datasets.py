@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import os
 import shlex
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cocoop.cli.common import AsJson, note, print_json
+from cocoop.cli.common import AsJson, note, print_json, read_source
 from cocoop.errors import InputError, expect_choice
 
 if TYPE_CHECKING:
     from cocoop.data import Finding
 
 Root = Annotated[Path, typer.Option(help="The data root: the folder that holds the data sets' folders.")]
-Name = Annotated[str, typer.Argument(help="A name of `cocoop datasets list`.")]
+Name = Annotated[
+    str, typer.Argument(help="A name of `cocoop datasets list`, or images of your own, as train takes them.")
+]
 NameOrAll = Annotated[str, typer.Argument(metavar="NAME|all", help="One of the papers' fifteen data sets, or all.")]
 ImagesPerClass = Annotated[int, typer.Option(help="Images per class, 4 or more, for train, val and test together.")]
 WithSplitFile = Annotated[
@@ -49,14 +52,21 @@ def list_datasets(as_json: AsJson = False) -> None:
 def show(name: Name, as_json: AsJson = False) -> None:
     """Show what a data set is, where to get it, how it has to lie on the disk, and how its classes get their names.
 
+    Of images of your own: the classes, how many images of each are in which split, and what is left out.
+
     Examples:
       cocoop datasets show oxford_pets
       cocoop datasets show shapes_sketch
+      cocoop datasets show photos/
     """
     from cocoop.data import GUIDES, OFFLINE, OFFLINE_VARIANTS, PAPER_DATASETS, layout_tree
     from cocoop.reports import text_table
 
-    expect_choice("data set", name, (*PAPER_DATASETS, *OFFLINE, *OFFLINE_VARIANTS))
+    named = (*PAPER_DATASETS, *OFFLINE, *OFFLINE_VARIANTS)
+    if name not in named and (os.path.exists(name) or name.startswith("hf:")):
+        _show_own(name, as_json)
+        return
+    expect_choice("data set", name, named)
     facts = _facts(name)
     if as_json:
         print_json(facts)
@@ -73,6 +83,22 @@ def show(name: Name, as_json: AsJson = False) -> None:
     keys = ("classes", "base_classes", "new_classes", "train", "val", "test")
     labels = ("classes", "base classes", "new classes", "train images", "val images", "test images")
     print(text_table(["", "number"], [[label, facts[key]] for label, key in zip(labels, keys, strict=True)]))
+
+
+def _show_own(source: str, as_json: bool) -> None:
+    from cocoop.reports import text_table
+
+    dataset = read_source(source, None, None)
+    splits = ("train", "val", "test")
+    counts = {split: Counter(example.label for example in getattr(dataset, split)) for split in splits}
+    rows: list[dict[str, Any]] = [
+        {"class": name, **{split: counts[split][label] for split in splits}}
+        for label, name in enumerate(dataset.class_names)
+    ]
+    if as_json:
+        print_json({"name": dataset.name, "classes": rows, "notes": dataset.notes})
+        return
+    print(text_table(["class", *splits], [list(row.values()) for row in rows]))
 
 
 def check(name: NameOrAll, root: Root, as_json: AsJson = False) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -88,7 +89,18 @@ def _read(source: str, loaded: Any, pictures: Path) -> Dataset:
         split: list(_pairs(f"{source}, {split}", part.select_columns([image, label]), image, label, pictures))
         for split, part in splits.items()
     }
-    return number_by_name(source, named, class_names=names)
+    return replace(number_by_name(source, named, class_names=names), notes=tuple(_left_out(parts, splits, named)))
+
+
+def _left_out(
+    parts: Mapping[str, Any], splits: Mapping[str, Any], named: Mapping[str, Sequence[object]]
+) -> Iterator[str]:
+    others = [name for name, part in parts.items() if not any(part is read for read in splits.values())]
+    if others:
+        yield f"left out splits with other names ({len(others)}): {', '.join(others)}"
+    without = sum(len(part) - len(named[split]) for split, part in splits.items())
+    if without:
+        yield f"left out images without a label ({without:,})"
 
 
 def _check_alike(source: str, splits: Mapping[str, Any], image: str, label: str, names: Sequence[str] | None) -> None:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from cocoop.classifier import Classifier
-from cocoop.data import Dataset
+from cocoop.data import Dataset, Example
 from cocoop.results import RunRecord
 
 
@@ -26,6 +26,22 @@ def cautions(classifier: Classifier, dataset: Dataset, record: RunRecord, tested
         count, total = f"{tested_on_training:,}", f"{len(dataset.test):,}"
         yield f"{count} of the {total} test images were learned from, too; `evaluate` leaves them out"
     yield from _worse_than_zero_shot(record)
+
+
+def in_two_classes(told: Iterable[tuple[str, Example]]) -> Iterator[str]:
+    """A line if the same picture has two labels; `told` are the fingerprint of each image and the image."""
+    first: dict[str, Example] = {}
+    pairs = [
+        (known, example)
+        for fingerprint, example in told
+        if (known := first.setdefault(fingerprint, example)).label != example.label
+    ]
+    if pairs:
+        known, again = pairs[0]
+        yield (
+            f"the same picture is in two classes ({len(pairs):,} of them): {known.path} ({known.class_name}) and "
+            f"{again.path} ({again.class_name})" + (", ..." if len(pairs) > 1 else "")
+        )
 
 
 def _few_images(classifier: Classifier, dataset: Dataset) -> Iterator[str]:

@@ -14,7 +14,7 @@ from cocoop.features import Features, fingerprints, read_pictures
 from cocoop.fitting import BeforeTraining
 from cocoop.methods import BASELINE
 from cocoop.progress import progress
-from cocoop.protocols.cautions import cautions
+from cocoop.protocols.cautions import cautions, in_two_classes
 from cocoop.results import Run
 
 
@@ -67,17 +67,23 @@ def fit_and_score(classifier: Classifier, dataset: Dataset) -> OwnRun:
             zero_shot={"test": replace(beside.figures, dataset=dataset.name)},
         )
         run.predictions.update({f"test/{name}": values for name, values in learned.predictions.items()})
-    return OwnRun(run._replace(record=record), list(cautions(classifier, dataset, record, test.trained_on)))
+    told = [*zip(classifier.fit_.trained_on, picked, strict=True), *test.told]
+    notes = [*in_two_classes(told), *cautions(classifier, dataset, record, test.trained_on)]
+    return OwnRun(run._replace(record=record), notes)
 
 
 class _Test:
-    """The images to score, encoded before any training, so that a damaged one is known by then."""
+    """The images to score, encoded before any training, so that a damaged one is known by then.
+
+    told: the `fingerprint` of each, and of those that are left out as copies of what is learned from.
+    """
 
     features: Features
 
     def __init__(self, dataset: Dataset) -> None:
         self.dataset, self.trained_on = dataset, 0
         self.examples: list[Example] = []
+        self.told: list[tuple[str, Example]] = []
 
     def encode(self, known: BeforeTraining) -> None:
         """Encode the test split, or else the images that are not learned from, nor copies of such."""
@@ -87,10 +93,9 @@ class _Test:
         paths = [example.path for example in examples]
         encoded = read_pictures(known.clip, paths, known.store, leave_out=() if test else trained_on)
         self.examples, self.features = [examples[number] for number in encoded.kept], encoded.features
+        self.told = list(zip(fingerprints(paths, encoded.contents), examples, strict=True))
         if test:
-            self.trained_on = sum(
-                fingerprint in known.trained_on for fingerprint in fingerprints(paths, encoded.contents)
-            )
+            self.trained_on = sum(fingerprint in known.trained_on for fingerprint, _ in self.told)
 
 
 def not_trained_on(classifier: Classifier, examples: Sequence[Example]) -> list[Example]:
