@@ -15,6 +15,7 @@ from own_photos import labelled
 
 from cocoop import CoOp, InputError, PromptClassifier, ZeroShot
 from cocoop.data import Example, class_names, read_dataset
+from cocoop.labels import number_labels
 
 IMAGES, LABELS = labelled(2)
 NUMBERS = [1, 1, 7, 7, 3, 3]
@@ -176,6 +177,25 @@ def test_names_are_told_apart_as_the_tokenizer_does(tiny):
 def test_pairs_need_a_label_each(label, tmp_path):
     with pytest.raises(InputError, match=r"labels: expected .*(missing|Decode)"):
         read_dataset([(IMAGES[0], "one"), (IMAGES[1], label)], tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("classes", "labels", "numbers"),
+    [
+        (["red circle", "Dog"], ["dog", "red_circle"], [1, 0]),
+        (["cat", "Cat"], ["Cat", "cat"], [1, 0]),  # as spelled, where two read the same
+        (["caf\u00e9", "tea"], ["cafe\u0301"], [0]),
+    ],
+)
+def test_names_that_read_the_same_are_one_class(classes, labels, numbers):
+    assert number_labels(np.asarray(classes), labels) == numbers
+    own = sorted(set(labels))
+    assert number_labels(np.asarray(classes), [own.index(label) for label in labels], own) == numbers
+
+
+def test_a_name_that_reads_as_two_classes():
+    with pytest.raises(InputError, match="got CAT, which two classes of this model have"):
+        number_labels(np.asarray(["cat", "Cat"]), ["CAT"])
 
 
 # Lists of class names

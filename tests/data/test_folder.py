@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import pytest
@@ -87,14 +88,14 @@ def test_a_link_that_leads_nowhere_is_listed_so_that_it_is_found_missing(tmp_pat
 @pytest.mark.parametrize("folder", [".", "dog", "dog/in"])
 def test_a_folder_that_cannot_be_listed(tmp_path, monkeypatch, folder):
     make(tmp_path, "cat/1.jpg", "dog/in/1.jpg")
-    locked, listed = tmp_path / folder, Path.iterdir
+    locked, listed = tmp_path / folder, os.scandir
 
-    def iterdir(path):
+    def scandir(path):
         if path == locked:
             raise PermissionError(13, "Permission denied", str(path))
         return listed(path)
 
-    monkeypatch.setattr(Path, "iterdir", iterdir)
+    monkeypatch.setattr(os, "scandir", scandir)
     with pytest.raises(InputError, match=f"{locked}: expected a folder that can be listed; got .*denied"):
         read_folder(tmp_path)
 

@@ -1,8 +1,7 @@
 """A user's folder of images: one sub-folder per class, or train, val and test folders of such, or in every class."""
 
 import os
-import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from os import PathLike
 from pathlib import Path
@@ -130,9 +129,10 @@ def _split_below(root: Path, images: Images) -> dict[str, Images]:
     """The splits that lie below the classes, cat/train and cat/test; none where no class is split so."""
     splits: dict[str, Images] = {}
     kinds: dict[str, set[str]] = {}
+    below = len(root.parts) + 1  # the part of a path that is below its class
     for name, paths in images.items():
         for path in paths:
-            split = SPLIT_NAMES.get(path.relative_to(root).parts[1].lower(), "")
+            split = SPLIT_NAMES.get(path.parts[below].lower(), "")
             kinds.setdefault(name, set()).add(split)
             splits.setdefault(split, {}).setdefault(name, []).append(path)
     divided = [name for name, parts in kinds.items() if "train" in parts and len(parts - {""}) > 1]
@@ -147,7 +147,7 @@ def _split_below(root: Path, images: Images) -> dict[str, Images]:
 
 def _images(folder: Path, root: Path, left: LeftOut) -> list[Path]:
     # As one string: pathlib's own order differs between systems (case) and is not that of plain strings.
-    return sorted(_walk(folder, _above(root), left), key=lambda path: path.relative_to(folder).as_posix())
+    return sorted(_walk(folder, _above(root), left), key=Path.as_posix)
 
 
 def _above(root: Path) -> tuple[str, ...]:
@@ -168,28 +168,29 @@ def _walk(folder: Path, above: tuple[str, ...], left: LeftOut) -> Iterator[Path]
 def _entries(folder: Path, above: tuple[str, ...], left: LeftOut) -> Iterator[tuple[Path, bool]]:
     """The sub-folders (True) and the pictures (False) in a folder, by name; all else is counted as left out."""
     try:
-        listed = sorted(folder.iterdir(), key=lambda path: path.name)
+        with os.scandir(folder) as entries:
+            listed = sorted(entries, key=lambda entry: entry.name)
     except OSError as error:
         raise InputError(f"{folder}: expected a folder that can be listed; got {error}. Check its rights.") from error
-    for path in listed:
-        mode, is_picture = _mode(path), path.suffix.lower() in IMAGE_SUFFIXES
-        hidden, is_folder = path.name.startswith("."), stat.S_ISDIR(mode)
-        if hidden or path.name.lower() in _OF_SYSTEMS:
+    for entry in listed:
+        path, is_picture = folder / entry.name, os.path.splitext(entry.name)[1].lower() in IMAGE_SUFFIXES
+        hidden, is_folder = entry.name.startswith("."), _is(entry.is_dir)
+        if hidden or entry.name.lower() in _OF_SYSTEMS:
             if is_folder or is_picture or not hidden:
                 left.add(HIDDEN, path)
         elif is_folder and os.path.realpath(path) in above:
             left.add(LINKS, path)
         elif not is_folder and not is_picture:
             left.add(OTHER, path)
-        elif not is_folder and mode and not stat.S_ISREG(mode):
+        elif not is_folder and not _is(entry.is_file) and os.path.exists(path):
             left.add(SPECIAL, path)
         else:
             yield path, is_folder
 
 
-def _mode(path: Path) -> int:
-    """What kind of file it is, or that it leads to; 0 if it leads nowhere."""
+def _is(kind: Callable[[], bool]) -> bool:
+    """What an entry says of itself; a link that leads in a circle is nothing."""
     try:
-        return os.stat(path).st_mode
+        return kind()
     except OSError:
-        return 0
+        return False
