@@ -136,6 +136,11 @@ FOLDERS = {
     "a link to the root": Case(TWO, BOTH, (r"left out links .*\(1\): cat/all$",), others={"cat/all": Link("..")}),
     "a link beside the classes to the root": Case(TWO, BOTH, (r"links .*\(1\): all$",), others={"all": Link(".")}),
     "a link above the root": Case(TWO, BOTH, (r"links .*\(1\): cat/up$",), others={"cat/up": Link("../..")}),
+    "a folder around the data set": Case(
+        "data/cat/1.png data/dog/1.png",
+        refused=r"got only 'data'\. Add images of another class; or give data, if its folders are the classes\.$",
+    ),
+    "one class": Case("cat/1.png", refused=r"got only 'cat'\. Add images of another class\.$"),
     "numbers for names": Case(
         "0/1.png 1/1.png", "train: 0 1, 1 1", (r"a prompt is 'a photo of a 0\.'.*--class-names",)
     ),
@@ -168,7 +173,8 @@ TABLES = {
     "its own name goes first": ("m.csv", table("path,label,class", "a.png,cat,x", "b.png,dog,y")),
     "semicolons": ("m.csv", table("path;label", "a.png;cat", "b.png;dog")),
     "semicolons and a comma in a name": ("m.csv", table("path;label;about", "a.png;cat;x, y", "b.png;dog;z")),
-    "tabs": ("m.csv", table("path\tlabel", "a.png\tcat", "b.png\tdog")),
+    "tabs": ("m.tsv", table("path\tlabel", "a.png\tcat", "b.png\tdog")),
+    "tabs in a .csv": ("m.csv", table("path\tlabel", "a.png\tcat", "b.png\tdog")),
     "another key in JSONL": ("m.jsonl", '{"image": "a.png", "class": "cat"}\n{"image": "b.png", "class": "dog"}\n'),
     "metadata.csv of a folder": (".", {"metadata.csv": table("file_name,label", *CATS_DOGS)}),
     "metadata.jsonl of a folder": (
@@ -224,7 +230,7 @@ LISTS = {
     ),
     "no column for the label": Case(
         "a.png b.png",
-        refused=r"expected the names of the columns.*got 'file,text'. Other names for path: .*for label: class,",
+        refused=r"expected the names of the columns.*got 'file', 'text'. Other names for path: .*for label: class,",
         source="m.csv",
         others={"m.csv": table("file,text", "a.png,a cat", "b.png,a dog")},
     ),
@@ -232,6 +238,19 @@ LISTS = {
         "a.png",
         refused=r"expected one table of the images; got metadata\.csv and metadata\.jsonl",
         others={"metadata.csv": "", "metadata.jsonl": ""},
+    ),
+    "metadata of every split": Case(
+        "train/a.png train/b.png test/a.png",
+        "train: cat 1, dog 1; test: cat 1",
+        others={
+            "train/metadata.csv": table("file_name,label", *CATS_DOGS),
+            "test/metadata.jsonl": '{"file_name": "a.png", "label": "cat"}\n',
+        },
+    ),
+    "metadata of one split": Case(
+        "train/a.png train/b.png test/cat/a.png",
+        refused=r"train: expected one sub-folder of images per class.*\(1 \.csv\): train/metadata\.csv",
+        others={"train/metadata.csv": table("file_name,label", *CATS_DOGS)},
     ),
     "a table beside class folders": Case(
         TWO,

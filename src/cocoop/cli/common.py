@@ -20,7 +20,7 @@ Source = Annotated[
     str,
     typer.Argument(
         help="Labelled images: a folder with one sub-folder per class, or with train, val and test folders of such; a "
-        "manifest (.csv, .jsonl: columns path, label, split); a split file (.json); hf:OWNER/NAME; or a name of "
+        "manifest (.csv, .tsv, .jsonl: columns path, label, split); a split file (.json); hf:OWNER/NAME; or a name of "
         "`cocoop datasets list`."
     ),
 ]

@@ -35,7 +35,8 @@ def columns(where: str, seen: Sequence[str]) -> dict[str, str]:
             meant[use] = fitting[0]
     if not {"path", "label"} <= meant.keys():
         raise InputError(
-            f"{where}: expected the names of the columns, path,label or path,label,split; got {','.join(seen)!r}. "
+            f"{where}: expected the names of the columns, path,label or path,label,split; got "
+            f"{', '.join(map(repr, seen)) or 'none'}. "
             f"Other names for path: {', '.join(_NAMES['path'])}; for label: {', '.join(_NAMES['label'])}."
         )
     return meant

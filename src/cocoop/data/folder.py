@@ -66,6 +66,13 @@ def _numbered(root: Path, parts: dict[str, Images], left: LeftOut) -> Dataset:
             f"{root}: expected images in every class folder; got none in {', '.join(empty)}. "
             f"Add images or remove the folder.{left}"
         )
+    if len(filled) == 1 and "" in parts:
+        [name] = filled
+        deep = any(len(path.parts) > len(root.parts) + 2 for path in parts[""][name])
+        below = f"; or give {root / name}, if its folders are the classes" if deep else ""
+        raise InputError(
+            f"{root}: expected at least two classes; got only {name!r}. Add images of another class{below}."
+        )
     named = {SPLIT_NAMES.get(split.lower(), "train"): _pairs(images) for split, images in parts.items()}
     return replace(number_by_name(str(root), named, root), notes=left.notes())
 

@@ -1,4 +1,4 @@
-"""A user's table of images: one line per image, as CSV or JSONL."""
+"""A user's tables of images: one line per image, as CSV or JSONL."""
 
 import csv
 import json
@@ -11,11 +11,11 @@ from typing import Any, NamedTuple
 
 from cocoop.data.columns import columns
 from cocoop.data.dataset import Dataset
-from cocoop.data.own import SPLIT_NAMES, number_by_name
+from cocoop.data.own import SPLIT_NAMES, by_split, number_by_name
 from cocoop.data.places import find_images
 from cocoop.errors import InputError
 
-MANIFEST_SUFFIXES = (".csv", ".jsonl")
+MANIFEST_SUFFIXES = (".csv", ".tsv", ".jsonl")
 """File endings of manifests, lower case."""
 
 _METADATA = ("metadata.csv", "metadata.jsonl")
@@ -30,23 +30,39 @@ class _Row(NamedTuple):
     split: str | None
 
 
-def metadata_of(folder: Path) -> Path | None:
-    """The table that says the classes of the images in a folder, as Hugging Face's "imagefolder" calls it, if any.
+def read_metadata(folder: Path) -> Dataset | None:
+    """Read a folder of images with a metadata.csv or .jsonl, as `read_manifest` does; None without such a table.
 
-    A folder with two sub-folders or more is read by these. `InputError` for two such tables.
+    It may lie in every split instead: train/metadata.csv and test/metadata.csv. A folder with several sub-folders that
+    are no splits is not read by its table. The form is that of "imagefolder" of Hugging Face.
+
+    Raises:
+        InputError: two tables in one folder, and what `read_manifest` says.
     """
-    there = [folder / name for name in _METADATA if (folder / name).is_file()]
-    if not there or len(list(folder.glob("[!.]*/"))) > 1:
+    folders = sorted(folder.glob("[!.]*/"))
+    table = _table(folder) if len(folders) < 2 else None
+    if table is not None:
+        return read_manifest(table)
+    tables = {below.name: path for below in folders if (path := _table(below))}
+    if not tables or len(tables) < len(folders) or not all(name.lower() in SPLIT_NAMES for name in tables):
         return None
+    read = {split: _by_split(path.absolute()) for split, path in by_split(folder, tables).items()}
+    named = {split: [pair for pairs in parts.values() for pair in pairs] for split, (parts, _) in read.items()}
+    notes = tuple(note for _, notes in read.values() for note in notes)
+    return replace(number_by_name(str(folder), named), notes=notes)
+
+
+def _table(folder: Path) -> Path | None:
+    there = [folder / name for name in _METADATA if (folder / name).is_file()]
     if len(there) > 1:
         raise InputError(
             f"{folder}: expected one table of the images; got {' and '.join(_METADATA)}. Give one of them."
         )
-    return there[0]
+    return there[0] if there else None
 
 
 def read_manifest(path: str | PathLike[str]) -> Dataset:
-    r"""Read a `.csv` or `.jsonl` file that names images and their classes.
+    """Read a `.csv`, `.tsv` or `.jsonl` file that names images and their classes.
 
     CSV: UTF-8, separated by commas, semicolons or tabs, whichever the first line has most of; it names the columns
     `path`, `label` and, if wanted, `split`, or calls them otherwise (`columns`), in any order; others are ignored;
@@ -61,6 +77,12 @@ def read_manifest(path: str | PathLike[str]) -> Dataset:
             with its number.
     """
     path = Path(path).absolute()
+    named, notes = _by_split(path)
+    return replace(number_by_name(str(path), named), notes=notes)
+
+
+def _by_split(path: Path) -> tuple[dict[str, list[tuple[Path, str]]], tuple[str, ...]]:
+    """Split, or "train" without any -> (image file, class name) of each line; and notes."""
     rows = list(_rows(path))
     places, notes = find_images(path, [row.path for row in rows], [f"line {row.line}" for row in rows])
     _check_once(path, rows, places)
@@ -71,7 +93,7 @@ def read_manifest(path: str | PathLike[str]) -> Dataset:
     named: dict[str, list[tuple[Path, str]]] = {}
     for row, place in zip(rows, places, strict=True):
         named.setdefault(row.split or "train", []).append((place, row.label))
-    return replace(number_by_name(str(path), named), notes=notes)
+    return named, notes
 
 
 def _check_once(path: Path, rows: Sequence[_Row], places: Sequence[Path]) -> None:
@@ -86,7 +108,7 @@ def _check_once(path: Path, rows: Sequence[_Row], places: Sequence[Path]) -> Non
 
 
 def _rows(path: Path) -> Iterator[_Row]:
-    read = _csv_lines if path.suffix.lower() == ".csv" else _json_lines
+    read = _json_lines if path.suffix.lower() == ".jsonl" else _csv_lines
     try:
         for line, values in read(path):
             yield _row(path, line, values)

@@ -17,7 +17,7 @@ from cocoop.data.drawn.offline import OFFLINE, OFFLINE_VARIANTS, read_offline_da
 from cocoop.data.examples import class_names
 from cocoop.data.folder import read_folder_dataset
 from cocoop.data.hugging_face import HUB_PREFIX, is_saved_dataset, read_hub_dataset, read_saved_dataset
-from cocoop.data.manifest import MANIFEST_SUFFIXES, metadata_of, read_manifest
+from cocoop.data.manifest import MANIFEST_SUFFIXES, read_manifest, read_metadata
 from cocoop.data.names import read_class_names, with_class_names
 from cocoop.data.own import common_folder, number_by_name, own_dataset
 from cocoop.data.papers.raw.text import at
@@ -32,8 +32,8 @@ Labelled = tuple[str | PathLike[str] | Image.Image, Any]
 """An image file or an open image, and its class: a name, or a number whose `str` is the name."""
 
 _FORMS = (
-    "Give a folder with one sub-folder per class, or train, val and test folders of such, a manifest (.csv, .jsonl), "
-    f"a split file (.json), {HUB_PREFIX}OWNER/NAME, or the name of a data set (cocoop datasets list)"
+    "Give a folder with one sub-folder per class, or train, val and test folders of such, a manifest (.csv, .tsv, "
+    f".jsonl), a split file (.json), {HUB_PREFIX}OWNER/NAME, or the name of a data set (cocoop datasets list)"
 )
 
 
@@ -51,8 +51,8 @@ def read_dataset(
             a name of `OFFLINE` or `OFFLINE_VARIANTS`, drawn on first use;
             "hf:OWNER/NAME" or "hf:OWNER/NAME:CONFIG", see `read_hub_dataset`;
             a folder that `save_to_disk` of the `datasets` package wrote;
-            a folder with metadata.csv or metadata.jsonl, see `metadata_of`; any other, see `read_folder_dataset`;
-            a manifest, .csv or .jsonl, see `read_manifest`;
+            a folder with metadata.csv or metadata.jsonl, see `read_metadata`; any other, see `read_folder_dataset`;
+            a manifest, .csv, .tsv or .jsonl, see `read_manifest`;
             a split file in the form of the papers', .json, see `read_split_json`; for its paths see `find_images`.
         root: the data root. Data sets of the papers lie below it; what is drawn, or unpacked to files, goes below it,
             else below `cache_folder()`.
@@ -124,8 +124,7 @@ def _read(source: str | PathLike[str] | Iterable[Labelled], root: str | PathLike
 def _read_folder(path: Path, pictures: Path) -> Dataset:
     if is_saved_dataset(path):
         return read_saved_dataset(path, pictures)
-    table = metadata_of(path)
-    return read_folder_dataset(path) if table is None else read_manifest(table)
+    return read_metadata(path) or read_folder_dataset(path)
 
 
 def _read_split_file(path: Path) -> Dataset:
