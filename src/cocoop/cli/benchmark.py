@@ -157,7 +157,11 @@ def _gathered(
         if smoke:
             data_root = (Path(away) if dry_run else out) / "miniatures"
             write_miniatures([name for trial in trials for name in trial.data], data_root)
-        yield gather(trials, data_root, out / "splits", keep=not dry_run)
+        datasets = gather(trials, data_root, out / "splits", keep=not dry_run)
+        for name, dataset in datasets.items():
+            for text in dataset.notes:
+                note(f"note: {name}: {text}")
+        yield datasets
 
 
 def _chosen_preset(preset: str | None, data_root: Path | None) -> str:
