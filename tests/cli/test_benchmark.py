@@ -87,6 +87,12 @@ def test_a_plan_beforehand(cocoop, digits, tmp_path):
     assert listing(tmp_path) == before
 
 
+def test_what_is_left_out_is_said(cocoop, digits, tmp_path):
+    (tmp_path / digits / "one/about.txt").touch()
+    ran = cocoop("benchmark", "few-shot", "--datasets", digits, "--out", "out", "--dry-run")
+    assert f"note: {digits}: left out files with other endings (1 .txt): one/about.txt" in ran.err.splitlines()
+
+
 def test_a_plan_for_machines_knows_what_is_done(cocoop, digits):
     command = ("benchmark", "few-shot", "--datasets", digits, "--out", "out", *QUICK)
     cocoop(*command, "--methods", "zero-shot")

@@ -102,7 +102,7 @@ def test_a_picture_in_two_classes_is_said(tiny, tmp_path, method, test):
     dataset = read_dataset(root)
     if test:
         dataset = replace(dataset, train=dataset.train[:-1], test=dataset.train[-1:])
-    classifier = make(tiny, method, shots=9, epochs=2)
+    classifier = make(tiny, method)
     [said] = [note for note in fit_and_score(classifier, dataset).notes if "two classes" in note]
     assert said == (
         f"the same picture is in two classes (1 of them): {root / 'one/2.png'} (one) and "
