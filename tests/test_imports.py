@@ -194,10 +194,10 @@ def test_every_library_that_is_imported_is_a_declared_dependency():
     project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]
     required = [*project["dependencies"], *extras["hf-datasets"], *extras["heic"]]
-    declared = {re.match(r"[\w-]+", name)[0].lower() for name in required}
+    declared = {re.match(r"[\w-]+", name)[0].lower().replace("_", "-") for name in required}
     modules = {module.split(".")[0] for path in FILES for module in imported(path)} - sys.stdlib_module_names
     owners = packages_distributions()
-    needed = {owners.get(module, [module.replace("_", "-")])[0].lower() for module in modules - {"cocoop"}}
+    needed = {owners.get(module, [module])[0].lower().replace("_", "-") for module in modules - {"cocoop"}}
     assert needed <= declared
 
 

@@ -6,7 +6,11 @@ from PIL import Image
 
 import cocoop
 from cocoop.data import IMAGE_FORMATS, IMAGE_SUFFIXES, check_images, open_image
+from cocoop.data.formats import register_heic
 from cocoop.errors import InputError
+
+if "HEIF" in IMAGE_FORMATS:
+    register_heic()
 
 
 def saved(tmp_path, image, name="image.png", **options):
