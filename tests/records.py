@@ -51,6 +51,7 @@ def test_figures(accuracy: float, dataset: str = "dtd", n: int = 100, **more: An
     return {
         "dataset": dataset,
         "test_hash": None,
+        "exif": "apply",
         "n": n,
         "correct": round(n * accuracy / 100),
         "accuracy": accuracy,
@@ -78,7 +79,7 @@ def record(
 ) -> dict[str, Any]:
     """A record; a number under a test's name in `results` is its accuracy. `settings` may hold those of `LEARNING`."""
     tests = {
-        name: {"dataset": dataset, "test_hash": None, "mistakes": [], **value}
+        name: {"dataset": dataset, "test_hash": None, "exif": "apply", "mistakes": [], **value}
         if isinstance(value, Mapping)
         else test_figures(value, dataset if name in ("base", "new", "test") else name)
         for name, value in results.items()
@@ -148,6 +149,7 @@ PARAMETERS = Parameters(
     augment="auto",
     views=None,
     view_seed=None,
+    exif="apply",
     tokenizer=None,
 )
 RUN = Run(

@@ -16,7 +16,7 @@ import cocoop
 
 SOURCE = Path(cocoop.__file__).parent
 
-BOTTOM = {"errors", "shapes", "class_names", "progress", "child", "atomic"}
+BOTTOM = {"errors", "shapes", "class_names", "progress", "child", "atomic", "rgb"}
 TORCH_FREE = BOTTOM | {"data", "results"}
 MODELS = BOTTOM | {"weights", "clip", "methods"}
 PARTS_OF_THE_CLASSIFIER = {"arguments", "labels", "saved", "fitting", "old_names"}
@@ -27,6 +27,7 @@ MAY_IMPORT = {
     "progress": set(),
     "child": set(),
     "atomic": {"errors"},
+    "rgb": {"errors"},
     "weights": BOTTOM,
     "clip": BOTTOM | {"weights"},
     "data": BOTTOM,
@@ -108,6 +109,7 @@ ALLOWED_OUTSIDE = {
     "progress": {"tqdm"},
     "child": set(),
     "atomic": set(),
+    "rgb": {"numpy", "PIL"},
     "results": {"numpy", "safetensors"},
     "data": {"PIL", "datasets", "filelock", "matplotlib", "numpy", "pillow_heif", "scipy", "sklearn"},
     "reports": {"jinja2", "markupsafe", "matplotlib", "numpy", "PIL"},

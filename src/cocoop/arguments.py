@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from cocoop.errors import InputError, expect_choice
 from cocoop.features import Picture
 from cocoop.methods import METHODS, expect_setting
+from cocoop.rgb import EXIF
 from cocoop.training import CUDA_GRAPH
 
 OF_A_TRAINING = ("epochs", "batch_size", "lr", "views", "view_seed")
@@ -26,6 +27,7 @@ def check_parameters(parameters: Mapping[str, Any]) -> None:
     """Raise `InputError` unless method, settings, numbers and choices of a classifier can work."""
     check_settings(parameters["method"], parameters["settings"])
     expect_choice("cuda_graph", parameters["cuda_graph"], CUDA_GRAPH)
+    expect_choice("exif", parameters["exif"], EXIF)
     for name in ("shots", "epochs", "batch_size", "views"):
         _check_count(name, parameters[name])
     _check_seed("seed", parameters["seed"])

@@ -29,6 +29,7 @@ from cocoop.methods import Method, Shortlist
 from cocoop.old_names import OLD_NAMES, RENAMED, from_old_names
 from cocoop.results import Epoch, Figures, Run, check_new, keeping, write_run
 from cocoop.results.card import model_card
+from cocoop.rgb import EXIF, Exif
 from cocoop.saved import lies_elsewhere, read_saved
 from cocoop.saved import to_run as fit_to_run
 
@@ -51,6 +52,9 @@ class Classifier:
             what the CLIP's files say (`CLIP.augment`), which is True where they say nothing.
         views: how many such views to take in turn; None takes one per epoch, as the papers do.
         view_seed: decides the views instead of `seed`, so that runs of several seeds can share them.
+        exif: how pictures become RGB, in `fit` and whenever the classifier sees some: "apply" turns photos upright, as
+            their EXIF data say, "ignore" leaves them as they are stored, "original" is for the papers' data; see
+            `cocoop.rgb.as_rgb`. It may be set on a fitted classifier.
         feature_cache: a folder where image features are kept and looked for; see `FeatureStore`.
         tokenizer, device, dtype, memory_budget: as in `CLIP.load`; left out where `clip` is a loaded one, which has its
             own.
@@ -79,6 +83,7 @@ class Classifier:
         augment: bool | str = "auto",
         views: int | None = None,
         view_seed: int | None = None,
+        exif: Exif = "apply",
         feature_cache: str | PathLike[str] | None = None,
         tokenizer: Any = None,
         device: str = "auto",
@@ -99,6 +104,7 @@ class Classifier:
         self.augment = augment
         self.views = views
         self.view_seed = view_seed
+        self.exif: Exif = exif
         self.feature_cache = feature_cache
         self.tokenizer = tokenizer
         self.device = device
@@ -237,7 +243,9 @@ class Classifier:
     def encode(self, images: Sequence[Picture]) -> Tensor | StoredFeatures:
         """Image features [N, E], unit norm, without augmentation; those that `feature_cache` holds are read from it."""
         self._fitted()
-        return encode_pictures(self.clip_, list(images), feature_store(self.feature_cache, self.clip_))
+        expect_choice("exif", self.exif, EXIF)
+        store = feature_store(self.feature_cache, self.clip_)
+        return encode_pictures(self.clip_, list(images), store, self.exif)
 
     def set_classes(self, class_names: Iterable[Any], allow_equal: bool = False) -> Self:
         """Classify into these classes from now on, with what was learned on the old ones.
@@ -273,7 +281,7 @@ class Classifier:
         """
         check_new(folder)
         run = self.as_run()
-        record = replace(run.record, results={"test": Figures(**test.as_dict())} if test else {})
+        record = replace(run.record, results={"test": Figures(**test.as_dict(), exif=self.exif)} if test else {})
         with keeping(folder, lambda _: run.tensors):
             return write_run(folder, run._replace(record=record), model_card(run.config, record))
 

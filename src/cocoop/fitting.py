@@ -24,6 +24,7 @@ from cocoop.labels import number_classes
 from cocoop.methods import METHODS, Method, Recipe
 from cocoop.results import Environment, Epoch, Learning, Parameters, environment, peak_memory_mb
 from cocoop.results.plain import plain
+from cocoop.rgb import Exif
 from cocoop.training import prepare, train, warm_up_only
 
 OF_THE_CLIP = ("tokenizer", "device", "dtype", "memory_budget")
@@ -106,7 +107,8 @@ def fit(
         learning = _learning(model, parameters["augment"], **{name: parameters[name] for name in OF_A_TRAINING})
         picked = _pick(targets, shots, seed) if model.learns() else []
         pictures, targets = [images[i] for i in picked], [targets[i] for i in picked]
-        source = _source(clip, pictures, learning, seed if view_seed is None else view_seed, store) if picked else None
+        view_seed = seed if view_seed is None else view_seed
+        source = _source(clip, pictures, learning, view_seed, store, parameters["exif"]) if picked else None
         trained_on = fingerprints(pictures, source.contents) if source else []
         if before_training is not None:
             began = time.perf_counter()
@@ -221,13 +223,18 @@ def _check_no_views(augment: bool | str, clip: CLIP, views: int | None, view_see
 
 
 def _source(
-    clip: CLIP, pictures: Sequence[Picture], learning: Learning | None, view_seed: int, store: FeatureStore | None
+    clip: CLIP,
+    pictures: Sequence[Picture],
+    learning: Learning | None,
+    view_seed: int,
+    store: FeatureStore | None,
+    exif: Exif,
 ) -> AugmentedFeatures | FixedFeatures:
     """Features to learn from. Either way an image that does not decode is found before any training."""
     if learning is None or not learning.augment:
-        encoded = read_pictures(clip, pictures, store, fill=True)
+        encoded = read_pictures(clip, pictures, store, fill=True, exif=exif)
         return FixedFeatures(encoded.features, encoded.contents)
-    return AugmentedFeatures(clip, pictures, operator.index(view_seed), learning.epochs, learning.views, store)
+    return AugmentedFeatures(clip, pictures, operator.index(view_seed), learning.epochs, learning.views, store, exif)
 
 
 def _learn(

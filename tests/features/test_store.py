@@ -127,14 +127,17 @@ def test_another_clip_or_transform_takes_nothing(golden, pictures, tmp_path, enc
     assert not torch.allclose(one[:], other[:], atol=1e-4)
 
 
-def test_each_way_to_resize_has_a_place_of_its_own(tmp_path):
-    """OpenAI's is where it was before there were others: its key is the SHA-256 of what it always said."""
+def test_each_way_to_open_and_to_resize_has_a_place_of_its_own(tmp_path):
+    """OpenAI's and the original's is where it was before there were others: its key is the SHA-256 of what it always
+    said.
+    """
     clip, places = Averages(), []
     for mode in ("shortest", "squash"):
         for interpolation in ("bicubic", "bilinear"):
             clip.preprocess = Preprocess(8, resize_mode=mode, interpolation=interpolation)
-            places.append(FeatureStore(tmp_path, clip)._place(None).parent.name)
-    assert len(set(places)) == 4
+            for exif in ("original", "apply", "ignore"):
+                places.append(FeatureStore(tmp_path, clip).opened(exif)._place(None).parent.name)
+    assert len(set(places)) == 12
     key = {"version": 2, "clip": "averages", "precision": "float32", "device": "cpu"}
     key |= {"transform": [8, [*OPENAI_MEAN], [*OPENAI_STD]], "pillow": PIL.__version__}
     assert places[0] == sha256(json.dumps(key).encode()).hexdigest()

@@ -111,20 +111,21 @@ def test_predictions_that_do_not_fit_are_named(tmp_path):
         html_report(read_records([tmp_path]))
 
 
-def test_thumbnails_are_small_and_upright(tmp_path):
+def test_thumbnails_are_small_and_show_what_the_model_saw(tmp_path):
     image = Image.new("RGB", (800, 400), (250, 0, 0))
     exif = image.getexif()
     exif[0x0112] = 6  # to be turned by 90 degrees
     image.save(tmp_path / "a.jpg", exif=exif)
-    (tmp_path / "b.jpg").write_bytes(thumbnail(tmp_path / "a.jpg"))
-    with Image.open(tmp_path / "b.jpg") as small:
-        assert (small.size, small.format) == ((80, 160), "JPEG")
-        assert small.getpixel((40, 80))[0] > 240
+    for seen, size in (("apply", (80, 160)), ("ignore", (160, 80)), ("original", (160, 80))):
+        (tmp_path / "b.jpg").write_bytes(thumbnail(tmp_path / "a.jpg", seen))
+        with Image.open(tmp_path / "b.jpg") as small:
+            assert (small.size, small.format) == (size, "JPEG")
+            assert small.getpixel((40, 79))[0] > 240
 
 
 def test_a_gallery_shows_the_most_confident(tmp_path):
     mistakes = [Mistake(image=f"{i}.png", label="a_b", predicted="c", confidence=0.9) for i in range(12)]
-    text = gallery(mistakes)
+    text = gallery(mistakes, "apply")
     assert re.findall(r"(\d+)\.png", text) == list("01234567")
     assert "called <b>c</b> (90 %), is <b>a b</b>" in text
 

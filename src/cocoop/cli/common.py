@@ -77,6 +77,15 @@ Shortlist = Annotated[
         "classes, exactly.",
     ),
 ]
+ExifOption = Annotated[
+    str | None,
+    typer.Option(
+        "--exif",
+        metavar="apply|ignore",
+        help="Turn photos upright, as their EXIF data say, or leave them as they are stored. Default: as the run was "
+        "learned, and that upright, but the papers' data sets as the original has them.",
+    ),
+]
 FeatureCache = Annotated[
     Path | None,
     typer.Option(

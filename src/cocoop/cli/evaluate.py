@@ -14,6 +14,7 @@ from cocoop.cli.common import (
     DataRoot,
     Device,
     Dtype,
+    ExifOption,
     FeatureCache,
     MemoryBudget,
     OtherClip,
@@ -53,6 +54,7 @@ def evaluate(
     include_training: IncludeTraining = False,
     shortlist: Shortlist = None,
     verify: Verify = False,
+    exif: ExifOption = None,
     feature_cache: FeatureCache = None,
     clip: OtherClip = None,
     tokenizer: Tokenizer = None,
@@ -74,6 +76,7 @@ def evaluate(
     """
     from cocoop.classifier import Classifier
     from cocoop.methods.plugins import load_plugins
+    from cocoop.rgb import chosen_exif
 
     _check_options(classes, folder_classes, shortlist, verify)
     load_plugins(plugin or ())
@@ -82,6 +85,7 @@ def evaluate(
     classifier = Classifier.load(
         run, clip, tokenizer, device=device, dtype=dtype, memory_budget=memory_budget, feature_cache=feature_cache
     )
+    classifier.exif = chosen_exif(exif, classifier.exif, dataset.exif)
     if folder_classes:
         _say_what_is_left_out(classifier.classes_.tolist(), dataset.class_names)
         classifier.set_classes(dataset.class_names, allow_equal=True)

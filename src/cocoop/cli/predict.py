@@ -10,6 +10,7 @@ from cocoop.cli.common import (
     Classes,
     Device,
     Dtype,
+    ExifOption,
     FeatureCache,
     MemoryBudget,
     OtherClip,
@@ -32,6 +33,7 @@ def predict(
     classes: Classes = None,
     top: Top = 1,
     shortlist: Shortlist = None,
+    exif: ExifOption = None,
     feature_cache: FeatureCache = None,
     clip: OtherClip = None,
     tokenizer: Tokenizer = None,
@@ -49,11 +51,13 @@ def predict(
     """
     from cocoop.classifier import Classifier
     from cocoop.methods.plugins import load_plugins
+    from cocoop.rgb import chosen_exif
 
     load_plugins(plugin or ())
     classifier = Classifier.load(
         run, clip, tokenizer, device=device, dtype=dtype, memory_budget=memory_budget, feature_cache=feature_cache
     )
+    classifier.exif = chosen_exif(exif, classifier.exif)
     if classes is not None:
         classifier.set_classes(split_names("--classes", classes, at_least=2))
     probabilities = classifier.predict_proba(images, shortlist)

@@ -16,6 +16,7 @@ from cocoop.cli.common import (
     DataRoot,
     Device,
     Dtype,
+    ExifOption,
     FeatureCache,
     MemoryBudget,
     Plugins,
@@ -82,6 +83,7 @@ def train(
     set_: Settings = None,
     augment: Augment = None,
     views: Views = None,
+    exif: ExifOption = None,
     feature_cache: FeatureCache = None,
     device: Device = "auto",
     dtype: Dtype = "auto",
@@ -102,6 +104,7 @@ def train(
     from cocoop.classifier import Classifier
     from cocoop.methods import METHODS
     from cocoop.results import check_new
+    from cocoop.rgb import chosen_exif
 
     settings = _settings_of(method, set_ or (), plugin or ())
     check_new(out)
@@ -115,6 +118,7 @@ def train(
         settings=settings,
         augment="auto" if augment is None else augment,
         views=views,
+        exif=chosen_exif(exif, dataset.exif, dataset.exif),
         feature_cache=feature_cache,
         tokenizer=tokenizer,
         cuda_graph=cuda_graph,

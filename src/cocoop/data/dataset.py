@@ -10,6 +10,7 @@ from cocoop.data.base_new import base_to_new
 from cocoop.data.examples import Example
 from cocoop.data.split import random_split
 from cocoop.errors import InputError
+from cocoop.rgb import Exif
 
 Classes = Literal["all", "base", "new"]
 """All classes of a data set, or one half of them."""
@@ -28,6 +29,7 @@ class Dataset:
     split_made: whether train, val and test were drawn here, because the disk holds no split. Keep such a split
         beside the results (`split_content`).
     notes: what its reader left out or took in a way that may not be meant, a line each.
+    exif: how its images are opened, see `cocoop.rgb.as_rgb`: the papers' as the original opens them, to the bit.
     """
 
     name: str
@@ -39,6 +41,7 @@ class Dataset:
     image_root: Path
     split_made: bool = False
     notes: tuple[str, ...] = field(default=(), compare=False)
+    exif: Exif = "apply"
 
     def __repr__(self) -> str:
         images = " / ".join(f"{len(split):,}" for split in (self.train, self.val, self.test))

@@ -1,19 +1,41 @@
 """Image files: their bytes, and the RGB image they decode to. All image files are opened here."""
 
+import ctypes
+import os
+import stat
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from io import BytesIO
 from os import PathLike
 from pathlib import Path
 from typing import IO
 
-from PIL import Image
+from PIL import Image, _imaging
 
 from cocoop.data.formats import IMAGE_FORMATS, NEEDS, register_heic
 from cocoop.errors import InputError, reason
+from cocoop.rgb import Exif, as_rgb
 
 _KNOWN = f"{', '.join(IMAGE_FORMATS[:-1])} or {IMAGE_FORMATS[-1]}"
 _SHOWN = 5
+
+_KINDS = {
+    stat.S_IFIFO: "a named pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+    stat.S_IFDIR: "a folder",
+}
+
+# A picture that does not decode is an `ImageError` with its name and the reason. What the decoders say beside it has no
+# name, and is no fault where the picture decodes. Behind all other filters: a user's own rules come first.
+warnings.filterwarnings("ignore", module=r"PIL\.", append=True)
+with suppress(OSError, AttributeError):  # another Pillow may have no libtiff
+    _libtiff = ctypes.CDLL(_imaging.__file__)  # Pillow's, which prints to the terminal by itself
+    _libtiff.TIFFSetErrorHandler(None)
+    _libtiff.TIFFSetWarningHandler(None)
 
 
 class ImageError(InputError):
@@ -23,36 +45,37 @@ class ImageError(InputError):
 def read_bytes(path: str | PathLike[str]) -> bytes:
     """Return an image file's bytes. `ImageError` where it cannot be read."""
     try:
+        _check_regular(path)
         return Path(path).read_bytes()
-    except OSError as error:
+    except (OSError, InputError) as error:
         raise _unusable(path, error) from error
 
 
 def undecoded(file: str | PathLike[str] | IO[bytes]) -> Image.Image:
     """An image file in one of `IMAGE_FORMATS`, whatever its ending says, opened by Pillow and not decoded yet.
 
-    Raises what Pillow raises: `UnidentifiedImageError` for another format, `OSError`, and nearly anything for damage.
+    Raises `InputError` for what is no regular file, and else what Pillow raises: `UnidentifiedImageError` for another
+    format, `OSError`, and nearly anything for damage.
     """
+    if isinstance(file, str | PathLike):
+        _check_regular(file)
     if "HEIF" in IMAGE_FORMATS:
         register_heic()
     return Image.open(file, formats=IMAGE_FORMATS)
 
 
-def open_image(path: str | PathLike[str], content: bytes | None = None) -> Image.Image:
-    """Decode the image file `path` fully and return it as a Pillow image of mode RGB, 8 bits per channel.
+def open_image(path: str | PathLike[str], content: bytes | None = None, exif: Exif = "apply") -> Image.Image:
+    """Decode the image file `path` fully and return it as a Pillow image of mode RGB, 8 bits per channel: `as_rgb`.
 
-    Same pixels as the original (`Image.open(path).convert("RGB")`, Dassl:dassl/utils/tools.py @ c61a1b57,
-    `read_image`): palettes are looked up, transparency is dropped (not blended), grey is repeated, CMYK and
-    16-bit are converted by Pillow's rules, of several frames the first is taken. The EXIF orientation is NOT
-    applied, as in the original: a photo taken sideways stays sideways. `content` is the file's bytes, where they have
-    been read already.
+    Of several frames the first is taken. `content` is the file's bytes, where they have been read already.
 
-    `ImageError` names the file and the reason where it is missing, truncated, not in one of `IMAGE_FORMATS`, or a
-    decompression bomb (more than twice `PIL.Image.MAX_IMAGE_PIXELS` pixels).
+    `ImageError` names the file and the reason where it is missing, no regular file, truncated, not in one of
+    `IMAGE_FORMATS`, without pixels or with values that cannot be scaled, too large for the memory, or a decompression
+    bomb (more than twice `PIL.Image.MAX_IMAGE_PIXELS` pixels).
     """
     try:
         with undecoded(path if content is None else BytesIO(content)) as image:
-            return image.convert("RGB")
+            return as_rgb(image, exif)
     except Exception as error:  # Pillow's decoders raise nearly anything on damaged bytes: struct.error, KeyError..
         raise _unusable(path, error) from error
 
@@ -82,7 +105,16 @@ def _fault(path: Path) -> str | None:
     return None
 
 
+def _check_regular(path: str | PathLike[str]) -> None:
+    """Raise `InputError` for a pipe, which would be waited for even against Ctrl-C, and all else that is no file."""
+    kind = stat.S_IFMT(os.stat(path).st_mode)
+    if kind != stat.S_IFREG:
+        raise InputError(f"expected a regular file; got {_KINDS.get(kind, 'something else')}. Leave it out.")
+
+
 def _unusable(path: str | PathLike[str], error: Exception) -> ImageError:
+    if isinstance(error, InputError):
+        return ImageError(f"{path}: {error}")
     needs = NEEDS.get(Path(path).suffix.lower())
     return ImageError(
         f"{path}: expected an image that Pillow can decode; got {_reason(error)}. "
@@ -93,6 +125,8 @@ def _unusable(path: str | PathLike[str], error: Exception) -> ImageError:
 def _reason(error: BaseException) -> str:
     if isinstance(error, FileNotFoundError):
         return "no such file"
-    if isinstance(error, IsADirectoryError):
-        return "a folder, not a file"
+    if isinstance(error, InputError):
+        return str(error)
+    if isinstance(error, MemoryError):
+        return "a picture that is too large for the memory there is"
     return reason(error)

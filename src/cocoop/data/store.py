@@ -9,6 +9,7 @@ from PIL import Image
 from cocoop.atomic import write_whole
 from cocoop.data.images import undecoded
 from cocoop.errors import InputError, RunError
+from cocoop.rgb import as_rgb
 
 
 def store_bytes(content: bytes, folder: Path) -> Path:
@@ -28,9 +29,9 @@ def store_bytes(content: bytes, folder: Path) -> Path:
 
 
 def store_image(image: Image.Image, folder: Path) -> Path:
-    """Keep an open image as an RGB PNG file, pixel for pixel what `open_image` makes of it; see `store_bytes`."""
+    """Keep an open image as an RGB PNG file, pixel for pixel what `as_rgb` makes of it; errors as of both."""
     encoded = io.BytesIO()
-    image.convert("RGB").save(encoded, format="PNG")
+    as_rgb(image).save(encoded, format="PNG")
     return store_bytes(encoded.getvalue(), folder)
 
 

@@ -22,6 +22,7 @@ from cocoop.features.blocks import gone
 from cocoop.features.pixels import ImageToRead, MissingViews, Picture, View, load_open_images
 from cocoop.features.store import FeatureStore, StoredFeatures
 from cocoop.progress import counter
+from cocoop.rgb import Exif
 
 _AT_ONCE = {"cpu": 16}
 _AT_ONCE_ELSEWHERE = 64
@@ -57,19 +58,20 @@ class Encoded(NamedTuple):
 
 
 def encode_pictures(
-    clip: CLIP, pictures: Sequence[Picture], store: FeatureStore | None = None
+    clip: CLIP, pictures: Sequence[Picture], store: FeatureStore | None = None, exif: Exif = "apply"
 ) -> Tensor | StoredFeatures:
     """Un-augmented images -> image features [N, E], unit norm, with a progress bar.
 
     With a store those it holds are read, the others computed and kept, and all stay on disk until they are asked for.
+    `exif` says how images become RGB, see `as_rgb`.
 
     Raises:
         InputError: an image that does not decode; names it. RunError: the disk refuses.
     """
     if store is not None:
-        return read_pictures(clip, pictures, store).features
+        return read_pictures(clip, pictures, store, exif=exif).features
     load_open_images(pictures)
-    return _joined(clip, _encode(clip, _to_read(pictures), MissingViews(), [], fill=False))
+    return _joined(clip, _encode(clip, _to_read(pictures, exif), MissingViews(), [], fill=False))
 
 
 def read_pictures(
@@ -78,6 +80,7 @@ def read_pictures(
     store: FeatureStore | None = None,
     leave_out: Collection[bytes] = (),
     fill: bool = False,
+    exif: Exif = "apply",
 ) -> Encoded:
     """`encode_pictures`, and the content hashes of the images. Those whose hash is in `leave_out` are not encoded.
 
@@ -87,9 +90,10 @@ def read_pictures(
     left_out = np.array(sorted(leave_out), dtype="S32")
     if store is None:
         read: list[bytes] = []
-        features = _joined(clip, _encode(clip, _to_read(pictures), MissingViews(there=(left_out,)), read, fill))
+        features = _joined(clip, _encode(clip, _to_read(pictures, exif), MissingViews(there=(left_out,)), read, fill))
         contents = np.array(read, dtype="S32")
         return Encoded(contents, _positions_without(contents, left_out), features)
+    store = store.opened(exif)
     contents = _fill_store(store, pictures, [None], leave_out=left_out)
     kept = _positions_without(contents, left_out)
     return Encoded(contents, kept, _whole(store, contents[kept], None) if kept else _joined(clip, ()))
@@ -101,6 +105,7 @@ def encode_views(
     views: Sequence[View],
     store: FeatureStore | None = None,
     contents: NDArray[np.bytes_] | None = None,
+    exif: Exif = "apply",
 ) -> tuple[NDArray[np.bytes_], Sequence[Tensor | StoredFeatures]]:
     """The content hashes [N] of images and, for each view, their features [N, E]. Open images must be loaded.
 
@@ -110,11 +115,12 @@ def encode_views(
         ImageError: a file that does not decode; names it. RunError: a file has changed, or the disk refuses.
     """
     if store is not None:
+        store = store.opened(exif)
         known = _fill_store(store, pictures, views, contents)
         return known, [_whole(store, known, view) for view in views]
     read: list[bytes] = []
     missing = MissingViews((*views,), (np.empty(0, dtype="S32"),) * len(views))
-    features = _joined(clip, _encode(clip, _to_read(pictures, contents), missing, read, fill=True))
+    features = _joined(clip, _encode(clip, _to_read(pictures, exif, contents), missing, read, fill=True))
     by_view = features.unflatten(0, (len(pictures), len(views))).transpose(0, 1).contiguous()
     return np.array(read, dtype="S32"), [*by_view]
 
@@ -126,15 +132,17 @@ def images_at_once(clip: CLIP) -> int:
 
 def fingerprints(pictures: Sequence[Picture], contents: NDArray[np.bytes_]) -> list[str]:
     """The `cocoop.data.fingerprint` of those of the pictures [N] that are files, from their content hashes [N]."""
-    of_files = [image for image in _to_read(pictures, contents) if not isinstance(image.picture, Image.Image)]
-    return [image.content.hex() for image in of_files if image.content is not None]
+    of_all = zip(pictures, _whole_hashes(contents), strict=True)
+    return [content.hex() for picture, content in of_all if not isinstance(picture, Image.Image)]
 
 
-def _to_read(pictures: Sequence[Picture], contents: NDArray[np.bytes_] | None = None) -> list[ImageToRead]:
-    if contents is None:
-        return [ImageToRead(picture) for picture in pictures]
-    whole = [contents[number : number + 1].tobytes() for number in range(len(contents))]  # with zeros at their ends
-    return [ImageToRead(picture, content) for picture, content in zip(pictures, whole, strict=True)]
+def _to_read(pictures: Sequence[Picture], exif: Exif, contents: NDArray[np.bytes_] | None = None) -> list[ImageToRead]:
+    known = [None] * len(pictures) if contents is None else _whole_hashes(contents)
+    return [ImageToRead(picture, content, exif) for picture, content in zip(pictures, known, strict=True)]
+
+
+def _whole_hashes(contents: NDArray[np.bytes_]) -> list[bytes]:
+    return [contents[number : number + 1].tobytes() for number in range(len(contents))]  # with zeros at their ends
 
 
 def _positions_without(contents: NDArray[np.bytes_], left_out: NDArray[np.bytes_]) -> list[int]:
@@ -158,13 +166,13 @@ def _fill_store(
     left_out = np.empty(0, dtype="S32") if leave_out is None else leave_out
     if contents is None:
         there = tuple(np.union1d(store.contents(view), left_out) for view in views)
-        contents = _compute(store, _to_read(pictures), MissingViews((*views,), there))
+        contents = _compute(store, _to_read(pictures, store.exif), MissingViews((*views,), there))
     # What is known to the store may be damaged, which shows only when it is read.
     distinct, first = np.unique(contents, return_index=True)
     there = tuple(np.union1d(distinct[store.find(distinct, view)[1]], left_out) for view in views)
     lacking = first[np.any([~np.isin(distinct, held) for held in there], axis=0)]
     if len(lacking):
-        images = _to_read([pictures[number] for number in lacking], contents[lacking])
+        images = _to_read([pictures[number] for number in lacking], store.exif, contents[lacking])
         _compute(store, images, MissingViews((*views,), there))
     return contents
 

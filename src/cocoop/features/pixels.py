@@ -19,6 +19,7 @@ from torch.utils.data import Dataset
 from cocoop.clip import Preprocess, augment
 from cocoop.data import open_image, read_bytes
 from cocoop.errors import CocoopError, InputError, RunError
+from cocoop.rgb import Exif, as_rgb, is_deep
 
 Picture = str | os.PathLike[str] | Image.Image
 """An image file, or an image that is already open."""
@@ -59,10 +60,14 @@ class MissingViews(NamedTuple):
 
 
 class ImageToRead(NamedTuple):
-    """One image to read. `content` is its content hash from an earlier reading: a file with another one is refused."""
+    """One image to read.
+
+    content: its content hash from an earlier reading; a file with another one is refused. exif: how it becomes RGB.
+    """
 
     picture: Picture
     content: bytes | None = None
+    exif: Exif = "apply"
 
 
 class ReadImages(NamedTuple):
@@ -89,14 +94,20 @@ def load_open_images(pictures: Sequence[Picture]) -> None:
         if not isinstance(picture, Image.Image):
             continue
         try:
+            # Whether it can be, which one pixel tells at no cost, unless its values have to be looked at.
             picture.load()
-            picture.crop((0, 0, 1, 1)).convert("RGB")  # whether it can be, at no cost
+            as_rgb(picture if is_deep(picture) or 0 in picture.size else picture.crop((0, 0, 1, 1)))
+        except InputError as error:
+            raise InputError(f"{_name(picture, number, len(pictures))}: {error}") from error
         except Exception as error:  # Pillow's decoders raise nearly anything on damaged bytes
-            name = getattr(picture, "filename", "") or f"image {number} of {len(pictures)}"
             raise InputError(
-                f"{name}: expected an open image that Pillow can decode; got {type(error).__name__}: "
-                f"{' '.join(str(error).split())}. Replace it, or leave it out."
+                f"{_name(picture, number, len(pictures))}: expected an open image that Pillow can decode; got "
+                f"{type(error).__name__}: {' '.join(str(error).split())}. Replace it, or leave it out."
             ) from error
+
+
+def _name(picture: Image.Image, number: int, of: int) -> str:
+    return getattr(picture, "filename", "") or f"image {number} of {of}"
 
 
 class Decode(Dataset[ReadImages | CocoopError]):
@@ -116,14 +127,15 @@ class Decode(Dataset[ReadImages | CocoopError]):
         views = [self.missing.views[number] for number in self.missing.of(content)]
         if not views:
             return ReadImages([content], torch.empty(0, 3, self.preprocess.size, self.preprocess.size))
-        opened = image.picture if isinstance(image.picture, Image.Image) else open_image(image.picture, file)
+        picture, _, exif = image
+        opened = as_rgb(picture, exif) if isinstance(picture, Image.Image) else open_image(picture, file, exif)
         return ReadImages([content], torch.stack([self._view(opened, view) for view in views]))
 
     def _content(self, image: ImageToRead) -> tuple[bytes, bytes]:
         """The content hash of an image, if it is asked for, and the bytes of its file if it is one."""
         hashed = self.missing.there is not None
         if isinstance(image.picture, Image.Image):
-            return (image.content or _content_of_open(image.picture)) if hashed else b"", b""
+            return (image.content or _content_of_open(image.picture, image.exif)) if hashed else b"", b""
         file = read_bytes(image.picture)  # read once, so that the bytes that are hashed are those that are decoded
         content = hashlib.sha256(file).digest() if hashed else b""
         if image.content is not None and content != image.content:
@@ -134,15 +146,13 @@ class Decode(Dataset[ReadImages | CocoopError]):
         return content, file
 
     def _view(self, image: Image.Image, view: View | None) -> Tensor:
-        if view is None:
-            return self.preprocess(image)
-        image = image.convert("RGB")
-        return augment(image, self.preprocess, view.generator(image))
+        return self.preprocess(image) if view is None else augment(image, self.preprocess, view.generator(image))
 
 
-def _content_of_open(image: Image.Image) -> bytes:
+def _content_of_open(image: Image.Image, exif: Exif) -> bytes:
+    image = as_rgb(image, exif)
     digest = hashlib.sha256(f"RGB {image.size}".encode())
-    digest.update(image.convert("RGB").tobytes())
+    digest.update(image.tobytes())
     return digest.digest()
 
 

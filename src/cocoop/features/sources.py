@@ -18,6 +18,7 @@ from cocoop.clip import CLIP
 from cocoop.features.encode import encode_views, images_at_once
 from cocoop.features.pixels import Picture, View, load_open_images
 from cocoop.features.store import FeatureStore, StoredFeatures
+from cocoop.rgb import Exif
 
 _GATHERED = 2048
 """Features that are gathered at once, 4 MB at E = 512."""
@@ -69,6 +70,7 @@ class AugmentedFeatures:
         epochs: of the training; they are asked for in order.
         views: V; None takes a fresh view in every epoch, which is the papers' distribution.
         store: where to find and keep the features; None keeps in memory what a later epoch needs.
+        exif: how images become RGB, see `cocoop.rgb.as_rgb`.
 
     Raises:
         InputError: an open image that does not decode; names it. In `contents` and `batches` an `ImageError` for a file
@@ -83,8 +85,10 @@ class AugmentedFeatures:
         epochs: int,
         views: int | None = None,
         store: FeatureStore | None = None,
+        exif: Exif = "apply",
     ) -> None:
         self.clip, self.pictures, self.seed, self.epochs, self.store = clip, pictures, seed, epochs, store
+        self.exif: Exif = exif
         self.views = min(views or epochs, epochs)
         load_open_images(pictures)
         self._contents: NDArray[np.bytes_] | None = None
@@ -116,6 +120,6 @@ class AugmentedFeatures:
         count = max(1, min(images_at_once(self.clip), _AHEAD // len(self.pictures)))
         numbers = range(first, min(self.views, first + count))
         views = [View(self.seed, number) for number in numbers]
-        self._contents, features = encode_views(self.clip, self.pictures, views, self.store, self._contents)
+        self._contents, features = encode_views(self.clip, self.pictures, views, self.store, self._contents, self.exif)
         self._ready.update(zip(numbers, features, strict=True))
         return self._contents

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
+from copy import copy
 from os import PathLike
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from cocoop.clip import CLIP, Preprocess
 from cocoop.errors import InputError
 from cocoop.features.blocks import Block, blocks_of, contents_of, open_block, write_block
 from cocoop.features.pixels import View
+from cocoop.rgb import Exif
 
 _VERSION = 2
 """Counts up whenever a transform or the layout of a block changes, so that no older block is read."""
@@ -58,9 +60,9 @@ class FeatureStore:
     """A folder of image features of one CLIP, or of several beside each other.
 
     A block's folder is named by all that decides a feature beside the image: what the CLIP computes, its precision and
-    kind of device, the transform with Pillow's version, and the view. A block that is torn, altered or moved is known
-    (see `blocks.py`), removed and computed again. Any number of processes may use a folder at once: each writes files
-    of its own, whole or not at all.
+    kind of device, the transform with Pillow's version, how images are opened (`opened`), and the view. A block that is
+    torn, altered or moved is known (see `blocks.py`), removed and computed again. Any number of processes may use a
+    folder at once: each writes files of its own, whole or not at all.
 
     Args:
         folder: made when the first block is written.
@@ -72,8 +74,15 @@ class FeatureStore:
 
     def __init__(self, folder: str | PathLike[str], clip: CLIP) -> None:
         self.folder, self.clip = Path(folder).absolute(), clip
+        self.exif: Exif = "apply"
         if self.folder.exists() and not self.folder.is_dir():
             raise InputError(f"{folder}: expected a folder for image features; it is a file. Choose another.")
+
+    def opened(self, exif: Exif) -> FeatureStore:
+        """The same folder, for images that are opened in this way; see `cocoop.rgb.as_rgb`."""
+        store = copy(self)
+        store.exif = exif
+        return store
 
     def contents(self, view: View | None) -> NDArray[np.bytes_]:
         """The content hashes [n], sorted, of the images whose features in a view are there, as the blocks' heads say.
@@ -117,9 +126,15 @@ class FeatureStore:
             "device": self.clip.device.type,
             "transform": [transform.size, [*transform.mean], [*transform.std], *_other_resizing(transform)],
             "pillow": PIL.__version__,
+            **_other_opening(self.exif),
         }
         name = hashlib.sha256(json.dumps(key).encode()).hexdigest()
         return self.folder / name / ("test" if view is None else f"seed-{view.seed}-view-{view.number}")
+
+
+def _other_opening(exif: Exif) -> dict[str, str]:
+    """The part of a key that says how images are opened; empty for the original's way, as in `_other_resizing`."""
+    return {} if exif == "original" else {"exif": exif}
 
 
 def _other_resizing(transform: Preprocess) -> list[str]:

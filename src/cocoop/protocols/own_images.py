@@ -16,6 +16,7 @@ from cocoop.methods import BASELINE
 from cocoop.progress import progress
 from cocoop.protocols.cautions import cautions, in_two_classes
 from cocoop.results import Run
+from cocoop.rgb import Exif
 
 
 class OwnRun(NamedTuple):
@@ -45,7 +46,7 @@ def fit_and_score(classifier: Classifier, dataset: Dataset) -> OwnRun:
             f"{dataset.name}: expected images to learn from; it has test images only. Learn from others, then score "
             f"on it: cocoop evaluate RUN {dataset.name}"
         )
-    test = _Test(dataset)
+    test = _Test(dataset, classifier.exif)
     images, labels = [example.path for example in dataset.train], [example.label for example in dataset.train]
     try:
         classifier.fit(images, labels, dataset.class_names, test.encode)
@@ -63,8 +64,8 @@ def fit_and_score(classifier: Classifier, dataset: Dataset) -> OwnRun:
         learned, beside = (score(model, test.features, test.examples) for model in (classifier.model_, baseline))
         record = replace(
             record,
-            results={"test": replace(learned.figures, dataset=dataset.name)},
-            zero_shot={"test": replace(beside.figures, dataset=dataset.name)},
+            results={"test": replace(learned.figures, dataset=dataset.name, exif=classifier.exif)},
+            zero_shot={"test": replace(beside.figures, dataset=dataset.name, exif=classifier.exif)},
         )
         run.predictions.update({f"test/{name}": values for name, values in learned.predictions.items()})
     told = [*zip(classifier.fit_.trained_on, picked, strict=True), *test.told]
@@ -80,8 +81,8 @@ class _Test:
 
     features: Features
 
-    def __init__(self, dataset: Dataset) -> None:
-        self.dataset, self.trained_on = dataset, 0
+    def __init__(self, dataset: Dataset, exif: Exif) -> None:
+        self.dataset, self.exif, self.trained_on = dataset, exif, 0
         self.examples: list[Example] = []
         self.told: list[tuple[str, Example]] = []
 
@@ -91,7 +92,8 @@ class _Test:
         picked, test = set(known.picked), self.dataset.test
         examples = test or [image for number, image in enumerate(self.dataset.train) if number not in picked]
         paths = [example.path for example in examples]
-        encoded = read_pictures(known.clip, paths, known.store, leave_out=() if test else trained_on)
+        leave_out = () if test else trained_on
+        encoded = read_pictures(known.clip, paths, known.store, leave_out, exif=self.exif)
         self.examples, self.features = [examples[number] for number in encoded.kept], encoded.features
         self.told = list(zip(fingerprints(paths, encoded.contents), examples, strict=True))
         if test:

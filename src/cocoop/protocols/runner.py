@@ -95,7 +95,7 @@ class Runner:
             model = self.fitted_to(classifier.model_, scored)
             scores = score(model, self._test_features(test.dataset, test.classes), scored.test)
             test_hash = self.data.test_hash(test.dataset, test.classes)
-            results[test.name] = replace(scores.figures, dataset=test.dataset, test_hash=test_hash)
+            results[test.name] = replace(scores.figures, dataset=test.dataset, test_hash=test_hash, exif=scored.exif)
             run.predictions.update({f"{test.name}/{name}": values for name, values in scores.predictions.items()})
         costs = read_record(earlier) if earlier else self.peaks()
         record = replace(
@@ -145,6 +145,7 @@ class Runner:
             settings,
             shots=None,
             seed=trial.seed,
+            exif=dataset.exif,
             feature_cache=self.store.folder,
             **numbers,
         )
@@ -175,8 +176,9 @@ class Runner:
         return Peaks(peak_memory_mb(), torch.cuda.max_memory_allocated(self.clip.device) / 1e6 if on_gpu else None)
 
     def _encode_test(self, dataset: str, classes: Classes) -> Features:
-        examples = self.data.part(dataset, classes).test
+        part = self.data.part(dataset, classes)
+        examples = part.test
         if not examples:
             which = "images" if classes == "all" else f"images of the {classes} classes"
             raise InputError(f"{dataset}: expected test {which}; got none. Add some, or choose another protocol.")
-        return encode_pictures(self.clip, [example.path for example in examples], self.store)
+        return encode_pictures(self.clip, [example.path for example in examples], self.store, part.exif)

@@ -23,6 +23,10 @@ _RECORD_OF_1: dict[str, Any] = {
 
 _FIGURES_OF_1: dict[str, Any] = {"dataset": None, "test_hash": None, "mistakes": []}
 _PARAMETERS_OF_1: dict[str, Any] = {"views": None, "view_seed": None, "tokenizer": None}
+_FIGURES_OF_2: dict[str, Any] = {"exif": "original"}
+_PARAMETERS_OF_2: dict[str, Any] = {"exif": "ignore"}
+"""What format 2 need not have: it left photos as they were stored, and converted all pictures as the original does."""
+
 _SETTINGS_OF_1 = ("context", "context_length", "class_specific", "class_position", "templates")
 """Parameters of a classifier that belong to its `settings` now."""
 _LEARNING = tuple(field.name for field in fields(Learning))
@@ -43,8 +47,8 @@ def config_from_json(content: Any) -> RunConfig:
     """What `config.json` says; errors as in `record_from_json`."""
     if isinstance(content, dict) and content.get("format") == 1:
         content = _config_of_format_1(content)
-    if isinstance(content, dict) and content.get("format") == 2:  # the same but for the number
-        content = {**content, "format": FORMAT}
+    if isinstance(content, dict) and content.get("format") == 2:
+        content = _config_of_format_2(content)
     _check_format(content)
     return from_json(RunConfig, content)
 
@@ -58,11 +62,7 @@ def _check_format(content: Any) -> None:
 def _record_of_format_1(content: dict[str, Any]) -> dict[str, Any]:
     """Format 1 left out what a run had nothing to say about; a run saved without any test had no protocol."""
     unscored = {} if content.get("results") else {"protocol": "own-images"}
-    record = {"format": 2, **_RECORD_OF_1, **unscored, **content}
-    for name in ("results", "zero_shot"):
-        if isinstance(record.get(name), dict):
-            record[name] = {test: _completed(figures, _FIGURES_OF_1) for test, figures in record[name].items()}
-    return record
+    return _with_figures({"format": 2, **_RECORD_OF_1, **unscored, **content}, _FIGURES_OF_1)
 
 
 def _record_of_format_2(content: dict[str, Any]) -> dict[str, Any]:
@@ -71,7 +71,13 @@ def _record_of_format_2(content: dict[str, Any]) -> dict[str, Any]:
     if isinstance(settings, dict) and "epochs" in settings:
         learning = {"views": None, **{name: settings[name] for name in _LEARNING if name in settings}}
         settings = {name: value for name, value in settings.items() if name not in _LEARNING}
-    return {**content, "format": FORMAT, "settings": settings, "learning": learning}
+    record = {**content, "format": FORMAT, "settings": settings, "learning": learning}
+    return _with_figures(record, _FIGURES_OF_2)
+
+
+def _config_of_format_2(content: dict[str, Any]) -> dict[str, Any]:
+    parameters = content.get("parameters")
+    return {**content, "format": FORMAT, "parameters": _completed(parameters, _PARAMETERS_OF_2)}
 
 
 def _config_of_format_1(content: dict[str, Any]) -> dict[str, Any]:
@@ -84,5 +90,12 @@ def _config_of_format_1(content: dict[str, Any]) -> dict[str, Any]:
     return config
 
 
-def _completed(figures: Any, lacking: dict[str, Any]) -> Any:
-    return {**lacking, **figures} if isinstance(figures, dict) else figures
+def _with_figures(record: dict[str, Any], lacking: dict[str, Any]) -> dict[str, Any]:
+    for name in ("results", "zero_shot"):
+        if isinstance(record.get(name), dict):
+            record[name] = {test: _completed(figures, lacking) for test, figures in record[name].items()}
+    return record
+
+
+def _completed(part: Any, lacking: dict[str, Any]) -> Any:
+    return {**lacking, **part} if isinstance(part, dict) else part

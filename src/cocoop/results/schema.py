@@ -19,6 +19,8 @@ FORMAT = 3
 PROTOCOL_NAMES = ("base-to-new", "cross-dataset", "domain-generalization", "few-shot", "own-images")
 """The values of a record's "protocol", in the order of reports."""
 
+Exif = Literal["apply", "ignore", "original"]
+
 ProtocolName = Annotated[str, Check(PROTOCOL_NAMES.__contains__, f"one of {', '.join(PROTOCOL_NAMES)}")]
 Percent = Annotated[float, Check(lambda rate: 0 <= rate <= 100 + 1e-9, "percent")]  # averages round
 
@@ -42,12 +44,14 @@ class Figures:
 
     dataset: whose images; None for lists of images. test_hash: of the images' places, labels and class names; None
     outside the papers' protocols.
+    exif: how the images were opened, see `cocoop.rgb.as_rgb`.
     n: images. correct: of them, those whose label is the top class. per_class_accuracy: class name -> percent.
     mistakes: the most confident ones, highest first; empty where only figures were kept.
     """
 
     dataset: str | None = None
     test_hash: str | None = None
+    exif: Exif = "apply"
     n: int
     correct: int
     accuracy: Percent
@@ -202,6 +206,7 @@ class Parameters:
     augment: bool | str
     views: int | None
     view_seed: int | None
+    exif: Exif
     tokenizer: str | None
 
 

@@ -17,6 +17,7 @@ from PIL import Image
 from torch import Tensor
 
 from cocoop.errors import expect_choice
+from cocoop.rgb import as_rgb
 
 OPENAI_MEAN = (0.48145466, 0.4578275, 0.40821073)
 OPENAI_STD = (0.26862954, 0.26130258, 0.27577711)
@@ -37,9 +38,10 @@ class Preprocess:
     """A CLIP's test transform: resize, scale to 0..1, normalise. The defaults are OpenAI's.
 
     Sources: openai/CLIP clip.py `_transform`; for the others, open_clip transform.py. The image becomes RGB first, as
-    in the CoOp code (Dassl:dassl/data/data_manager.py); OpenAI's code converts after the crop, which differs only for
-    palettes and transparency. Of a strip over 100 times as long as wide the far ends are cut off before it is resized,
-    which changes values by at most 2/255 (measured on noise) and spares much memory.
+    in the CoOp code (Dassl:dassl/data/data_manager.py), and by `as_rgb(image, "ignore")`; OpenAI's code converts after
+    the crop, which differs only for palettes, transparency and more than 8 bits. Of a strip over 100 times as long as
+    wide the far ends are cut off before it is resized, which changes values by at most 2/255 (measured on noise) and
+    spares much memory.
 
     Args:
         size: N, pixels.
@@ -63,7 +65,7 @@ class Preprocess:
 
     def __call__(self, image: Image.Image) -> Tensor:
         """A Pillow image of any mode and size -> pixels [3, size, size] float32."""
-        image = image.convert("RGB")
+        image = as_rgb(image, "ignore")
         if self.resize_mode == "squash":
             return self.normalise(self.resize(image, self.size, self.size))
         image = _without_far_ends(image)

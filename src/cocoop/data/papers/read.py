@@ -82,7 +82,7 @@ def _read(name: str, row: PaperDataset, root: Path) -> Dataset:
         raise InputError(
             f"{base}: expected images of all {len(names)} classes; got none of {len(unused)}, first {unused[0]!r}."
         )
-    return Dataset(name, *splits, names, row.template, images, split_made)
+    return Dataset(name, *splits, names, row.template, images, split_made, exif="original")
 
 
 def _read_split_file(path: Path, images: Path) -> RawData:

@@ -110,7 +110,7 @@ def diagnosis_html(diagnosis: Diagnosis, styles: Looks, opened: bool = False) ->
         ],
         caption=" ".join(_captions(gained, curves, matrix)),
         facts={**_extremes(gained), **_confused(matrix)},
-        mistakes=gallery(figures.mistakes) if figures.mistakes else "",
+        mistakes=gallery(figures.mistakes, figures.exif) if figures.mistakes else "",
     )
 
 

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 from markupsafe import Markup
-from PIL import ImageOps
 
 from cocoop.class_names import prompt_name
 from cocoop.data import undecoded
 from cocoop.reports.page.style import data_uri
 from cocoop.reports.page.template import render
 from cocoop.results import Mistake
+from cocoop.rgb import Exif, as_rgb
 
 SHOWN = 8
 """How many mistakes a gallery shows."""
@@ -33,12 +33,15 @@ class _Mistake(NamedTuple):
     gone: str = ""
 
 
-def gallery(mistakes: Sequence[Mistake]) -> Markup:
-    """HTML of the first mistakes of a record's "mistakes"; a file that is gone or broken gets a grey field."""
-    return render("gallery.html", mistakes=[_mistake(mistake) for mistake in mistakes[:SHOWN]])
+def gallery(mistakes: Sequence[Mistake], exif: Exif) -> Markup:
+    """HTML of the first mistakes of a record's "mistakes"; a file that is gone or broken gets a grey field.
+
+    `exif` is how the model saw the pictures, see `as_rgb`.
+    """
+    return render("gallery.html", mistakes=[_mistake(mistake, exif) for mistake in mistakes[:SHOWN]])
 
 
-def _mistake(mistake: Mistake) -> _Mistake:
+def _mistake(mistake: Mistake, exif: Exif) -> _Mistake:
     path = Path(mistake.image)
     about = _Mistake(
         "/".join(path.parts[-2:]),
@@ -47,19 +50,19 @@ def _mistake(mistake: Mistake) -> _Mistake:
         f"{100 * mistake.confidence:.0f}",
     )
     try:
-        return about._replace(address=data_uri(thumbnail(path), "image/jpeg"))
+        return about._replace(address=data_uri(thumbnail(path, exif), "image/jpeg"))
     except FileNotFoundError:
         return about._replace(gone="the file is no longer there")
     except Exception:  # Pillow's decoders raise nearly anything on damaged bytes
         return about._replace(gone="the file cannot be read as an image")
 
 
-def thumbnail(path: Path) -> bytes:
-    """A JPEG of the picture, its longer side `_PIXELS` at most, turned as its EXIF data say."""
+def thumbnail(path: Path, exif: Exif) -> bytes:
+    """A JPEG of the picture as the model saw it, see `as_rgb`, its longer side `_PIXELS` at most."""
     with undecoded(path) as image:
         image.draft("RGB", (2 * _PIXELS, 2 * _PIXELS))  # a JPEG is decoded at a fraction of its size
-        image.thumbnail((_PIXELS, _PIXELS))
-        small = ImageOps.exif_transpose(image).convert("RGB")
+        small = as_rgb(image, exif)
+    small.thumbnail((_PIXELS, _PIXELS))
     file = io.BytesIO()
     small.save(file, "JPEG", quality=80)
     return file.getvalue()

@@ -1,0 +1,403 @@
+"""What the model sees of a user's picture, of any mode, depth, transparency and orientation; and what is refused."""
+
+import os
+import socket
+import struct
+import subprocess
+import sys
+import zlib
+from typing import get_args, get_type_hints
+
+import numpy as np
+import pytest
+import torch
+from own_photos import digit_images
+from PIL import Image
+
+import cocoop
+from cocoop import InputError
+from cocoop.clip import Preprocess
+from cocoop.data import ImageError, check_images, open_image, read_dataset, read_paper_dataset, write_miniature
+from cocoop.features import FeatureStore, encode_pictures
+from cocoop.results.schema import Figures, Parameters
+from cocoop.rgb import EXIF, as_rgb, chosen_exif
+
+GREY = np.array([[0, 40, 100], [128, 200, 255]], dtype=np.uint8)
+"""A scan at 8 bits; below it is stored in other ways."""
+
+COLOURS = np.random.default_rng(0).integers(0, 256, (2, 3, 3), dtype=np.uint8)
+ALPHA = np.array([[0, 255, 128], [64, 255, 0]], dtype=np.uint8)
+ON_WHITE = 255 + (COLOURS - 255.0) * ALPHA[..., None] / 255
+GREY_ON_WHITE = 255 + (GREY - 255.0) * ALPHA / 255
+
+
+def array(values, dtype):
+    return Image.fromarray(np.asarray(values).astype(dtype))
+
+
+def grey_and_alpha(mode="LA"):
+    made = Image.merge("LA", (array(GREY, np.uint8), array(ALPHA, np.uint8)))
+    return made if mode == "LA" else made.convert(mode)
+
+
+def palette(transparency=None):
+    """The pixels are numbers into a palette; number 1 may be transparent, or each of them a little."""
+    image = array([[0, 1, 2], [2, 1, 0]], np.uint8).copy()
+    image.putpalette([*COLOURS[0].ravel()])
+    if transparency is not None:
+        image.info["transparency"] = transparency
+    return image
+
+
+PALETTE = COLOURS[0][[[0, 1, 2], [2, 1, 0]]].astype(float)
+WITHOUT_1 = np.where(np.array([[0, 1, 0], [0, 1, 0]], bool)[..., None], 255, PALETTE)
+PALETTE_ALPHA = np.array([0, 128, 255])[[[0, 1, 2], [2, 1, 0]]][..., None]
+PALETTE_ON_WHITE = 255 + (PALETTE - 255) * PALETTE_ALPHA / 255
+
+
+def with_info(image, **info):
+    image.info.update(info)
+    return image
+
+
+INKS = np.random.default_rng(1).integers(0, 256, (2, 3, 4), dtype=np.uint8)
+PAPER = (255 - INKS[..., :3].astype(float)) * (255 - INKS[..., 3:]) / 255
+
+SIGNED = np.array([[-100, -40, 0], [20, 50, 100]])
+
+MODES = [
+    # Name, file, image, what comes out (grey stands for three equal channels), how far off it may be.
+    ("RGB", "x.png", array(COLOURS, np.uint8), COLOURS, 0),
+    ("grey", "x.png", array(GREY, np.uint8), GREY, 0),
+    ("black and white", "x.png", array(GREY > 100, bool), (GREY > 100) * 255, 0),
+    ("palette", "x.png", palette(), PALETTE, 0),
+    ("palette, GIF", "x.gif", palette(), PALETTE, 0),
+    ("CMYK", "x.tif", Image.fromarray(INKS, "CMYK"), PAPER, 1),
+    ("16 bits, PNG", "x.png", array(GREY * 257.0, np.uint16), GREY, 0),
+    ("16 bits, TIFF", "x.tif", array(GREY * 257.0, np.uint16), GREY, 0),
+    ("16 bits, big end first", "x.tif", array(GREY * 257.0, ">u2"), GREY, 0),
+    ("16 bits, not whole steps", "x.png", array(GREY * 257.0 + [0, 100, -100], np.uint16), GREY, 0),
+    ("16 bits, dark", "x.png", array(GREY * 128.5, np.uint16), GREY * 128.5 * 255 / 32767, 0.5),
+    ("12 bits of 16", "x.png", array(GREY / 255 * 4095, np.uint16), GREY, 0.5),
+    ("8 bits of 16", "x.png", array(GREY, np.uint16), GREY, 0),
+    ("16 bits, black", "x.png", array(GREY * 0, np.uint16), GREY * 0, 0),
+    ("mode I, 8 bits", "x.tif", array(GREY, np.int32), GREY, 0),
+    ("mode I, 16 bits", "x.tif", array(GREY * 257.0, np.int32), GREY, 0),
+    ("mode I, 31 bits", "x.tif", array(GREY / 255 * (2**31 - 1), np.int32), GREY, 0),
+    ("mode I, negative", "x.tif", array(SIGNED, np.int32), (SIGNED + 100) * 255 / 200, 0.5),
+    ("float, 0 to 1", "x.tif", array(GREY / 255, np.float32), GREY, 0),
+    ("float, 0 to 255", "x.tif", array(GREY, np.float32), GREY, 0),
+    ("float, its own range", "x.tif", array(SIGNED / 7, np.float32), (SIGNED + 100) * 255 / 200, 0.5),
+    ("float, huge", "x.tif", array(SIGNED * 1e36, np.float32), (SIGNED + 100) * 255 / 200, 0.5),
+    ("RGBA", "x.png", Image.fromarray(np.dstack([COLOURS, ALPHA])), ON_WHITE, 1),
+    ("RGBA, WebP", "x.webp", Image.fromarray(np.dstack([COLOURS, ALPHA])), ON_WHITE, 1),
+    ("RGBA, TIFF", "x.tif", Image.fromarray(np.dstack([COLOURS, ALPHA])), ON_WHITE, 1),
+    ("RGBA, opaque", "x.png", Image.fromarray(np.dstack([COLOURS, ALPHA * 0 + 255])), COLOURS, 0),
+    ("grey and alpha", "x.png", grey_and_alpha(), GREY_ON_WHITE, 1),
+    ("grey and alpha, TIFF", "x.tif", grey_and_alpha(), GREY_ON_WHITE, 1),
+    ("palette and alpha", "x.tif", grey_and_alpha("PA"), GREY_ON_WHITE, 1),
+    ("palette, one transparent", "x.png", palette(1), WITHOUT_1, 0),
+    ("palette, one transparent, GIF", "x.gif", palette(1), WITHOUT_1, 0),
+    ("palette, each a little", "x.png", palette(bytes([0, 128, 255])), PALETTE_ON_WHITE, 1),
+    ("grey, one transparent", "x.png", with_info(array(GREY, np.uint8), transparency=40),
+     np.where(GREY == 40, 255, GREY), 0),
+    ("RGB, one transparent", "x.png", with_info(array(COLOURS, np.uint8), transparency=(*map(int, COLOURS[0, 0]),)),
+     np.where((COLOURS[0, 0] == COLOURS).all(-1)[..., None], 255, COLOURS), 0),
+]  # fmt: skip
+
+
+def pixels(image):
+    assert image.mode == "RGB"
+    return np.asarray(image).astype(float)
+
+
+@pytest.mark.parametrize(("name", "file", "image", "expected", "off"), MODES, ids=[row[0] for row in MODES])
+def test_what_the_model_sees(tmp_path, name, file, image, expected, off):
+    """As a file, as bytes, as an open file, and made in memory where the mode needs no file."""
+    transparency = {"transparency": image.info["transparency"]} if "transparency" in image.info else {}
+    options = {"lossless": True, "exact": True} if file.endswith("webp") else {}
+    image.save(tmp_path / file, **transparency, **options)
+    expected = np.asarray(expected, float)
+    expected = expected if expected.ndim == 3 else expected[..., None].repeat(3, axis=2)
+    seen = pixels(open_image(tmp_path / file))
+    assert np.abs(seen - expected).max() <= off
+    assert np.array_equal(pixels(open_image(tmp_path / file, (tmp_path / file).read_bytes())), seen)
+    assert np.array_equal(pixels(open_image(tmp_path / file, exif="ignore")), seen)
+    with Image.open(tmp_path / file) as opened:
+        assert np.array_equal(pixels(as_rgb(opened)), seen)
+    assert np.array_equal(pixels(as_rgb(image)), seen)
+    with Image.open(tmp_path / file) as opened:
+        assert np.array_equal(pixels(open_image(tmp_path / file, exif="original")), np.asarray(opened.convert("RGB")))
+
+
+@pytest.mark.parametrize("dtype", [">u2", np.uint16, np.int32, np.float32])
+def test_a_scan_has_the_same_features_at_every_depth(golden, tmp_path, dtype):
+    """The same top class follows. Floats keep what the picture's own minimum and maximum are: black and white here."""
+    scan = np.asarray(digit_images("seven", 1)[0].resize((40, 40)))
+    scan = np.where(scan == scan.min(), 0, np.where(scan == scan.max(), 255, scan))
+    array(scan, np.uint8).save(tmp_path / "8.png")
+    array(scan * 257.0, dtype).save(tmp_path / "deep.tif")
+    at_8, deep, opened = encode_pictures(
+        golden, [tmp_path / "8.png", tmp_path / "deep.tif", Image.open(tmp_path / "deep.tif")]
+    )
+    assert torch.equal(at_8, deep) and torch.equal(at_8, opened)
+
+
+@pytest.mark.parametrize(
+    ("values", "reason"),
+    [
+        ([[0, np.nan]], r"got nan to nan \(mode F\)"),
+        ([[0, np.inf]], r"got 0 to inf \(mode F\)"),
+        ([[-np.inf, 0]], r"got -inf to 0 \(mode F\)"),
+        ([[0.5, 0.5]], r"got 0\.5 to 0\.5 \(mode F\)"),
+    ],
+)
+def test_values_without_a_scale_are_refused(tmp_path, values, reason):
+    array(values, np.float32).save(tmp_path / "x.tif")
+    expected = (
+        rf"x\.tif: expected finite values that differ, to be scaled to 0\.\.255; {reason}\. Save it with 8 bits\.$"
+    )
+    with pytest.raises(ImageError, match=expected):
+        open_image(tmp_path / "x.tif")
+    with pytest.raises(InputError, match=reason):
+        check_images([tmp_path / "x.tif"])
+
+
+# Orientation
+
+CORNERS = np.kron(np.array([[0, 80], [160, 240]], np.uint8), np.ones((16, 24), np.uint8))
+"""As it should look: four grey fields, no two ways to turn it alike, each larger than a JPEG's blocks of 8."""
+
+STORED = {
+    1: CORNERS,
+    2: CORNERS[:, ::-1],
+    3: CORNERS[::-1, ::-1],
+    4: CORNERS[::-1],
+    5: CORNERS.T,
+    6: np.rot90(CORNERS),  # against the clock: to be turned with it
+    7: np.rot90(CORNERS.T, 2),
+    8: np.rot90(CORNERS, -1),
+}
+"""Orientation -> how a camera stores it, by the definition of the tag: where the first row and column belong."""
+
+
+def oriented(path, number, **options):
+    exif = Image.Exif()
+    exif[0x0112] = number
+    Image.fromarray(np.ascontiguousarray(STORED.get(number, CORNERS))).save(path, exif=exif, **options)
+    return path
+
+
+@pytest.mark.parametrize("number", [*STORED, 0, 9])
+@pytest.mark.parametrize("name", ["x.jpg", "x.png", "x.webp"])
+def test_photos_stand_upright_unless_told_otherwise(tmp_path, name, number):
+    path = oriented(tmp_path / name, number, lossless=True)
+    assert np.abs(pixels(open_image(path))[..., 0] - CORNERS).max() <= 2
+    for exif in ("ignore", "original"):
+        stored = pixels(open_image(path, exif=exif))[..., 0]
+        assert np.abs(stored - STORED.get(number, CORNERS)).max() <= 2
+
+
+def test_a_deep_picture_and_a_transparent_one_are_turned_too(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    array(STORED[6] * 257.0, np.uint16).save(tmp_path / "deep.png", exif=exif)
+    opaque = Image.fromarray(np.ascontiguousarray(STORED[6]))
+    Image.merge("LA", (opaque, Image.new("L", opaque.size, 255))).save(tmp_path / "clear.png", exif=exif)
+    for name in ("deep.png", "clear.png"):
+        assert np.array_equal(pixels(open_image(tmp_path / name))[..., 0], CORNERS)
+
+
+def test_damaged_exif_data_do_not_matter(tmp_path):
+    Image.fromarray(CORNERS).save(tmp_path / "x.png", exif=b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12")
+    with pytest.warns(UserWarning, match="EXIF"):
+        assert np.array_equal(pixels(open_image(tmp_path / "x.png"))[..., 0], CORNERS)
+
+
+def test_the_public_transform_does_not_cut_values_either():
+    """It leaves photos as they are stored, as OpenAI's does."""
+    transform = Preprocess(3)
+    image = array(np.kron(GREY[:, :2], np.ones((3, 3))) * 257.0, np.uint16)
+    assert torch.equal(transform(image), transform(array(np.asarray(image) / 257, np.uint8)))
+    with pytest.raises(InputError, match="expected a picture with pixels; got 0 x 5 of them"):
+        transform(Image.new("RGB", (0, 5)))
+
+
+# Who is seen how
+
+
+def test_the_papers_data_are_opened_as_the_original_does(tmp_path):
+    write_miniature("dtd", tmp_path)
+    assert read_paper_dataset("dtd", tmp_path).exif == "original"
+    pairs = [(Image.fromarray(np.dstack([COLOURS, ALPHA])), "a"), (array(GREY * 257.0, np.uint16), "b")]
+    own = read_dataset(pairs, tmp_path)
+    assert own.exif == "apply"
+    kept = {example.class_name: pixels(open_image(example.path)) for example in own.train}
+    assert np.abs(kept["a"] - ON_WHITE).max() <= 1 and np.array_equal(kept["b"][..., 1], GREY)
+
+
+@pytest.mark.parametrize(
+    ("given", "learned", "data", "expected"),
+    [
+        (None, "apply", "apply", "apply"),
+        (None, "ignore", "apply", "ignore"),
+        (None, "original", "apply", "apply"),
+        (None, "apply", "original", "original"),
+        (None, "ignore", "original", "original"),
+        ("ignore", "apply", "apply", "ignore"),
+        ("ignore", "apply", "original", "ignore"),
+        ("original", "apply", "apply", "original"),
+    ],
+)
+def test_a_run_is_followed_but_for_the_papers_data(given, learned, data, expected):
+    assert chosen_exif(given, learned, data) == expected
+
+
+def test_another_way_is_refused():
+    with pytest.raises(InputError, match="exif: expected one of apply, ignore, original; got 'upright'"):
+        chosen_exif("upright", "apply")
+    with pytest.raises(InputError, match="exif: expected one of apply, ignore, original; got 'upright'"):
+        cocoop.PromptClassifier(exif="upright").fit([Image.new("L", (8, 8))] * 2, ["a", "b"])
+
+
+def test_records_know_the_same_ways():
+    for declared in (Figures, Parameters):
+        assert get_args(get_type_hints(declared)["exif"]) == EXIF
+
+
+def test_a_store_tells_the_ways_apart(golden, tmp_path):
+    path, store = oriented(tmp_path / "x.png", 6), FeatureStore(tmp_path / "f", golden)
+    plain = {exif: encode_pictures(golden, [path], exif=exif) for exif in EXIF}
+    assert not torch.allclose(plain["apply"], plain["ignore"]) and torch.equal(plain["ignore"], plain["original"])
+    for _ in range(2):
+        for exif in EXIF:
+            assert torch.allclose(encode_pictures(golden, [path], store, exif)[:], plain[exif], atol=1e-6)
+            opened = encode_pictures(golden, [Image.open(path)], store, exif)[:]
+            assert torch.allclose(opened, plain[exif], atol=1e-6)
+
+
+# What is refused, in one line
+
+
+def png(width, height):
+    """A PNG file of so many pixels, without any."""
+    parts = [
+        (b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)),
+        (b"IDAT", zlib.compress(b"")),
+        (b"IEND", b""),
+    ]
+    chunks = (
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in parts
+    )
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)  # fmt: skip
+
+
+@pytest.mark.parametrize("size", [(0, 5), (5, 0), (0, 0)])
+def test_a_picture_without_pixels_is_refused(golden, tmp_path, size):
+    (tmp_path / "x.png").write_bytes(png(*size))
+    with pytest.raises(ImageError, match=r"x\.png: expected ") as caught:
+        open_image(tmp_path / "x.png")
+    assert "\n" not in str(caught.value)
+    expected = rf"^image 1 of 1: expected a picture with pixels; got {size[0]} x {size[1]} of them\. Leave it out\.$"
+    with pytest.raises(InputError, match=expected):
+        encode_pictures(golden, [Image.new("RGB", size)])
+
+
+def test_an_open_image_without_a_scale_is_named(golden):
+    with pytest.raises(InputError, match=r"^image 2 of 2: expected finite values that differ"):
+        encode_pictures(golden, [array(GREY / 3, np.float32), array(GREY * np.nan, np.float32)])
+
+
+def test_too_large_for_the_memory(tmp_path, monkeypatch):
+    Image.new("L", (8, 8)).save(tmp_path / "x.png")
+
+    def convert(*_):
+        raise MemoryError
+
+    monkeypatch.setattr(Image.Image, "convert", convert)
+    with pytest.raises(ImageError, match="got a picture that is too large for the memory there is"):
+        open_image(tmp_path / "x.png")
+
+
+def test_the_decoders_say_nothing_by_themselves(tmp_path):
+    """libtiff writes to the terminal past Python; Pillow warns."""
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(tmp_path / "x.tif", compression="tiff_lzw")
+    content = bytearray((tmp_path / "x.tif").read_bytes())
+    content[100:400] = noise.tobytes()[:300]
+    (tmp_path / "x.tif").write_bytes(content)
+    Image.fromarray(noise).save(tmp_path / "y.png", exif=b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12")
+    script = (
+        "import sys; from PIL import Image; Image.MAX_IMAGE_PIXELS = 3000\n"
+        "from cocoop.data import open_image\n"
+        "open_image('y.png')\n"
+        "try: open_image('x.tif')\n"
+        "except Exception as error: print(error)\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    ran = subprocess.run(
+        [sys.executable, "-c", script], cwd=tmp_path, env=environment, capture_output=True, text=True, check=True
+    )
+    assert ran.stdout.startswith("x.tif: expected an image that Pillow can decode; got OSError: ")
+    assert (ran.stdout.count("\n"), ran.stderr) == (1, "")
+
+
+def make_pipe(path):
+    os.mkfifo(path)
+
+
+def make_link_to_a_pipe(path):
+    os.mkfifo(path.with_name("pipe"))
+    path.symlink_to(path.with_name("pipe"))
+
+
+def make_socket(path):
+    os.chdir(path.parent)  # the name of a socket may be short only
+    with socket.socket(socket.AF_UNIX) as made:
+        made.bind(path.name)
+
+
+def make_link_to_a_device(path):
+    path.symlink_to("/dev/zero")
+
+
+NO_FILES = [
+    (make_pipe, "a named pipe"),
+    (make_link_to_a_pipe, "a named pipe"),
+    (make_socket, "a socket"),
+    (make_link_to_a_device, "a device"),
+    (os.mkdir, "a folder"),
+]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
+@pytest.mark.parametrize(("make", "kind"), NO_FILES, ids=[row[0].__name__ for row in NO_FILES])
+def test_only_regular_files_are_opened(tmp_path, monkeypatch, make, kind):
+    """In a process of its own: what waits for a pipe, Ctrl-C does not end. The ways are all that open a picture."""
+    monkeypatch.chdir(tmp_path)
+    make(tmp_path / "x.png")
+    script = (
+        "from pathlib import Path\n"
+        "from cocoop.data import check_images, fingerprint, open_image, read_bytes, undecoded\n"
+        "from cocoop.reports.page.gallery import thumbnail\n"
+        "ways = [read_bytes, open_image, fingerprint, undecoded, lambda x: check_images([x]),\n"
+        "        lambda x: thumbnail(x, 'apply')]\n"
+        "for way in ways:\n"
+        "    try: way(Path('x.png'))\n"
+        "    except Exception as error: print(error)\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    ran = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, timeout=60)
+    lines = ran.stdout.splitlines()
+    assert (len(lines), ran.stderr) == (6, "")
+    assert all(f"expected a regular file; got {kind}. Leave it out." in line for line in lines)
+    assert lines[0] == f"x.png: expected a regular file; got {kind}. Leave it out."
+
+
+def test_a_link_to_a_file_is_followed(tmp_path):
+    Image.fromarray(GREY).save(tmp_path / "x.png")
+    (tmp_path / "y.png").symlink_to(tmp_path / "x.png")
+    assert np.array_equal(pixels(open_image(tmp_path / "y.png"))[..., 2], GREY)
+    (tmp_path / "z.png").symlink_to(tmp_path / "gone.png")
+    with pytest.raises(ImageError, match=r"z\.png: expected an image that Pillow can decode; got no such file"):
+        open_image(tmp_path / "z.png")
