@@ -52,13 +52,13 @@ class Classifier:
             what the CLIP's files say (`CLIP.augment`), which is True where they say nothing.
         views: how many such views to take in turn; None takes one per epoch, as the papers do.
         view_seed: decides the views instead of `seed`, so that runs of several seeds can share them.
-        exif: how pictures become RGB, in `fit` and whenever the classifier sees some: "apply" turns photos upright, as
-            their EXIF data say, "ignore" leaves them as they are stored, "original" is for the papers' data; see
-            `cocoop.rgb.as_rgb`. It may be set on a fitted classifier.
         feature_cache: a folder where image features are kept and looked for; see `FeatureStore`.
         tokenizer, device, dtype, memory_budget: as in `CLIP.load`; left out where `clip` is a loaded one, which has its
             own.
         cuda_graph: as in `training.train`: whether a GPU records the training step; "auto", "on" or "off".
+        exif: how pictures become RGB, in `fit` and whenever the classifier sees some: "apply" turns photos upright, as
+            their EXIF data say, "ignore" leaves them as they are stored, "original" is for the papers' data; see
+            `cocoop.rgb.as_rgb`. It may be set on a fitted classifier.
         old_names: `features` and `compile`, which are called `feature_cache` and `cuda_graph` now, and context,
             context_length, class_specific, class_position and templates, which belong to `settings`. They work until
             the next release, with a warning.
@@ -83,13 +83,13 @@ class Classifier:
         augment: bool | str = "auto",
         views: int | None = None,
         view_seed: int | None = None,
-        exif: Exif = "apply",
         feature_cache: str | PathLike[str] | None = None,
         tokenizer: Any = None,
         device: str = "auto",
         dtype: str = "auto",
         memory_budget: str | int = "auto",
         cuda_graph: str = "auto",
+        exif: Exif = "apply",
         **old_names: Any,
     ) -> None:
         # scikit-learn's rule: store the arguments under their names, untouched; `fit` checks them.
@@ -104,13 +104,13 @@ class Classifier:
         self.augment = augment
         self.views = views
         self.view_seed = view_seed
-        self.exif: Exif = exif
         self.feature_cache = feature_cache
         self.tokenizer = tokenizer
         self.device = device
         self.dtype = dtype
         self.memory_budget = memory_budget
         self.cuda_graph = cuda_graph
+        self.exif: Exif = exif
         for name in old_names:
             if name not in OLD_NAMES:
                 raise TypeError(f"{type(self).__name__} takes no {name!r}; it takes {', '.join(self._parameters())}")

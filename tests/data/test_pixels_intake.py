@@ -36,8 +36,9 @@ def array(values, dtype):
 
 
 def grey_and_alpha(mode="LA"):
-    made = Image.merge("LA", (array(GREY, np.uint8), array(ALPHA, np.uint8)))
-    return made if mode == "LA" else made.convert(mode)
+    image = array(GREY, np.uint8).convert("P" if mode == "PA" else "L").convert(mode)
+    image.putalpha(array(ALPHA, np.uint8))
+    return image
 
 
 def palette(transparency=None):
