@@ -275,7 +275,8 @@ def test_what_a_run_folder_holds(tiny, photos, tmp_path):
     assert all(torch.equal(tensor, learned(classifier)[name]) for name, tensor in tensors.items())
     assert sum(len(content) for content in listing(folder).values()) < 60_000
     record = json.loads((folder / "record.json").read_text())
-    assert record["results"]["test"] == metrics.as_dict() | {"dataset": None, "test_hash": None, "mistakes": []}
+    beside = {"dataset": None, "test_hash": None, "exif": "apply", "mistakes": []}
+    assert record["results"]["test"] == metrics.as_dict() | beside
     assert record["protocol"] == "own-images"
     assert record["shots"] == 3
     assert (record["seed"], record["classes"], record["training_images"]) == (7, 3, 9)

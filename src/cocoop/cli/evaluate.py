@@ -97,8 +97,7 @@ def evaluate(
     metrics = agreement.shortlisted if agreement else classifier.evaluate(*labelled, shortlist)
     if len(scored) < len(examples):
         note(f"note: left out {len(examples) - len(scored):,} images that {run} was trained on")
-    # On a list of all classes nothing is approximate.
-    approximate = shortlist is not None and shortlist < len(classifier.classes_)
+    approximate = shortlist is not None and shortlist < len(classifier.classes_)  # or it is a list of all classes
     inference = {} if shortlist is None else {"shortlist": shortlist, "approximate": approximate}
     if as_json:
         compared = {"agreement": agreement.as_dict()} if agreement else {}
