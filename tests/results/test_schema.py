@@ -199,6 +199,16 @@ def test_format_2_kept_the_training_among_the_settings():
     assert untrained.record.settings == {"templates": ["a photo of a {}."]}
 
 
+def test_older_formats_left_photos_as_they_are_stored():
+    """And converted all pictures as the original does, which a user's own must not be any more."""
+    assert {read_config(folder).parameters.exif for folder in (FORMAT_1 / "own", FORMAT_2 / "coop")} == {"ignore"}
+    record = read_record(FORMAT_1 / "own")
+    assert record.results["test"].exif == record.zero_shot["test"].exif == "original"
+    current = content_of(FORMAT_2 / "coop/config.json") | {"format": FORMAT}
+    with pytest.raises(MistypedError, match="its 'parameters' lacks 'exif'"):
+        config_from_json(current)
+
+
 @pytest.mark.parametrize("folder", [*sorted(FORMAT_2.iterdir()), FORMAT_1 / "zero-shot"])
 def test_a_classifier_of_an_older_format_can_learn_again(tiny, folder):
     """Those that are not trained kept numbers of a training, which are refused now."""

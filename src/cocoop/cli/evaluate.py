@@ -100,8 +100,7 @@ def evaluate(
     approximate = shortlist is not None and shortlist < len(classifier.classes_)  # or it is a list of all classes
     inference = {} if shortlist is None else {"shortlist": shortlist, "approximate": approximate}
     if as_json:
-        compared = {"agreement": agreement.as_dict()} if agreement else {}
-        print_json({**inference, **metrics.as_dict(), **compared})
+        print_json({**inference, **metrics.as_dict(), **({"agreement": agreement.as_dict()} if agreement else {})})
         return
     _print_figures(metrics, agreement, inference)
 
