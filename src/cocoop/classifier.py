@@ -21,7 +21,7 @@ from cocoop import fitting
 from cocoop.arguments import check_pictures, check_weights
 from cocoop.clip import CLIP
 from cocoop.errors import InputError, NotFittedError, expect_choice
-from cocoop.evaluation import Agreement, Metrics, evaluate, predict_probabilities, verify_shortlist
+from cocoop.evaluation import Agreement, Metrics, class_probabilities, evaluate, verify_shortlist
 from cocoop.features import Picture, StoredFeatures, encode_pictures
 from cocoop.fitting import OF_THE_CLIP, OF_THE_MACHINE, Fit, feature_store, load_clip, places_of
 from cocoop.labels import new_classes, number_labels
@@ -173,10 +173,7 @@ class Classifier:
         """
         self._fitted()
         check_pictures(images)
-        model = self._inference(shortlist)
-        rounded = predict_probabilities(model, self.encode(images)).double()
-        probabilities: NDArray[np.float64] = (rounded / rounded.sum(dim=1, keepdim=True)).numpy()
-        return probabilities
+        return class_probabilities(self._inference(shortlist), self.encode(images))
 
     def predict(self, images: Sequence[Picture], shortlist: int | None = None) -> NDArray[Any]:
         """[N] the most probable class of each image, as in `classes_`; `shortlist` as in `predict_proba`."""

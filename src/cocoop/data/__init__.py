@@ -7,9 +7,10 @@ from cocoop.data.drawn.offline import OFFLINE, OFFLINE_VARIANTS, SHIFTS, list_of
 from cocoop.data.examples import Example, class_names, positions_by_label
 from cocoop.data.few_shot import MAX_VAL_SHOTS, few_shot_indices, sample_few_shot
 from cocoop.data.fingerprint import fingerprint
-from cocoop.data.folder import read_folder, read_folder_dataset
+from cocoop.data.folder import images_below, read_folder, read_folder_dataset
 from cocoop.data.formats import IMAGE_FORMATS, IMAGE_SUFFIXES
 from cocoop.data.images import ImageError, check_images, open_image, read_bytes, undecoded
+from cocoop.data.left_out import HIDDEN, OTHER, LeftOut
 from cocoop.data.manifest import read_manifest
 from cocoop.data.names import read_class_names
 from cocoop.data.own import OWN_TEMPLATE, picked_hash
@@ -32,6 +33,10 @@ __all__ = [
     "IMAGENET_VARIANTS",
     "IMAGE_FORMATS",
     "IMAGE_SUFFIXES",
+    "HIDDEN",
+    "LeftOut",
+    "OTHER",
+    "images_below",
     "ImageError",
     "Labelled",
     "MAX_VAL_SHOTS",

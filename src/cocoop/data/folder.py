@@ -37,6 +37,15 @@ def read_folder(root: str | PathLike[str]) -> list[Example]:
     return _numbered(root, parts, left).train
 
 
+def images_below(folder: str | PathLike[str], left: LeftOut) -> Iterator[Path]:
+    """The images at any depth below a folder, one after the other, as `read_folder_dataset` takes them below a class.
+
+    Raises:
+        InputError: when its turn comes, a folder that cannot be listed.
+    """
+    return _walk(Path(folder), _above(Path(folder)), left)
+
+
 def read_folder_dataset(root: str | PathLike[str]) -> Dataset:
     """Read a folder with one sub-folder per class, or whose sub-folders are splits with one sub-folder per class each.
 

@@ -12,7 +12,7 @@ from os import PathLike
 from pathlib import Path
 from typing import IO
 
-from PIL import Image, _imaging
+from PIL import Image, UnidentifiedImageError, _imaging
 
 from cocoop.data.formats import IMAGE_FORMATS, NEEDS, register_heic
 from cocoop.errors import InputError, reason
@@ -129,4 +129,6 @@ def _reason(error: BaseException) -> str:
         return str(error)
     if isinstance(error, MemoryError):
         return "a picture that is too large for the memory there is"
+    if isinstance(error, UnidentifiedImageError):  # its own text names an object in memory, not the file
+        return "UnidentifiedImageError: content in no format that it knows"
     return reason(error)

@@ -15,9 +15,9 @@ _SHOWN = 3
 
 
 class LeftOut:
-    """Counts what is left out below `root`."""
+    """Counts what is left out, and names the first by their paths below `root`, or as they are given."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path | None = None) -> None:
         self._root = root
         self._first: dict[str, list[str]] = {}
         self._counts: Counter[str] = Counter()
@@ -28,7 +28,7 @@ class LeftOut:
         self._counts[kind] += 1
         first = self._first.setdefault(kind, [])
         if len(first) < _SHOWN:
-            first.append(path.relative_to(self._root).as_posix())
+            first.append((path if self._root is None else path.relative_to(self._root)).as_posix())
         if kind == OTHER:
             self._endings[path.suffix.lower() or "without any"] += 1
 

@@ -1,7 +1,7 @@
 """Evaluation: probabilities for many images, and the figures that follow from them."""
 
 from cocoop.evaluation.agreement import Agreement, verify_shortlist
-from cocoop.evaluation.evaluate import evaluate, images_at_once, predict_probabilities
+from cocoop.evaluation.evaluate import class_probabilities, evaluate, images_at_once, predict_probabilities
 from cocoop.evaluation.metrics import Metrics, measure
 from cocoop.evaluation.score import MISTAKES, Scores, score
 
@@ -10,6 +10,7 @@ __all__ = [
     "Agreement",
     "Metrics",
     "Scores",
+    "class_probabilities",
     "evaluate",
     "images_at_once",
     "measure",

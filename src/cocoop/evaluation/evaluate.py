@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from cocoop.clip import CLIP
@@ -40,6 +41,13 @@ def predict_probabilities(model: Method | Shortlist, image_features: Features) -
                 raise RunError(_not_finite(model.clip))
             bar.update(len(part))
     return whole
+
+
+def class_probabilities(model: Method | Shortlist, image_features: Features) -> NDArray[np.float64]:
+    """`predict_probabilities` in float64, whose rows sum to 1 in that, too: [N, K]."""
+    rounded = predict_probabilities(model, image_features).double()
+    probabilities: NDArray[np.float64] = (rounded / rounded.sum(dim=1, keepdim=True)).numpy()
+    return probabilities
 
 
 def _not_finite(clip: CLIP) -> str:

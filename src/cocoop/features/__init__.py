@@ -4,10 +4,12 @@ from cocoop.features.encode import Encoded, Features, encode_pictures, fingerpri
 from cocoop.features.pixels import Picture, View
 from cocoop.features.sources import AugmentedFeatures, FeatureSource, FixedFeatures
 from cocoop.features.store import FeatureStore, StoredFeatures
+from cocoop.features.stream import EncodedRow, encode_stream, processes_beside, usable_cpus
 
 __all__ = [
     "AugmentedFeatures",
     "Encoded",
+    "EncodedRow",
     "FeatureSource",
     "FeatureStore",
     "Features",
@@ -16,6 +18,9 @@ __all__ = [
     "StoredFeatures",
     "View",
     "encode_pictures",
+    "encode_stream",
     "fingerprints",
+    "processes_beside",
     "read_pictures",
+    "usable_cpus",
 ]

@@ -1,0 +1,240 @@
+"""Image features of a stream of any length: decoded ahead of the tower, with an error in a damaged image's place."""
+
+from __future__ import annotations
+
+import hashlib
+import multiprocessing
+import os
+from collections import deque
+from collections.abc import Callable, Hashable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import chain, islice
+from typing import Any, Generic, NamedTuple, TypeVar
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from cocoop.child import end_with_parent, main_left_alone
+from cocoop.clip import CLIP, Preprocess
+from cocoop.data import ImageError, open_image
+from cocoop.errors import RunError, reason
+from cocoop.features.encode import images_at_once
+from cocoop.features.pixels import _content_of_open
+from cocoop.features.store import FeatureStore
+
+_AHEAD = 2  # batches that are decoded while one is encoded
+_BY_THREADS = 1024  # images after which processes take over: they take a second and a half to start
+_ROWS = 256  # images that are given at once, where none of them has to be encoded
+_BLOCK = 2048  # features that are kept at once
+
+K = TypeVar("K", bound=Hashable)
+T = TypeVar("T")
+R = TypeVar("R")
+
+Load = Callable[[Any], "bytes | Image.Image"]
+"""Makes of a picture in any form an image file's bytes or an open image. Raises `ImageError`."""
+
+
+class EncodedRow(NamedTuple, Generic[K]):
+    """One image of a stream: its key, and its unit-norm feature [E] or why there is none."""
+
+    key: K
+    feature: Tensor | None
+    error: ImageError | None
+
+
+class _Decoded(NamedTuple):
+    """The content hash, b"" if nobody asked; the pixels [3, N, N], None where a store has the feature."""
+
+    content: bytes
+    pixels: Tensor | None
+
+
+def encode_stream(
+    clip: CLIP,
+    pictures: Iterable[tuple[K, Any]],
+    load: Load,
+    threads: int,
+    processes: int = 0,
+    store: FeatureStore | None = None,
+) -> Iterator[list[EncodedRow[K]]]:
+    """Features of pictures, in order and a batch at a time: memory does not grow with their number.
+
+    To the bit the features that `encode_pictures` has of those that decode.
+
+    Args:
+        clip: encodes.
+        pictures: (key, picture) pairs, consumed a few batches ahead.
+        load: opens a picture; where processes decode it must be one that can be sent.
+        threads: that decode.
+        processes: that take over from the threads where a thousand images came and there are more.
+        store: gives the features that it has, and gets the others.
+
+    Raises:
+        RunError: a process was killed, or the disk refuses.
+    """
+    at_once, kept = images_at_once(clip), None if store is None else _Kept(store)
+    read = _Read(clip.preprocess, load, None if kept is None else kept.known)
+    rows: list[tuple[K, _Decoded | ImageError]] = []
+    to_encode, full = 0, store is not None  # as `encode_pictures`: one batch alone is not filled up, unless for a store
+    try:
+        for row in ahead(read, pictures, at_once, threads, processes):
+            rows.append(row)
+            to_encode += isinstance(row[1], _Decoded) and row[1].pixels is not None
+            if to_encode == at_once or (len(rows) >= _ROWS and (full or not to_encode)):
+                full = full or to_encode > 0
+                yield _encoded(clip, rows, kept, at_once if full else 0)
+                rows, to_encode = [], 0
+        if rows:
+            yield _encoded(clip, rows, kept, at_once if full else 0)
+    finally:
+        if kept is not None:
+            kept.write()
+
+
+def processes_beside(clip: CLIP) -> int:
+    """How many processes to decode with, where there are many images: none beside a tower that computes on the CPU."""
+    many = usable_cpus() >= 3 and not multiprocessing.current_process().daemon
+    return usable_cpus() if many and clip.device.type != "cpu" else 0
+
+
+def usable_cpus() -> int:
+    """How many CPUs this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def ahead(function: Callable[[T], R], items: Iterable[T], at_once: int, threads: int, processes: int) -> Iterator[R]:
+    """`function` of each item, in order, computed some batches ahead, by threads first and then by processes."""
+    rest = iter(items)
+    yield from _by_threads(function, islice(rest, _BY_THREADS) if processes else rest, _AHEAD * at_once, threads)
+    for more in islice(rest, 1):
+        yield from _by_processes(function, chain([more], rest), at_once, processes)
+
+
+def _by_threads(function: Callable[[T], R], items: Iterable[T], ahead: int, threads: int) -> Iterator[R]:
+    pool = ThreadPoolExecutor(threads)
+    waiting: deque[Future[R]] = deque()
+    try:
+        for item in items:
+            waiting.append(pool.submit(function, item))
+            if len(waiting) > max(ahead, threads):
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+class _Mapped(Dataset[Any]):
+    def __init__(self, function: Callable[[Any], Any]) -> None:
+        self.function = function
+
+    def __getitem__(self, item: Any) -> Any:
+        return self.function(item)
+
+
+def _by_processes(function: Callable[[T], R], items: Iterator[T], at_once: int, processes: int) -> Iterator[R]:
+    loader: DataLoader[Any] = DataLoader(
+        _Mapped(function),
+        batch_sampler=iter(lambda: list(islice(items, at_once)), []),
+        num_workers=processes,
+        prefetch_factor=_AHEAD,
+        collate_fn=list,
+        worker_init_fn=_begin,
+        multiprocessing_context="spawn",  # a forked process would inherit locks of torch's threads
+        generator=torch.Generator(),  # torch would draw a seed for the processes from the global one
+    )
+    try:
+        with main_left_alone():
+            batches = iter(loader)
+        yield from chain.from_iterable(batches)
+    except (RuntimeError, EOFError, OSError) as error:  # as torch notices that one is gone
+        raise RunError(
+            f"images: expected {processes} processes to decode them; one is gone ({type(error).__name__}). Perhaps "
+            "memory ran out: run the same again with less beside it."
+        ) from error
+
+
+def _begin(number: int) -> None:
+    torch.set_num_threads(1)
+    end_with_parent()
+
+
+class _Read:
+    """Opens, decodes and transforms one picture, in a thread or a process."""
+
+    def __init__(self, preprocess: Preprocess, load: Load, known: frozenset[bytes] | None) -> None:
+        self.preprocess, self.load, self.known = preprocess, load, known
+
+    def __call__(self, keyed: tuple[K, Any]) -> tuple[K, _Decoded | ImageError]:
+        key, picture = keyed
+        try:
+            return key, self._decoded(key, self.load(picture))
+        except ImageError as error:
+            return key, error
+        except Exception as error:  # Pillow's decoders raise nearly anything on damaged bytes
+            told = f"{key}: expected an image that Pillow can decode; got {reason(error)}. Replace it."
+            return key, ImageError(told)
+
+    def _decoded(self, key: K, loaded: bytes | Image.Image) -> _Decoded:
+        content = b""
+        if self.known is not None:
+            content = hashlib.sha256(loaded).digest() if isinstance(loaded, bytes) else _content_of_open(loaded)
+            if content in self.known:
+                return _Decoded(content, None)
+        image = open_image(str(key), loaded) if isinstance(loaded, bytes) else loaded
+        return _Decoded(content, self.preprocess(image))
+
+
+class _Kept:
+    """What a store held when a stream began, read through once, and what it is to get."""
+
+    def __init__(self, store: FeatureStore) -> None:
+        contents = store.contents(None)
+        self.store, (self.stored, whole) = store, store.find(contents, None)
+        self.rows = {
+            contents[row : row + 1].tobytes(): row for row in np.flatnonzero(whole).tolist()
+        }  # with zeros at their ends
+        self.known, self.new = frozenset(self.rows), dict[bytes, Tensor]()
+
+    def features(self, contents: list[bytes]) -> Tensor:
+        return self.stored[[self.rows[content] for content in contents]]
+
+    def add(self, contents: list[bytes], features: Tensor) -> None:
+        self.new.update(zip(contents, features, strict=True))
+        if len(self.new) >= _BLOCK:
+            self.write()
+
+    def write(self) -> None:
+        if self.new:
+            contents = sorted(self.new)
+            self.store.add(np.array(contents, dtype="S32"), None, torch.stack([self.new[c] for c in contents]))
+            self.new.clear()
+
+
+def _encoded(
+    clip: CLIP, rows: list[tuple[K, _Decoded | ImageError]], kept: _Kept | None, size: int
+) -> list[EncodedRow[K]]:
+    """The features of a batch, which is filled up to `size`: products of another shape may round otherwise."""
+    decoded = [outcome for _, outcome in rows if isinstance(outcome, _Decoded)]
+    new = [(one.content, one.pixels) for one in decoded if one.pixels is not None]
+    features: list[Tensor] = []
+    if new:
+        pixels = torch.stack([pixels for _, pixels in new])
+        lacking = max(0, size - len(pixels))
+        filled = torch.cat([pixels, pixels[:1].expand(lacking, *pixels.shape[1:])]) if lacking else pixels
+        encoded = clip.encode_images(filled)[: len(pixels)]
+        features = list(encoded)
+        if kept is not None:
+            kept.add([content for content, _ in new], encoded)
+    known = [one.content for one in decoded if one.pixels is None]
+    of_new, of_known = iter(features), iter(kept.features(known) if kept is not None and known else ())
+    return [
+        EncodedRow(key, None, outcome)
+        if isinstance(outcome, ImageError)
+        else EncodedRow(key, next(of_known if outcome.pixels is None else of_new), None)
+        for key, outcome in rows
+    ]
