@@ -43,6 +43,7 @@ MAY_IMPORT = {
     "old_names": set(),
     "classifier": MODELS | TORCH_FREE | {"features", "training", "evaluation"} | PARTS_OF_THE_CLASSIFIER,
     "estimator": BOTTOM | {"classifier", "old_names"},
+    "serving": MODELS | {"data", "features", "evaluation", "fitting", "labels", "classifier"},
     "reports": TORCH_FREE,
     "protocols": MODELS | TORCH_FREE | {"features", "training", "evaluation", "classifier", "fitting"},
     "bench": MODELS | {"results", "features", "training"},
@@ -86,6 +87,16 @@ INSIDE = {
         "drawn": IMAGES,
         "sources": IMAGES
         | {"cache", "own", "names", "places", "folder", "manifest", "hugging_face", "papers", "drawn", "store"},
+    },
+    "serving": {
+        "parquet": set(),
+        "tables": {"parquet"},
+        "pictures": {"tables"},
+        "encode": {"tables"},
+        "predictor": {"encode", "tables"},
+        "feature_files": {"parquet"},
+        "text_rows": {"predictor"},
+        "rows": {"parquet", "predictor", "text_rows"},
     },
     "reports": {
         "cells": set(),
@@ -195,7 +206,7 @@ def test_no_file_imports_torchvision_timm_open_clip_or_dassl():
 def test_every_library_that_is_imported_is_a_declared_dependency():
     project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]
-    required = [*project["dependencies"], *extras["hf-datasets"], *extras["heic"]]
+    required = [*project["dependencies"], *extras["hf-datasets"], *extras["heic"], *extras["parquet"]]
     declared = {re.match(r"[\w-]+", name)[0].lower().replace("_", "-") for name in required}
     modules = {module.split(".")[0] for path in FILES for module in imported(path)} - sys.stdlib_module_names
     owners = packages_distributions()

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from cocoop.errors import CocoopError, InputError, NotFittedError, RunError
     from cocoop.estimator import PromptClassifier
     from cocoop.methods import METHODS, CoCoOp, ConditionalPrompts, CoOp, Method, PromptMethod, Recipe, ZeroShot
+    from cocoop.serving import Predictor
 
 if TYPE_CHECKING:
     __version__: str
@@ -28,6 +29,7 @@ _HOME = {
     "METHODS": "cocoop.methods",
     "Method": "cocoop.methods",
     "NotFittedError": "cocoop.errors",
+    "Predictor": "cocoop.serving",
     "PromptClassifier": "cocoop.estimator",
     "PromptMethod": "cocoop.methods",
     "Recipe": "cocoop.methods",
@@ -50,6 +52,7 @@ __all__ = [
     "InputError",
     "Method",
     "NotFittedError",
+    "Predictor",
     "PromptClassifier",
     "PromptMethod",
     "Recipe",

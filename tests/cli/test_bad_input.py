@@ -140,9 +140,6 @@ def test_images_that_do_not_decode(cocoop, trained, tmp_path):
     assert "expected all 18 to decode; 2 do not: " in told and "one/3.png (" in told and "three/5.png (" in told
     told = refused(cocoop, tmp_path, "evaluate", "run", "photos")
     assert "photos/one/3.png: expected an image that Pillow can decode" in told
-    told = refused(cocoop, tmp_path, "predict", "run", "photos/one/0.png", "photos/three/5.png")
-    assert "photos/three/5.png: expected an image that Pillow can decode" in told
-    assert "got a folder" in refused(cocoop, tmp_path, "predict", "run", "photos")
     assert "no such file" in refused(cocoop, tmp_path, "predict", "run", "nowhere.png")
 
 

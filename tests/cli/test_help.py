@@ -22,6 +22,7 @@ def test_the_commands():
         "bench",
         "benchmark",
         "demo",
+        "embed",
         "evaluate",
         "info",
         "predict",

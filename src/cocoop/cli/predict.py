@@ -1,7 +1,10 @@
 """`cocoop predict`."""
 
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -13,29 +16,57 @@ from cocoop.cli.common import (
     ExifOption,
     FeatureCache,
     MemoryBudget,
-    OtherClip,
     Plugins,
-    RunFolder,
     Shortlist,
     Tokenizer,
     note,
-    print_json,
     split_names,
 )
+from cocoop.errors import InputError, RunError
 
-Images = Annotated[list[Path], typer.Argument(help="Image files.")]
-Top = Annotated[int, typer.Option(min=1, help="Print this many classes per image, best first.")]
+if TYPE_CHECKING:
+    from cocoop.data import LeftOut
+    from cocoop.serving import Prediction, Predictor, Results
+
+_OF_A_RUN = ("config.json", "record.json", "prompt.safetensors")
 
 
 def predict(
-    run: RunFolder,
-    images: Images,
+    run_and_sources: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="[RUN] SOURCE",
+            help="A run folder, as `cocoop train --out` leaves it (without one, --clip and --classes: zero-shot), and "
+            "pictures: files, folders, 'patterns/*.jpg', - (paths on stdin), @FILE (a path per line), TABLE:COLUMN "
+            "(.csv, .jsonl, .parquet), .tar archives; or features that `cocoop embed` wrote.",
+        ),
+    ],
     classes: Classes = None,
-    top: Top = 1,
+    top: Annotated[int, typer.Option(min=1, help="Give this many classes per image, best first.")] = 1,
+    threshold: Annotated[
+        float,
+        typer.Option(min=0, max=1, metavar="P", help="Where the best class is less probable, 0..1: none of these."),
+    ] = 0.0,
+    results_format: Annotated[
+        str | None,
+        typer.Option(metavar="FORMAT", help="table, csv, jsonl or parquet. Default: by the ending of --out, or table."),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write the rows to this new file, as they are made.")
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with a CSV or JSONL file of --out: what is in it is not done again.")
+    ] = False,
+    embeddings: Annotated[
+        bool, typer.Option("--embeddings", help="Add the image feature to each row (jsonl and parquet).")
+    ] = False,
     shortlist: Shortlist = None,
     exif: ExifOption = None,
     feature_cache: FeatureCache = None,
-    clip: OtherClip = None,
+    clip: Annotated[
+        str | None,
+        typer.Option(help="The CLIP, if it lies elsewhere now than at training; or, without a run, any CLIP."),
+    ] = None,
     tokenizer: Tokenizer = None,
     device: Device = "auto",
     dtype: Dtype = "auto",
@@ -43,32 +74,82 @@ def predict(
     plugin: Plugins = None,
     as_json: AsJson = False,
 ) -> None:
-    """Classify image files: prints file, class and probability in percent, separated by tabs.
+    """Classify pictures: prints file, class and probability in percent, separated by tabs.
+
+    With --out that goes into a file, and its name, rows and errors are printed. A picture that cannot be read is a row
+    with its error; the others go on, and the exit code is 1.
 
     Examples:
       cocoop predict my-run *.jpg
       cocoop predict my-run photo.jpg --classes "cat,dog,red panda" --top 3
+      cocoop predict my-run photos/ --out predictions.csv --threshold 0.5
+      cocoop predict my-run photos/ --out predictions.csv --threshold 0.5 --resume
+      cocoop predict my-run table.csv:path --out predictions.parquet --embeddings
+      cocoop predict --clip openai/clip-vit-base-patch16 --classes "cat,dog" *.jpg
     """
-    from cocoop.classifier import Classifier
+    from cocoop.data import LeftOut
     from cocoop.methods.plugins import load_plugins
-    from cocoop.rgb import chosen_exif
+    from cocoop.progress import progress
+    from cocoop.serving import Predictor, check_results, format_of, open_results
 
+    form = "json" if as_json else format_of(results_format, out)
+    check_results(form, out, embeddings, resume)
+    run, sources = _run_and_sources(run_and_sources, clip, classes)
+    left_out = LeftOut()
+    rows_of = _rows_of(sources, left_out)
     load_plugins(plugin or ())
-    classifier = Classifier.load(
-        run, clip, tokenizer, device=device, dtype=dtype, memory_budget=memory_budget, feature_cache=feature_cache
-    )
-    classifier.exif = chosen_exif(exif, classifier.exif)
-    if classes is not None:
-        classifier.set_classes(split_names("--classes", classes, at_least=2))
-    probabilities = classifier.predict_proba(images, shortlist)
-    if shortlist is not None and shortlist < len(classifier.classes_):
+    names = None if classes is None else split_names("--classes", classes, at_least=2)
+    machine: dict[str, Any] = {"tokenizer": tokenizer, "device": device, "dtype": dtype, "memory_budget": memory_budget}
+    common = {**machine, "feature_cache": feature_cache, "top": top, "threshold": threshold, "shortlist": shortlist, "exif": exif}
+    if run is None:
+        predictor = Predictor.zero_shot(clip, names or (), **common)
+        note(f"note: zero-shot, with the prompt {predictor.templates[0]!r}")
+    else:
+        predictor = Predictor.load(run, names, clip=clip, **common)
+    with open_results(form, out, top, embeddings, resume, predictor.clip_) as results:
+        for row in progress(rows_of(predictor, results), "predicting", unit=" images"):
+            results.write(row)
+        if not results.count:
+            raise InputError(
+                f"{', '.join(sources)}: expected pictures; got none. Name some, or a folder that holds some."
+            )
+    if out is not None:
+        print(f"{out}\t{results.count}\t{results.errors}")
+    if shortlist is not None and shortlist < len(predictor.classes_):
         note(f"note: --shortlist {shortlist} is approximate, and probabilities are normalised over the shortlist")
-    entries = []
-    for path, row in zip(images, probabilities, strict=True):
-        best = (-row).argsort(kind="stable")[:top]
-        entries += [{"image": str(path), "class": str(classifier.classes_[k]), "probability": row[k]} for k in best]
-    if as_json:
-        print_json(entries)
-        return
-    for entry in entries:
-        print(f"{entry['image']}\t{entry['class']}\t{100 * entry['probability']:.1f}")
+    for text in left_out.notes():
+        note(f"note: {text}")
+    if results.errors:
+        raise RunError(f"{results.errors:,} of {results.count:,} pictures could not be read; their rows say why.")
+
+
+def _run_and_sources(given: Sequence[str], clip: str | None, classes: str | None) -> tuple[str | None, Sequence[str]]:
+    """Without a run, CLIP and classes are said, and what comes first is a source."""
+    if clip is not None and classes is not None and not any((Path(given[0]) / name).exists() for name in _OF_A_RUN):
+        return None, given
+    if len(given) == 1:
+        raise InputError(
+            f"predict: expected a run folder and then pictures; got {given[0]} alone. Name both; or, for zero-shot "
+            "without a run, --clip, --classes and pictures."
+        )
+    return given[0], given[1:]
+
+
+def _rows_of(sources: Sequence[str], left_out: LeftOut) -> Callable[[Predictor, Results], Iterator[Prediction]]:
+    """What predicts the pictures, or the features, of these sources, and passes over those whose rows are there."""
+    from cocoop.serving import is_feature_file, named_pictures, read_features
+
+    encoded = [source for source in sources if is_feature_file(source)]
+    if not encoded:
+        pictures = named_pictures(sources, left_out)
+        return lambda predictor, results: predictor.stream(named for named in pictures if results.lacks(named.key))
+    if len(encoded) < len(sources):
+        raise InputError(f"{encoded[0]}: expected files of features only, beside each other; got pictures, too.")
+
+    def rows(predictor: Predictor, results: Results) -> Iterator[Prediction]:
+        readers = [read_features(source, predictor.clip_) for source in sources]
+        return predictor.stream_features(
+            [row for row in part if results.lacks(row.key)] for reader in readers for part in reader
+        )
+
+    return rows

@@ -135,7 +135,7 @@ class Decode(Dataset[ReadImages | CocoopError]):
         """The content hash of an image, if it is asked for, and the bytes of its file if it is one."""
         hashed = self.missing.there is not None
         if isinstance(image.picture, Image.Image):
-            return (image.content or _content_of_open(image.picture, image.exif)) if hashed else b"", b""
+            return (image.content or content_of_open(image.picture, image.exif)) if hashed else b"", b""
         file = read_bytes(image.picture)  # read once, so that the bytes that are hashed are those that are decoded
         content = hashlib.sha256(file).digest() if hashed else b""
         if image.content is not None and content != image.content:
@@ -149,7 +149,7 @@ class Decode(Dataset[ReadImages | CocoopError]):
         return self.preprocess(image) if view is None else augment(image, self.preprocess, view.generator(image))
 
 
-def _content_of_open(image: Image.Image, exif: Exif) -> bytes:
+def content_of_open(image: Image.Image, exif: Exif) -> bytes:
     image = as_rgb(image, exif)
     digest = hashlib.sha256(f"RGB {image.size}".encode())
     digest.update(image.tobytes())

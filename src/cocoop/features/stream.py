@@ -22,8 +22,9 @@ from cocoop.clip import CLIP, Preprocess
 from cocoop.data import ImageError, open_image
 from cocoop.errors import RunError, reason
 from cocoop.features.encode import images_at_once
-from cocoop.features.pixels import _content_of_open
+from cocoop.features.pixels import content_of_open
 from cocoop.features.store import FeatureStore
+from cocoop.rgb import Exif, as_rgb
 
 _AHEAD = 2  # batches that are decoded while one is encoded
 _BY_THREADS = 1024  # images after which processes take over: they take a second and a half to start
@@ -60,6 +61,7 @@ def encode_stream(
     threads: int,
     processes: int = 0,
     store: FeatureStore | None = None,
+    exif: Exif = "apply",
 ) -> Iterator[list[EncodedRow[K]]]:
     """Features of pictures, in order and a batch at a time: memory does not grow with their number.
 
@@ -72,12 +74,13 @@ def encode_stream(
         threads: that decode.
         processes: that take over from the threads where a thousand images came and there are more.
         store: gives the features that it has, and gets the others.
+        exif: how pictures become RGB, see `cocoop.rgb.as_rgb`.
 
     Raises:
         RunError: a process was killed, or the disk refuses.
     """
-    at_once, kept = images_at_once(clip), None if store is None else _Kept(store)
-    read = _Read(clip.preprocess, load, None if kept is None else kept.known)
+    at_once, kept = images_at_once(clip), None if store is None else _Kept(store.opened(exif))
+    read = _Read(clip.preprocess, load, None if kept is None else kept.known, exif)
     rows: list[tuple[K, _Decoded | ImageError]] = []
     to_encode, full = 0, store is not None  # as `encode_pictures`: one batch alone is not filled up, unless for a store
     try:
@@ -166,8 +169,8 @@ def _begin(number: int) -> None:
 class _Read:
     """Opens, decodes and transforms one picture, in a thread or a process."""
 
-    def __init__(self, preprocess: Preprocess, load: Load, known: frozenset[bytes] | None) -> None:
-        self.preprocess, self.load, self.known = preprocess, load, known
+    def __init__(self, preprocess: Preprocess, load: Load, known: frozenset[bytes] | None, exif: Exif) -> None:
+        self.preprocess, self.load, self.known, self.exif = preprocess, load, known, exif
 
     def __call__(self, keyed: tuple[K, Any]) -> tuple[K, _Decoded | ImageError]:
         key, picture = keyed
@@ -180,12 +183,12 @@ class _Read:
             return key, ImageError(told)
 
     def _decoded(self, key: K, loaded: bytes | Image.Image) -> _Decoded:
-        content = b""
+        content, of_file = b"", isinstance(loaded, bytes)
         if self.known is not None:
-            content = hashlib.sha256(loaded).digest() if isinstance(loaded, bytes) else _content_of_open(loaded)
+            content = hashlib.sha256(loaded).digest() if of_file else content_of_open(loaded, self.exif)
             if content in self.known:
                 return _Decoded(content, None)
-        image = open_image(str(key), loaded) if isinstance(loaded, bytes) else loaded
+        image = open_image(str(key), loaded, self.exif) if of_file else as_rgb(loaded, self.exif)
         return _Decoded(content, self.preprocess(image))
 
 

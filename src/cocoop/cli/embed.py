@@ -1,0 +1,65 @@
+"""`cocoop embed`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cocoop.cli.common import Clip, Device, Dtype, FeatureCache, MemoryBudget, Tokenizer, note
+from cocoop.errors import InputError, RunError
+
+
+def embed(
+    sources: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="SOURCE",
+            help="Pictures: files, folders, 'patterns/*.jpg', - (paths on stdin), @FILE (a path per line), "
+            "TABLE:COLUMN (.csv, .jsonl, .parquet), .tar archives.",
+        ),
+    ],
+    clip: Clip,
+    out: Annotated[
+        Path,
+        typer.Option(metavar="FILE", help="A new .parquet file, or .npy, with the names in FILE.keys.jsonl beside it."),
+    ],
+    feature_cache: FeatureCache = None,
+    tokenizer: Tokenizer = None,
+    device: Device = "auto",
+    dtype: Dtype = "auto",
+    memory_budget: MemoryBudget = "auto",
+) -> None:
+    """Write the image features of pictures, unit vectors, into a file that `cocoop predict` takes instead of pictures.
+
+    Examples:
+      cocoop embed photos/ --clip openai/clip-vit-base-patch16 --out photos.parquet
+      cocoop embed shards/*.tar --clip ViT-B/16 --out shards.npy
+    """
+    from cocoop.clip import CLIP
+    from cocoop.data import LeftOut
+    from cocoop.features import FeatureStore
+    from cocoop.progress import progress
+    from cocoop.serving import encode, named_pictures, new_feature_file
+
+    left_out = LeftOut()
+    pictures = named_pictures(sources, left_out)
+    loaded = CLIP.load(clip, tokenizer, device, dtype, memory_budget)
+    store = None if feature_cache is None else FeatureStore(feature_cache, loaded)
+    errors = count = 0
+    with new_feature_file(out, loaded) as file:
+        rows = (row for part in encode(loaded, pictures, store) for row in part)
+        for row in progress(rows, "encoding", unit=" images"):
+            file.add(row)
+            count += 1
+            errors += row.error is not None
+        if not count:
+            raise InputError(
+                f"{', '.join(sources)}: expected pictures; got none. Name a folder or files that hold some."
+            )
+    for text in left_out.notes():
+        note(f"note: {text}")
+    print(f"{out}\t{count - errors}\t{loaded.embed_dim}")
+    if errors:
+        raise RunError(f"{errors:,} of {count:,} pictures could not be read; the file has no features of them.")

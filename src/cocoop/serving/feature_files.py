@@ -1,0 +1,200 @@
+"""Image features in a file, with the names of their pictures and the CLIP they are of: Parquet, or npy and a list."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any, Protocol, Self
+
+import numpy as np
+import torch
+
+from cocoop.atomic import hidden_beside
+from cocoop.clip import CLIP
+from cocoop.data import ImageError
+from cocoop.errors import InputError
+from cocoop.features import EncodedRow
+from cocoop.serving.parquet import HEAD, ParquetRows, clip_head, plain, pyarrow_parquet, refused
+
+_AT_ONCE = 256  # features that are read at once
+_COLUMNS = ("image", "embedding", "error")
+
+
+class FeatureFile(Protocol):
+    """Where `cocoop embed` writes: a context manager, whose file appears when it ends well."""
+
+    def add(self, row: EncodedRow[str]) -> None:
+        """Add a picture's feature, or its error."""
+
+    def __enter__(self) -> Self:
+        """Begin."""
+
+    def __exit__(self, kind: Any, *error: Any) -> None:
+        """Put the file into place, or remove it."""
+
+
+def new_feature_file(out: Path, clip: CLIP) -> FeatureFile:
+    """A new file by its ending, .npy or .parquet. `InputError` for others, or where it is there."""
+    if out.suffix.lower() not in (".npy", ".parquet"):
+        raise InputError(f"--out: expected a file that ends in .npy or .parquet; got {out}.")
+    if out.exists():
+        raise InputError(f"{out}: expected a new file for the features; it is there. Choose another.")
+    return NpyFeatures(out, clip) if out.suffix.lower() == ".npy" else ParquetRows(out, _COLUMNS, clip)
+
+
+def is_feature_file(source: str) -> bool:
+    """Whether this is a file that `read_features` reads."""
+    if not os.path.isfile(source):
+        return False
+    ending = Path(source).suffix.lower()
+    return ending == ".npy" or (ending == ".parquet" and _parquet_head(source) is not None)
+
+
+def read_features(source: str, clip: CLIP) -> Iterator[list[EncodedRow[str]]]:
+    """The rows of a file of features, some at a time.
+
+    Raises:
+        InputError: at once, a file of another CLIP, or one that `cocoop embed` did not write so.
+    """
+    return (_read_npy if source.lower().endswith(".npy") else _read_parquet)(source, clip)
+
+
+class NpyFeatures:
+    """Features [N, E] float32 in an npy file, and beside it FILE.keys.jsonl: what they are of, and a name for each.
+
+    A picture that could not be read has no feature; its line there is {"image": ..., "error": ...}.
+    """
+
+    def __init__(self, path: Path, clip: CLIP) -> None:
+        self.path, self.clip, self.count = path, clip, 0
+        self.hidden, self.hidden_keys = hidden_beside(path), hidden_beside(_keys_beside(path))
+
+    def __enter__(self) -> Self:
+        """Begin both files. `RunError` where the disk refuses."""
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self.features: IO[bytes] = open(self.hidden, "xb")
+            self.keys: IO[str] = open(self.hidden_keys, "x", encoding="utf-8")
+        except OSError as error:
+            raise refused(self.path, error) from error
+        self._write_head()
+        self._tell(clip_head(self.clip))
+        return self
+
+    def add(self, row: EncodedRow[str]) -> None:
+        """Add a feature, see `FeatureFile`."""
+        if row.feature is None:
+            self._tell({"image": plain(row.key), "error": str(row.error)})
+            return
+        self._tell(plain(row.key))
+        self.features.write(row.feature.cpu().numpy().astype("<f4").tobytes())
+        self.count += 1
+
+    def _tell(self, line: Any) -> None:
+        self.keys.write(json.dumps(line, ensure_ascii=False) + "\n")
+
+    def _write_head(self) -> None:
+        """The head, which has one length for all numbers of rows."""
+        shape = {"descr": "<f4", "fortran_order": False, "shape": (self.count, self.clip.embed_dim)}
+        self.features.seek(0)
+        np.lib.format.write_array_header_1_0(self.features, shape)
+
+    def __exit__(self, kind: Any, *error: Any) -> None:
+        """Put both files into place, or remove them."""
+        self._write_head()
+        self.features.close()
+        self.keys.close()
+        if kind is None:
+            os.replace(self.hidden_keys, _keys_beside(self.path))
+            os.replace(self.hidden, self.path)
+        else:
+            self.hidden.unlink(missing_ok=True)
+            self.hidden_keys.unlink(missing_ok=True)
+
+
+def _keys_beside(path: str | Path) -> Path:
+    return Path(f"{path}.keys.jsonl")
+
+
+def _check_same_clip(source: str, head: Any, clip: CLIP) -> None:
+    """In another dtype than then, weights cannot be compared."""
+    try:
+        differs = head["dtype"] == clip.precision.name and head["clip_fingerprint"] != clip.fingerprint
+        name, fingerprint = head["clip"], head["clip_fingerprint"][:12]
+    except (TypeError, KeyError) as error:
+        raise _not_ours(source, f"no word of its CLIP ({error})") from error
+    if differs:
+        raise InputError(
+            f"{source}: expected features of this CLIP ({clip.name}, fingerprint {clip.fingerprint[:12]}...); got "
+            f"those of another ({name}, {fingerprint}...). Embed the pictures with this one."
+        )
+
+
+def _parquet_head(source: str) -> Any:
+    """What a Parquet file says of its features' CLIP, or None."""
+    try:
+        schema = pyarrow_parquet().read_schema(source)
+    except (OSError, ValueError):  # pyarrow's errors are of these
+        return None
+    head = (schema.metadata or {}).get(HEAD)
+    return json.loads(head) if head and "embedding" in schema.names else None
+
+
+def _read_parquet(source: str, clip: CLIP) -> Iterator[list[EncodedRow[str]]]:
+    _check_same_clip(source, _parquet_head(source), clip)
+    return _parquet_rows(source, clip)
+
+
+def _parquet_rows(source: str, clip: CLIP) -> Iterator[list[EncodedRow[str]]]:
+    with pyarrow_parquet().ParquetFile(source) as file:
+        for batch in file.iter_batches(_AT_ONCE, columns=list(_COLUMNS)):
+            columns = (batch.column(name).to_pylist() for name in _COLUMNS)
+            yield [_row(clip, key, feature, error) for key, feature, error in zip(*columns, strict=True)]
+
+
+def _row(clip: CLIP, key: str, feature: Any, error: str | None) -> EncodedRow[str]:
+    if feature is None:
+        return EncodedRow(key, None, ImageError(error or f"{key}: expected a feature; got none. Embed it anew."))
+    return EncodedRow(key, torch.tensor(feature, dtype=torch.float32, device=clip.device), None)
+
+
+def _read_npy(source: str, clip: CLIP) -> Iterator[list[EncodedRow[str]]]:
+    try:
+        features = np.load(source, mmap_mode="r", allow_pickle=False)
+        with open(_keys_beside(source), encoding="utf-8") as file:
+            head = json.loads(file.readline())
+    except (OSError, ValueError) as error:
+        raise _not_ours(source, str(error)) from error
+    _check_same_clip(source, head, clip)
+    if features.ndim != 2 or features.shape[1] != clip.embed_dim or features.dtype != np.float32:
+        raise _not_ours(source, f"shape {list(features.shape)} of {features.dtype}")
+    return _npy_rows(source, features, clip)
+
+
+def _npy_rows(source: str, features: np.ndarray[Any, Any], clip: CLIP) -> Iterator[list[EncodedRow[str]]]:
+    rows: list[EncodedRow[str]] = []
+    count = 0
+    with open(_keys_beside(source), encoding="utf-8") as file:
+        file.readline()
+        for line in file:
+            key = json.loads(line)
+            if isinstance(key, dict):
+                rows.append(EncodedRow(key["image"], None, ImageError(key["error"])))
+            elif count < len(features):
+                rows.append(EncodedRow(key, torch.from_numpy(features[count].copy()).to(clip.device), None))
+                count += 1
+            else:
+                raise _not_ours(source, f"more names than its {len(features):,} features")
+            if len(rows) >= _AT_ONCE:
+                yield rows
+                rows = []
+    if rows:
+        yield rows
+
+
+def _not_ours(source: str, came: str) -> InputError:
+    return InputError(
+        f"{source}: expected features as `cocoop embed` writes them; got {came}. Embed the pictures anew."
+    )

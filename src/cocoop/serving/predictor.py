@@ -1,0 +1,270 @@
+"""`Predictor`: a learned prompt, or zero-shot CLIP, at work on any number of pictures."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from cocoop.classifier import Classifier
+from cocoop.clip import CLIP
+from cocoop.errors import InputError
+from cocoop.evaluation import class_probabilities
+from cocoop.features import EncodedRow, FeatureStore, usable_cpus
+from cocoop.fitting import feature_store, load_clip
+from cocoop.labels import new_classes
+from cocoop.methods import Method, Shortlist, ZeroShot
+from cocoop.rgb import Exif, chosen_exif
+from cocoop.serving.encode import encode
+from cocoop.serving.tables import Named
+
+TEMPLATE = "a photo of a {}."
+"""The template of zero-shot, CLIP's own."""
+
+
+class Prediction(NamedTuple):
+    """What came of one picture.
+
+    key: its name. label: the class, as in `Predictor.classes_`; None where none is probable enough, or of an error.
+    top: the most probable classes with their probabilities, best first. error: why it could not be read, or None.
+    feature: the image feature [E], unit norm.
+    """
+
+    key: str
+    label: Any
+    top: list[tuple[Any, float]]
+    error: str | None
+    feature: Tensor | None
+
+    @property
+    def probability(self) -> float | None:
+        """Of the most probable class, 0..1, also where that is below the threshold; None of an error."""
+        return self.top[0][1] if self.top else None
+
+
+class _Ready(NamedTuple):
+    clip: CLIP
+    model: Method | Shortlist
+    classes: NDArray[Any]
+    store: FeatureStore | None
+    exif: Exif
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Predictor:
+    """Classifies pictures in batches, in this process or in many: Ray's and `datasets`' `map` take it as it is.
+
+    `Predictor.load` and `Predictor.zero_shot` make one. It cannot be changed. It is pickled by what it was made of, the
+    run's path and the CLIP's name, and reads both again where it is unpickled, at the first batch. It starts no
+    process for a batch; up to `workers` threads decode pictures, beside those of torch.
+
+    Args:
+        run: a run folder, as `PromptClassifier.save` or `cocoop train` wrote it; None is zero-shot.
+        classes: [K] other classes than the run's.
+        device, dtype, memory_budget, tokenizer: as in `CLIP.load`.
+        workers: how many threads may decode pictures; None is as many as there are CPUs.
+        clip: what `CLIP.load` takes, if the one of the run lies elsewhere now, or without a run; or a loaded `CLIP`,
+            with which the predictor cannot be pickled.
+        feature_cache: a folder where image features are kept and looked for.
+        top: how many classes `top` has of a picture.
+        threshold: 0..1; a picture whose best class is less probable has None for a class.
+        shortlist: as in `PromptClassifier.predict_proba`.
+        templates: of zero-shot, as in `ZeroShot`.
+        exif: how pictures become RGB, see `cocoop.rgb.as_rgb`; None is as the run was learned, or "apply".
+
+    Raises:
+        InputError: as `PromptClassifier.load`, `CLIP.load` and `ZeroShot`, or a number that cannot work.
+    """
+
+    run: str | None = None
+    classes: tuple[Any, ...] | None = None
+    device: str = "auto"
+    workers: int | None = None
+    clip: Any = None
+    tokenizer: Any = None
+    dtype: str = "auto"
+    memory_budget: str | int = "auto"
+    feature_cache: str | None = None
+    top: int = 1
+    threshold: float = 0.0
+    shortlist: int | None = None
+    templates: tuple[str, ...] = (TEMPLATE,)
+    exif: Exif | None = None
+
+    @classmethod
+    def load(
+        cls,
+        run: str | os.PathLike[str],
+        classes: Iterable[Any] | None = None,
+        device: str = "auto",
+        workers: int | None = None,
+        clip: Any = None,
+        tokenizer: Any = None,
+        dtype: str = "auto",
+        memory_budget: str | int = "auto",
+        feature_cache: str | os.PathLike[str] | None = None,
+        top: int = 1,
+        threshold: float = 0.0,
+        shortlist: int | None = None,
+        exif: Exif | None = None,
+    ) -> Predictor:
+        """A fitted classifier from its run folder; arguments and errors as above."""
+        names = None if classes is None else _names(classes)
+        places = (_lasting(clip), _lasting(tokenizer))
+        cache = _lasting(feature_cache, new=True)
+        run = os.path.abspath(run)
+        machine = (dtype, memory_budget, cache)
+        return cls(run, names, device, workers, *places, *machine, top, threshold, shortlist, exif=exif)
+
+    @classmethod
+    def zero_shot(
+        cls, clip: Any, classes: Iterable[Any], templates: Sequence[str] = (TEMPLATE,), **others: Any
+    ) -> Predictor:
+        """A CLIP as it is, with hand-written prompts: nothing is learned and no run is needed.
+
+        `others` are those of `load` that are left: device, workers, tokenizer, dtype, memory_budget, feature_cache,
+        top, threshold, exif.
+        """
+        names, given = _names(classes), [templates] if isinstance(templates, str) else templates
+        for name in ("tokenizer", "feature_cache"):
+            others[name] = _lasting(others.get(name), name == "feature_cache")
+        return cls(None, names, clip=_lasting(clip), templates=tuple(given), **others)
+
+    def __post_init__(self) -> None:
+        for name in ("workers", "top"):
+            number = getattr(self, name)
+            if number is not None and (not hasattr(number, "__index__") or number < 1):
+                raise InputError(f"{name}: expected a number of 1 or more; got {number!r}.")
+        if not 0 <= self.threshold <= 1:
+            raise InputError(f"threshold: expected a probability, 0 to 1; got {self.threshold!r}.")
+        _ = self._ready  # what cannot work is said here, and not in a far process
+
+    def __call__(self, batch: Mapping[str, Any]) -> dict[str, list[Any]]:
+        """Classify the pictures of a batch; a picture that cannot be read is an error in its row.
+
+        Args:
+            batch: {"image": [n]} paths, bytes of files, arrays [H, W, 3] of uint8, Pillow images, or Hugging Face's
+                {"bytes", "path"}. Other keys are passed over.
+
+        Returns:
+            Lists of n: "class", as in `classes_`, or None; "probability" of the best class, or None; "top", the best
+            classes as [{"class": ..., "probability": ...}, ...]; "error", None or a text. Probabilities are to the bit
+            those of `PromptClassifier.predict_proba` of the pictures that can be read.
+
+        Raises:
+            InputError: a batch without "image". RunError: a probability is not finite.
+        """
+        if not isinstance(batch, Mapping) or "image" not in batch:
+            raise InputError(
+                f'batch: expected {{"image": [...]}}; got {sorted(batch) if isinstance(batch, Mapping) else batch!r}. '
+                "Rename the column that holds the pictures."
+            )
+        pictures = [Named(_name(picture, n), picture) for n, picture in enumerate(batch["image"], 1)]
+        ready = self._ready
+        parts = encode(ready.clip, pictures, ready.store, self.workers, processes=0, exif=ready.exif)
+        rows = self._predicted([row for part in parts for row in part])
+        return {
+            "class": [row.label for row in rows],
+            "probability": [row.probability for row in rows],
+            "top": [[{"class": label, "probability": p} for label, p in row.top] for row in rows],
+            "error": [row.error for row in rows],
+        }
+
+    def stream(self, pictures: Iterable[Named]) -> Iterator[Prediction]:
+        """Classify pictures as they come; memory does not grow with their number.
+
+        A few batches are read ahead, as `encode` says.
+        """
+        ready = self._ready
+        return self.stream_features(encode(ready.clip, pictures, ready.store, self.workers, exif=ready.exif))
+
+    def stream_features(self, rows: Iterable[list[EncodedRow[str]]]) -> Iterator[Prediction]:
+        """`stream` for pictures that `encode` has encoded, or `read_features` gives."""
+        for part in rows:
+            yield from self._predicted(part)
+
+    @property
+    def classes_(self) -> tuple[Any, ...]:
+        """[K] the classes that it tells apart."""
+        return tuple(self._ready.classes.tolist())
+
+    @property
+    def clip_(self) -> CLIP:
+        """The CLIP that it stands on."""
+        return self._ready.clip
+
+    def _predicted(self, rows: Sequence[EncodedRow[str]]) -> list[Prediction]:
+        features = [row.feature for row in rows if row.feature is not None]
+        model, labels = self._ready.model, self._ready.classes
+        probabilities = iter(class_probabilities(model, torch.stack(features)) if features else ())
+        return [self._prediction(row, labels, probabilities) for row in rows]
+
+    def _prediction(
+        self, row: EncodedRow[str], labels: NDArray[Any], probabilities: Iterator[NDArray[np.float64]]
+    ) -> Prediction:
+        if row.feature is None:
+            return Prediction(row.key, None, [], str(row.error), None)
+        mine = next(probabilities)
+        best = (-mine).argsort(kind="stable")[: self.top]
+        top = list(zip(labels[best].tolist(), mine[best].tolist(), strict=True))
+        return Prediction(row.key, top[0][0] if top[0][1] >= self.threshold else None, top, None, row.feature)
+
+    @property
+    def _threads(self) -> int:
+        return self.workers or usable_cpus()
+
+    @cached_property
+    def _ready(self) -> _Ready:
+        machine = {"device": self.device, "dtype": self.dtype, "memory_budget": self.memory_budget}
+        if self.run is None:
+            clip = load_clip(self.clip, tokenizer=self.tokenizer, **machine)
+            labels, names = new_classes(self.classes or (), allow_equal=False)
+            model: Method = ZeroShot(clip, names, self.templates)
+            learned: Exif = "apply"
+        else:
+            classifier = Classifier.load(self.run, self.clip, self.tokenizer, **machine)
+            if self.classes is not None:
+                classifier.set_classes(self.classes)
+            clip, model, labels = classifier.clip_, classifier.model_, classifier.classes_
+            learned = classifier.exif
+        store = feature_store(self.feature_cache, clip)
+        used = model if self.shortlist is None else Shortlist(model, self.shortlist)
+        return _Ready(clip, used, labels, store, chosen_exif(self.exif, learned))
+
+    def __getstate__(self) -> dict[str, Any]:
+        if isinstance(self.clip, CLIP) or not isinstance(self.tokenizer, str | None):
+            raise InputError(
+                "Predictor: expected a CLIP and a tokenizer by name, to be pickled without weights; got a loaded one. "
+                "Give what CLIP.load takes instead."
+            )
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+    def __repr__(self) -> str:
+        made = f"load({self.run!r})" if self.run else f"zero_shot({self.clip!r})"
+        return (
+            f"Predictor.{made}: {len(self.classes_)} classes, {self.clip_.device}; takes one process, "
+            f"{self._threads} threads that decode and {torch.get_num_threads()} of torch"
+        )
+
+
+def _names(classes: Iterable[Any]) -> tuple[Any, ...]:
+    return tuple(new_classes(classes, allow_equal=False)[0].tolist())
+
+
+def _lasting(place: Any, new: bool = False) -> Any:
+    """A file or folder by its absolute path, which holds in other working directories; anything else as it is."""
+    if isinstance(place, str | os.PathLike) and (new or os.path.exists(place)):
+        return os.path.abspath(place)
+    return place
+
+
+def _name(picture: Any, number: int) -> str:
+    path = picture.get("path") if isinstance(picture, Mapping) else picture
+    return os.fspath(path) if isinstance(path, str | os.PathLike) else f"picture {number} of the batch"
