@@ -53,14 +53,16 @@ ONLY_PARSED = {
     r"cocoop bench\b": "measures for minutes",
     r"\bRN50\.pt|ViT-B-16\.pt|info ViT-B/16": "needs a released CLIP",
     r"datasets check all --root data": "fails on purpose: nothing of the fifteen lies there",
+    r"shards/\*\.tar": "needs archives",
     r"report cocoop-benchmark": "needs the runs of the lines before it",
 }
 """Patterns of lines that are parsed and not run -> why."""
 
-NOT_RUN = {"datasets.load_dataset(": "needs the hub"}
+NOT_RUN = {"datasets.load_dataset(": "needs the hub", "import ray": "needs Ray"}
 """What Python blocks hold that are compiled and not run -> why."""
 
 SHORTER = {
+    "predict --clip openai/clip-vit-base-patch16": "predict --clip tiny",
     "--clip openai/clip-vit-base-patch16": "--clip tiny --epochs 2",
     "--shots 8 --seeds 1,2": "--shots 1 --seeds 1 --epochs 1",
 }
@@ -228,6 +230,7 @@ PRINTS = {
     "README.md": r"(0\.[4-9]\d*|1\.0)\n\['(six|seven)' '(six|seven)'\] \[\[",  # better than a guess among three
     "docs/datasets.md": r"(0\.[4-9]\d*|1\.0)\n",
     "docs/methods.md": r"\['\w+' '\w+' '\w+'\]\n",
+    "docs/predict.md": r"None missing\.jpg: expected an image .*\nTrue\n",
     "docs/reports.md": r"\*\*.+\*\*\n",
 }
 """How what a page's Python prints begins."""

@@ -1,0 +1,123 @@
+"""Whether `cocoop predict` keeps its memory and its rows: `python benchmarks/predict_many.py`. Linux only.
+
+By default 100,000 pictures of 64 pixels, every hundredth of them damaged, are predicted with the bundled CLIP,
+zero-shot, into a CSV file. The process is killed (SIGKILL) when half of the rows are there, and the same command with
+`--resume` does the rest. Printed is the resident memory over the rows; checked is that every picture has its row once,
+that those of the damaged ones are errors, and that the memory of the last tenth is within a tenth of the second's.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from cocoop.progress import counter
+from cocoop.reports import text_table
+
+_PERIOD = 0.25  # seconds between two looks at a process
+
+
+def write_pictures(root: Path, count: int, damaged: int) -> None:
+    """PNGs and JPEGs of 64 pixels in folders of 1,000; every `damaged`-th is cut off."""
+    rng = np.random.default_rng(0)
+    with counter("drawing", count, " pictures") as bar:
+        for number in range(count):
+            folder = root / f"{number // 1000:04}"
+            folder.mkdir(parents=True, exist_ok=True)
+            coarse = Image.fromarray(rng.integers(0, 256, (8, 8, 3), dtype=np.uint8))
+            path = folder / f"{number:07}.{'png' if number % 3 == 0 else 'jpg'}"
+            coarse.resize((64, 64), Image.Resampling.BICUBIC).save(path)
+            if number % damaged == 0:
+                path.write_bytes(path.read_bytes()[:100])
+            bar.update(1)
+
+
+def resident_mb(process: int) -> float:
+    """The resident memory of a process, MB; 0 where it has ended."""
+    try:
+        lines = Path(f"/proc/{process}/status").read_text().splitlines()
+    except OSError:
+        return 0.0
+    return next((int(line.split()[1]) / 1024 for line in lines if line.startswith("VmRSS:")), 0.0)
+
+
+def rows_in(out: Path) -> int:
+    """About how many rows a file has."""
+    return out.read_bytes().count(b"\n") - 1 if out.exists() else 0
+
+
+def watched(command: list[str], out: Path, until: int | None) -> tuple[list[tuple[int, float]], int]:
+    """(rows, MB) over time of a command, which is killed when there are `until` rows, and its exit code."""
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    looks = []
+    while process.poll() is None:
+        rows, memory = rows_in(out), resident_mb(process.pid)
+        if memory and rows > 0:
+            looks.append((rows, memory))
+        if until is not None and rows >= until:
+            process.send_signal(signal.SIGKILL)
+            break
+        time.sleep(_PERIOD)
+    return looks, process.wait()
+
+
+def tenths(looks: list[tuple[int, float]]) -> list[tuple[int, float]]:
+    """The last look of every tenth of the rows."""
+    first, last = looks[0][0], looks[-1][0]
+    found = {min(9, 10 * (rows - first) // max(1, last - first)): (rows, memory) for rows, memory in looks}
+    return [found[tenth] for tenth in sorted(found)]
+
+
+def check_rows(root: Path, out: Path, damaged: int) -> None:
+    """Every picture once, and those that are damaged as errors, no others."""
+    with open(out, newline="", encoding="utf-8") as file:
+        rows = [(row["image"], row["error"] != "") for row in csv.DictReader(file, strict=True)]
+    expected = [(str(path), int(path.stem) % damaged == 0) for path in sorted(root.glob("*/*"))]
+    if sorted(rows) != expected:
+        raise SystemExit(
+            f"expected {len(expected)} rows, each once; got {len(rows)}, {len(set(rows))} of them different"
+        )
+    print(
+        f"rows: {len(rows):,}, each picture once; errors: {sum(error for _, error in rows):,}, as many as are damaged"
+    )
+
+
+def main() -> None:
+    """Print a Markdown table for each of the two processes, and what was checked."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--images", type=int, default=100_000)
+    parser.add_argument("--damaged", type=int, default=100, metavar="N", help="every N-th")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        root, out = Path(folder, "pictures"), Path(folder, "rows.csv")
+        write_pictures(root, options.images, options.damaged)
+        command = [sys.executable, "-c", "from cocoop.cli import main; main()", "predict", "--clip", "tiny"]
+        command += ["--classes", "star,heart,arrow", str(root), "--out", str(out), "--device", "cpu"]
+        flat = True
+        for name, more, until in (("killed", [], options.images // 2), ("resumed", ["--resume"], None)):
+            began = time.perf_counter()
+            looks, code = watched([*command, *more], out, until)
+            if code != (1 if until is None else -signal.SIGKILL):
+                raise SystemExit(f"the command ended with exit code {code}")
+            seconds, points = time.perf_counter() - began, tenths(looks)
+            print(f"\n{name} after {seconds:.0f} s, {looks[-1][0]:,} rows in the file\n")
+            print(text_table(["rows", "resident, MB"], [[f"{rows:,}", f"{mb:.0f}"] for rows, mb in points]))
+            flat = flat and (len(points) < 3 or points[-1][1] < 1.1 * points[1][1])
+        print()
+        check_rows(root, out, options.damaged)
+        print(f"memory is {'flat' if flat else 'NOT flat'}: the last tenth against the second, in both processes")
+        if not flat:
+            raise SystemExit(1)
+
+
+if __name__ == "__main__":
+    main()
