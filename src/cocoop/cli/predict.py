@@ -100,7 +100,14 @@ def predict(
     load_plugins(plugin or ())
     names = None if classes is None else split_names("--classes", classes, at_least=2)
     machine: dict[str, Any] = {"tokenizer": tokenizer, "device": device, "dtype": dtype, "memory_budget": memory_budget}
-    common = {**machine, "feature_cache": feature_cache, "top": top, "threshold": threshold, "shortlist": shortlist, "exif": exif}
+    common = {
+        **machine,
+        "feature_cache": feature_cache,
+        "top": top,
+        "threshold": threshold,
+        "shortlist": shortlist,
+        "exif": exif,
+    }
     if run is None:
         predictor = Predictor.zero_shot(clip, names or (), **common)
         note(f"note: zero-shot, with the prompt {predictor.templates[0]!r}")

@@ -150,6 +150,7 @@ class Decode(Dataset[ReadImages | CocoopError]):
 
 
 def content_of_open(image: Image.Image, exif: Exif) -> bytes:
+    """The content hash of an open image: of its size and pixels as the model sees them."""
     image = as_rgb(image, exif)
     digest = hashlib.sha256(f"RGB {image.size}".encode())
     digest.update(image.tobytes())

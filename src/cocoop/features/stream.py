@@ -183,12 +183,15 @@ class _Read:
             return key, ImageError(told)
 
     def _decoded(self, key: K, loaded: bytes | Image.Image) -> _Decoded:
-        content, of_file = b"", isinstance(loaded, bytes)
+        content = b""
         if self.known is not None:
-            content = hashlib.sha256(loaded).digest() if of_file else content_of_open(loaded, self.exif)
+            if isinstance(loaded, bytes):
+                content = hashlib.sha256(loaded).digest()
+            else:
+                content = content_of_open(loaded, self.exif)
             if content in self.known:
                 return _Decoded(content, None)
-        image = open_image(str(key), loaded, self.exif) if of_file else as_rgb(loaded, self.exif)
+        image = open_image(str(key), loaded, self.exif) if isinstance(loaded, bytes) else as_rgb(loaded, self.exif)
         return _Decoded(content, self.preprocess(image))
 
 

@@ -117,11 +117,21 @@ class Predictor:
     ) -> Predictor:
         """A fitted classifier from its run folder; arguments and errors as above."""
         names = None if classes is None else _names(classes)
-        places = (_lasting(clip), _lasting(tokenizer))
-        cache = _lasting(feature_cache, new=True)
-        run = os.path.abspath(run)
-        machine = (dtype, memory_budget, cache)
-        return cls(run, names, device, workers, *places, *machine, top, threshold, shortlist, exif=exif)
+        return cls(
+            os.path.abspath(run),
+            names,
+            device,
+            workers,
+            _lasting(clip),
+            _lasting(tokenizer),
+            dtype,
+            memory_budget,
+            _lasting(feature_cache, new=True),
+            top,
+            threshold,
+            shortlist,
+            exif=exif,
+        )
 
     @classmethod
     def zero_shot(
