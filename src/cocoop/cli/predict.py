@@ -31,42 +31,48 @@ if TYPE_CHECKING:
 _OF_A_RUN = ("config.json", "record.json", "prompt.safetensors")
 
 
+RunAndSources = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="[RUN] SOURCE",
+        help="A run folder, as `cocoop train --out` leaves it (without one, --clip and --classes: zero-shot), and "
+        "pictures: files, folders, 'patterns/*.jpg', - (paths on stdin), @FILE (a path per line), TABLE:COLUMN "
+        "(.csv, .jsonl, .parquet), .tar archives; or features that `cocoop embed` wrote.",
+    ),
+]
+Top = Annotated[int, typer.Option(min=1, help="Give this many classes per image, best first.")]
+Threshold = Annotated[
+    float, typer.Option(min=0, max=1, metavar="P", help="Where the best class is less probable, 0..1: none of these.")
+]
+ResultsFormat = Annotated[
+    str | None,
+    typer.Option(metavar="FORMAT", help="table, csv, jsonl or parquet. Default: by the ending of --out, or table."),
+]
+Out = Annotated[Path | None, typer.Option(metavar="FILE", help="Write the rows to this new file, as they are made.")]
+Resume = Annotated[
+    bool, typer.Option("--resume", help="Go on with a CSV or JSONL file of --out: what is in it is not done again.")
+]
+Embeddings = Annotated[
+    bool, typer.Option("--embeddings", help="Add the image feature to each row (jsonl and parquet).")
+]
+AnyClip = Annotated[
+    str | None, typer.Option(help="The CLIP, if it lies elsewhere now than at training; or, without a run, any CLIP.")
+]
+
+
 def predict(
-    run_and_sources: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="[RUN] SOURCE",
-            help="A run folder, as `cocoop train --out` leaves it (without one, --clip and --classes: zero-shot), and "
-            "pictures: files, folders, 'patterns/*.jpg', - (paths on stdin), @FILE (a path per line), TABLE:COLUMN "
-            "(.csv, .jsonl, .parquet), .tar archives; or features that `cocoop embed` wrote.",
-        ),
-    ],
+    run_and_sources: RunAndSources,
     classes: Classes = None,
-    top: Annotated[int, typer.Option(min=1, help="Give this many classes per image, best first.")] = 1,
-    threshold: Annotated[
-        float,
-        typer.Option(min=0, max=1, metavar="P", help="Where the best class is less probable, 0..1: none of these."),
-    ] = 0.0,
-    results_format: Annotated[
-        str | None,
-        typer.Option(metavar="FORMAT", help="table, csv, jsonl or parquet. Default: by the ending of --out, or table."),
-    ] = None,
-    out: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write the rows to this new file, as they are made.")
-    ] = None,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with a CSV or JSONL file of --out: what is in it is not done again.")
-    ] = False,
-    embeddings: Annotated[
-        bool, typer.Option("--embeddings", help="Add the image feature to each row (jsonl and parquet).")
-    ] = False,
+    top: Top = 1,
+    threshold: Threshold = 0.0,
+    results_format: ResultsFormat = None,
+    out: Out = None,
+    resume: Resume = False,
+    embeddings: Embeddings = False,
     shortlist: Shortlist = None,
     exif: ExifOption = None,
     feature_cache: FeatureCache = None,
-    clip: Annotated[
-        str | None,
-        typer.Option(help="The CLIP, if it lies elsewhere now than at training; or, without a run, any CLIP."),
-    ] = None,
+    clip: AnyClip = None,
     tokenizer: Tokenizer = None,
     device: Device = "auto",
     dtype: Dtype = "auto",
@@ -89,8 +95,7 @@ def predict(
     """
     from cocoop.data import LeftOut
     from cocoop.methods.plugins import load_plugins
-    from cocoop.progress import progress
-    from cocoop.serving import Predictor, check_results, format_of, open_results
+    from cocoop.serving import check_results, format_of, open_results
 
     form = "json" if as_json else format_of(results_format, out)
     check_results(form, out, embeddings, resume)
@@ -100,26 +105,11 @@ def predict(
     load_plugins(plugin or ())
     names = None if classes is None else split_names("--classes", classes, at_least=2)
     machine: dict[str, Any] = {"tokenizer": tokenizer, "device": device, "dtype": dtype, "memory_budget": memory_budget}
-    common = {
-        **machine,
-        "feature_cache": feature_cache,
-        "top": top,
-        "threshold": threshold,
-        "shortlist": shortlist,
-        "exif": exif,
-    }
-    if run is None:
-        predictor = Predictor.zero_shot(clip, names or (), **common)
-        note(f"note: zero-shot, with the prompt {predictor.templates[0]!r}")
-    else:
-        predictor = Predictor.load(run, names, clip=clip, **common)
+    pictures: dict[str, Any] = {"exif": exif, "feature_cache": feature_cache}
+    answers: dict[str, Any] = {"top": top, "threshold": threshold, "shortlist": shortlist}
+    predictor = _predictor(run, names, clip, machine | pictures | answers)
     with open_results(form, out, top, embeddings, resume, predictor.clip_) as results:
-        for row in progress(rows_of(predictor, results), "predicting", unit=" images"):
-            results.write(row)
-        if not results.count:
-            raise InputError(
-                f"{', '.join(sources)}: expected pictures; got none. Name some, or a folder that holds some."
-            )
+        _write(rows_of(predictor, results), results, sources)
     if out is not None:
         print(f"{out}\t{results.count}\t{results.errors}")
     if shortlist is not None and shortlist < len(predictor.classes_):
@@ -160,3 +150,22 @@ def _rows_of(sources: Sequence[str], left_out: LeftOut) -> Callable[[Predictor, 
         )
 
     return rows
+
+
+def _predictor(run: str | None, names: Sequence[str] | None, clip: str | None, others: dict[str, Any]) -> Predictor:
+    from cocoop.serving import Predictor
+
+    if run is not None:
+        return Predictor.load(run, names, clip=clip, **others)
+    predictor = Predictor.zero_shot(clip, names or (), **others)
+    note(f"note: zero-shot, with the prompt {predictor.templates[0]!r}")
+    return predictor
+
+
+def _write(rows: Iterator[Prediction], results: Results, sources: Sequence[str]) -> None:
+    from cocoop.progress import progress
+
+    for row in progress(rows, "predicting", unit=" images"):
+        results.write(row)
+    if not results.count:
+        raise InputError(f"{', '.join(sources)}: expected pictures; got none. Name some, or a folder that holds some.")
