@@ -173,6 +173,18 @@ def test_photos_stand_upright_unless_told_otherwise(tmp_path, name, number):
         assert np.abs(stored - STORED.get(number, CORNERS)).max() <= 2
 
 
+@pytest.mark.parametrize("compression", [None, "tiff_lzw"])
+@pytest.mark.parametrize("number", STORED)
+@pytest.mark.parametrize("exif", EXIF)
+def test_tiff_files_are_turned_whatever_is_said(tmp_path, number, compression, exif):
+    """By Pillow."""
+    path = tmp_path / "x.tif"
+    stored = Image.fromarray(np.ascontiguousarray(STORED[number]))
+    stored.save(path, tiffinfo={0x0112: number}, compression=compression)
+    for content in (None, path.read_bytes()):
+        assert np.array_equal(pixels(open_image(path, content, exif))[..., 1], CORNERS)
+
+
 def test_a_deep_picture_and_a_transparent_one_are_turned_too(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6

@@ -10,7 +10,6 @@ from contextlib import suppress
 from io import BytesIO
 from os import PathLike
 from pathlib import Path
-from typing import IO
 
 from PIL import Image, UnidentifiedImageError, _imaging
 
@@ -51,17 +50,14 @@ def read_bytes(path: str | PathLike[str]) -> bytes:
         raise _unusable(path, error) from error
 
 
-def undecoded(file: str | PathLike[str] | IO[bytes]) -> Image.Image:
-    """An image file in one of `IMAGE_FORMATS`, whatever its ending says, opened by Pillow and not decoded yet.
+def undecoded(content: bytes) -> Image.Image:
+    """The bytes of an image file in one of `IMAGE_FORMATS`, opened by Pillow and not decoded yet.
 
-    Raises `InputError` for what is no regular file, and else what Pillow raises: `UnidentifiedImageError` for another
-    format, `OSError`, and nearly anything for damage.
+    Raises what Pillow raises: `UnidentifiedImageError` for another format, `OSError`, and nearly anything for damage.
     """
-    if isinstance(file, str | PathLike):
-        _check_regular(file)
     if "HEIF" in IMAGE_FORMATS:
         register_heic()
-    return Image.open(file, formats=IMAGE_FORMATS)
+    return Image.open(BytesIO(content), formats=IMAGE_FORMATS)
 
 
 def open_image(path: str | PathLike[str], content: bytes | None = None, exif: Exif = "apply") -> Image.Image:
@@ -73,8 +69,10 @@ def open_image(path: str | PathLike[str], content: bytes | None = None, exif: Ex
     `IMAGE_FORMATS`, without pixels or with values that cannot be scaled, too large for the memory, or a decompression
     bomb (more than twice `PIL.Image.MAX_IMAGE_PIXELS` pixels).
     """
+    # From bytes in either case: Pillow maps a file of raw pixels by itself, and mixes up those of a turned TIFF (13.0).
+    content = read_bytes(path) if content is None else content
     try:
-        with undecoded(path if content is None else BytesIO(content)) as image:
+        with undecoded(content) as image:
             return as_rgb(image, exif)
     except Exception as error:  # Pillow's decoders raise nearly anything on damaged bytes: struct.error, KeyError..
         raise _unusable(path, error) from error

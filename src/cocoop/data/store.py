@@ -21,7 +21,7 @@ def store_bytes(content: bytes, folder: Path) -> Path:
         InputError: not in one of `IMAGE_FORMATS`. RunError: the disk refuses.
     """
     try:
-        with undecoded(io.BytesIO(content)) as image:
+        with undecoded(content) as image:
             ending = (image.format or "image").lower()
     except Exception as error:  # Pillow raises nearly anything on damaged bytes
         raise InputError(f"expected an image that Pillow can decode; got {type(error).__name__}: {error}.") from error

@@ -10,11 +10,11 @@ from typing import NamedTuple
 from markupsafe import Markup
 
 from cocoop.class_names import prompt_name
-from cocoop.data import undecoded
+from cocoop.data import ImageError, open_image
 from cocoop.reports.page.style import data_uri
 from cocoop.reports.page.template import render
 from cocoop.results import Mistake
-from cocoop.rgb import Exif, as_rgb
+from cocoop.rgb import Exif
 
 SHOWN = 8
 """How many mistakes a gallery shows."""
@@ -36,7 +36,7 @@ class _Mistake(NamedTuple):
 def gallery(mistakes: Sequence[Mistake], exif: Exif) -> Markup:
     """HTML of the first mistakes of a record's "mistakes"; a file that is gone or broken gets a grey field.
 
-    `exif` is how the model saw the pictures, see `as_rgb`.
+    `exif` is how the model saw the pictures, see `cocoop.rgb.as_rgb`.
     """
     return render("gallery.html", mistakes=[_mistake(mistake, exif) for mistake in mistakes[:SHOWN]])
 
@@ -51,17 +51,14 @@ def _mistake(mistake: Mistake, exif: Exif) -> _Mistake:
     )
     try:
         return about._replace(address=data_uri(thumbnail(path, exif), "image/jpeg"))
-    except FileNotFoundError:
-        return about._replace(gone="the file is no longer there")
-    except Exception:  # Pillow's decoders raise nearly anything on damaged bytes
-        return about._replace(gone="the file cannot be read as an image")
+    except ImageError as error:
+        gone = isinstance(error.__cause__, FileNotFoundError)
+        return about._replace(gone="the file is no longer there" if gone else "the file cannot be read as an image")
 
 
 def thumbnail(path: Path, exif: Exif) -> bytes:
-    """A JPEG of the picture as the model saw it, see `as_rgb`, its longer side `_PIXELS` at most."""
-    with undecoded(path) as image:
-        image.draft("RGB", (2 * _PIXELS, 2 * _PIXELS))  # a JPEG is decoded at a fraction of its size
-        small = as_rgb(image, exif)
+    """A JPEG of the picture as the model saw it, its longer side `_PIXELS` at most."""
+    small = open_image(path, exif=exif)
     small.thumbnail((_PIXELS, _PIXELS))
     file = io.BytesIO()
     small.save(file, "JPEG", quality=80)
