@@ -37,19 +37,19 @@ def as_rgb(image: Image.Image, exif: Exif = "apply") -> Image.Image:
     transparent parts, which is mostly black.
 
     More than 8 bits: `convert` cuts all values above 255. Whole numbers without a sign are scaled by the bits that the
-    largest of the picture takes, 8 at least: a scan of 16 bits by 257, to the values that it has at 8 bits, and 12 bits
-    in a file of 16, as microscopes write them, by 16. Scaling by the file's 16 bits would leave the latter nearly
-    black, and scaling by each picture's minimum and maximum would stretch the contrast of every scan. Only where there
-    is nothing else to go by, with fractions and negative numbers, do minimum and maximum become 0 and 255. (Colour of
-    more than 8 bits is scaled by Pillow itself.)
+    largest of the picture takes, 8 at least: a scan whose white takes 16 bits by 257, to the values that it has at 8
+    bits, and 12 bits in a file of 16, as microscopes write them, by 16. Scaling by the file's 16 bits would leave the
+    latter nearly black, and scaling by each picture's minimum and maximum would stretch the contrast of every scan.
+    Only where there is nothing else to go by, with fractions and negative numbers, do minimum and maximum become 0 and
+    255. (Colour of more than 8 bits is scaled by Pillow itself.)
 
     Args:
-        image: its pixels are loaded. Of several frames the one it stands at is taken.
+        image: any; it is loaded if it is not yet. Of several frames the one it stands at is taken.
         exif: "apply" turns the picture upright, as its EXIF data say; phones store photos as the sensor was held, and
-            every viewer turns them. "ignore" leaves it as it is stored, as OpenAI's transform and the original do.
-            (Pillow itself turns TIFF files.) "original" is `image.convert("RGB")` and nothing else, for the papers'
-            data (Dassl:dassl/utils/tools.py @ c61a1b57, `read_image`): it ignores EXIF data, transparency and all that
-            is above 255.
+            every viewer turns them. "ignore" leaves it as it is stored, as OpenAI's transform and the original do; but
+            TIFF and HEIC files are turned by what decodes them, whatever is said. "original" is
+            `image.convert("RGB")` and nothing else, for the papers' data (Dassl:dassl/utils/tools.py @ c61a1b57,
+            `read_image`): it ignores EXIF data, transparency and all that is above 255.
 
     Raises:
         InputError: no pixels; values of which no scale can be told: not finite, or fractions that are all the same.

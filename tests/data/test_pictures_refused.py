@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from cocoop import InputError
-from cocoop.data import ImageError, check_images, open_image
+from cocoop.data import ImageError, check_images, open_image, read_dataset
 from cocoop.features import encode_pictures
 
 
@@ -63,6 +63,16 @@ def test_a_picture_without_pixels_is_refused(golden, tmp_path, size):
 def test_an_open_image_without_a_scale_is_named(golden):
     with pytest.raises(InputError, match=r"^image 2 of 2: expected finite values that differ"):
         encode_pictures(golden, [Image.fromarray(np.float32([[0, 1]])), Image.fromarray(np.float32([[0, np.nan]]))])
+
+
+def test_an_open_image_of_a_list_is_named_by_its_number(tmp_path):
+    good = (Image.new("L", (2, 2)), "a")
+    for image, said in (
+        (Image.fromarray(np.float32([[0, np.nan]])), "expected finite values that differ"),
+        (Image.new("La", (2, 2)), "expected an open image that Pillow can decode; got ValueError: "),
+    ):
+        with pytest.raises(InputError, match=f"^images, number 1: {said}"):
+            read_dataset([good, (image, "b")], tmp_path)
 
 
 def test_too_large_for_the_memory(tmp_path, monkeypatch):

@@ -148,7 +148,9 @@ def _read_pairs(pairs: Iterable[Labelled], pictures: Path) -> Dataset:
             case (str() | PathLike() as path, label):
                 named.append((Path(path).absolute(), str(plain_label(label, number))))
             case (Image.Image() as image, label):
-                named.append((store_image(image, pictures), str(plain_label(label, number))))
+                with at(f"images, number {number}"):
+                    stored = store_image(image, pictures)
+                named.append((stored, str(plain_label(label, number))))
             case _:
                 parts = (
                     f" ({', '.join(type(part).__name__ for part in pair)})" if isinstance(pair, tuple | list) else ""

@@ -8,7 +8,7 @@ from PIL import Image
 
 from cocoop.atomic import write_whole
 from cocoop.data.images import undecoded
-from cocoop.errors import InputError, RunError
+from cocoop.errors import InputError, RunError, reason
 from cocoop.rgb import as_rgb
 
 
@@ -29,9 +29,16 @@ def store_bytes(content: bytes, folder: Path) -> Path:
 
 
 def store_image(image: Image.Image, folder: Path) -> Path:
-    """Keep an open image as an RGB PNG file, pixel for pixel what `as_rgb` makes of it; errors as of both."""
+    """Keep an open image as an RGB PNG file, pixel for pixel what `as_rgb` makes of it; errors as `store_bytes`."""
     encoded = io.BytesIO()
-    as_rgb(image).save(encoded, format="PNG")
+    try:
+        as_rgb(image).save(encoded, format="PNG")
+    except InputError:
+        raise
+    except Exception as error:  # its file may be damaged
+        raise InputError(
+            f"expected an open image that Pillow can decode; got {reason(error)}. Leave it out."
+        ) from error
     return store_bytes(encoded.getvalue(), folder)
 
 
