@@ -41,7 +41,7 @@ def test_a_test_split_is_scored_and_nothing_else(cocoop, tmp_path):
     scored = json.loads(cocoop("evaluate", "run", "parts", "--include-training", "--json").out)
     recorded = asdict(read_run("run").record.results["test"])
     assert {name: recorded[name] for name in scored} == scored and scored["n"] == 6
-    assert set(recorded) - set(scored) == {"dataset", "test_hash", "mistakes"}
+    assert set(recorded) - set(scored) == {"dataset", "test_hash", "exif", "mistakes"}
 
 
 def test_every_form_of_the_same_images_gives_the_same_run(cocoop, photos, tmp_path):

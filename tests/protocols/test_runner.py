@@ -148,10 +148,29 @@ def test_what_is_not_settled_the_files_of_the_clip_say(runner, monkeypatch, says
     settings = {"epochs": 2, "batch_size": 4, "lr": 0.1}
     trial = replace(make_trial("few-shot", "coop"), settings=settings | given)
     asked = read_run(runner.run(trial))
-    assert asked.record.settings["augment"] is says
+    assert asked.record.learning.augment is says
     literal = read_run(runner.run(replace(trial, protocol="cross-dataset", settings=settings | {"augment": says})))
     assert literal.record.prompt_from is None
     assert np.array_equal(asked.tensors["ctx"], literal.tensors["ctx"])
+
+
+def test_each_data_set_is_opened_in_its_own_way(tiny, datasets, tmp_path, monkeypatch):
+    """Whatever was learned from: the papers' as the original opens them, and a user's own not."""
+    opened = set()
+    monkeypatch.setattr(
+        "cocoop.features.pixels.open_image",
+        lambda path, content, exif: opened.add((Path(path), exif)) or open_image(path, content, exif),
+    )
+    datasets = {**datasets, "source": replace(datasets["source"], exif="original")}
+    trial = make_trial("cross-dataset", "coop")
+    run = read_run(Runner(tiny, datasets, tmp_path).run(trial))
+    assert run.config.parameters.exif == "original"
+    for test in trial.tests:
+        ways = {exif for example in datasets[test.dataset].test for path, exif in opened if path == example.path}
+        assert ways == {run.record.results[test.name].exif} == {datasets[test.dataset].exif}
+    assert {datasets[test.dataset].exif for test in trial.tests} == {"original", "apply"}
+    learned = {example.path for example in datasets["source"].train}
+    assert {exif for path, exif in opened if path in learned} == {"original"}
 
 
 def test_the_record_says_what_was_done(tiny, runner, datasets):
