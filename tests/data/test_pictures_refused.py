@@ -13,7 +13,7 @@ from PIL import Image
 
 from cocoop import InputError
 from cocoop.data import ImageError, check_images, open_image, read_dataset
-from cocoop.features import encode_pictures
+from cocoop.features import encode_pictures, encode_stream
 
 
 @pytest.mark.parametrize(
@@ -61,8 +61,11 @@ def test_a_picture_without_pixels_is_refused(golden, tmp_path, size):
 
 
 def test_an_open_image_without_a_scale_is_named(golden):
+    images = [Image.fromarray(np.float32([[0, 1]])), Image.fromarray(np.float32([[0, np.nan]]))]
     with pytest.raises(InputError, match=r"^image 2 of 2: expected finite values that differ"):
-        encode_pictures(golden, [Image.fromarray(np.float32([[0, 1]])), Image.fromarray(np.float32([[0, np.nan]]))])
+        encode_pictures(golden, images)
+    (good, bad), *_ = encode_stream(golden, zip("ab", images, strict=True), lambda image: image, threads=1)
+    assert good.error is None and str(bad.error).startswith("b: expected finite values that differ")
 
 
 def test_an_open_image_of_a_list_is_named_by_its_number(tmp_path):

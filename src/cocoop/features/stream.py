@@ -20,7 +20,7 @@ from torch.utils.data import DataLoader, Dataset
 from cocoop.child import end_with_parent, main_left_alone
 from cocoop.clip import CLIP, Preprocess
 from cocoop.data import ImageError, open_image
-from cocoop.errors import RunError, reason
+from cocoop.errors import InputError, RunError, reason
 from cocoop.features.encode import images_at_once
 from cocoop.features.pixels import content_of_open
 from cocoop.features.store import FeatureStore
@@ -178,6 +178,8 @@ class _Read:
             return key, self._decoded(key, self.load(picture))
         except ImageError as error:
             return key, error
+        except InputError as error:
+            return key, ImageError(f"{key}: {error}")
         except Exception as error:  # Pillow's decoders raise nearly anything on damaged bytes
             told = f"{key}: expected an image that Pillow can decode; got {reason(error)}. Replace it."
             return key, ImageError(told)
