@@ -26,9 +26,9 @@ def test_the_places_of_the_parts_are_there(end, function, part):
 
 def test_a_stack_belongs_to_its_innermost_part(monkeypatch):
     seen = []
-    monkeypatch.setattr("PIL.Image.open", lambda path: seen.append(end_to_end.part_of(sys._getframe())))
+    monkeypatch.setattr("PIL.Image.open", lambda *args, **options: seen.append(end_to_end.part_of(sys._getframe())))
     with pytest.raises(Exception, match="expected an image"):
-        open_image("absent.jpg")
+        open_image("absent.jpg", b"no image")
     assert seen == ["decoding, transform"]
     assert end_to_end.part_of(sys._getframe()) == "other"
     assert end_to_end.part_of(None) == "other"

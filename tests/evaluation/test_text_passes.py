@@ -40,7 +40,8 @@ def few_images_at_once(monkeypatch, classes: int) -> None:
 @pytest.mark.parametrize("method", UNCONDITIONAL)
 def test_the_classifier(tiny, monkeypatch, passes, method):
     few_images_at_once(monkeypatch, 3)
-    classifier = PromptClassifier(method=method, clip=tiny, shots=2, epochs=2).fit(IMAGES, LABELS)
+    epochs = None if method == "zero-shot" else 2
+    classifier = PromptClassifier(method=method, clip=tiny, shots=2, epochs=epochs).fit(IMAGES, LABELS)
     assert images_at_once(classifier.model_) == AT_ONCE < len(IMAGES)
     expected = [3] if method != "zero-shot" else []  # whose text features are part of the model
     passes.clear()
