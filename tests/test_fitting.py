@@ -53,3 +53,25 @@ def test_what_cannot_be_saved_is_refused_before_any_training(tiny, monkeypatch):
     monkeypatch.setattr("cocoop.fitting.train", lambda *args, **options: pytest.fail("it trained"))
     with pytest.raises(InputError, match=r"context: expected what a run folder can keep: .*; got set\."):
         PromptClassifier("mine", tiny, epochs=2, shots=2).fit(IMAGES, LABELS)
+
+
+class TakesLess(CoOp):
+    def __init__(self, clip, class_names, context="a photo of a", weight=8.0):
+        super().__init__(clip, class_names, context)
+        self.weight = weight
+
+
+class Forgets(CoOp):
+    def __init__(self, clip, class_names, weight=8.0, **others):
+        super().__init__(clip, class_names, **others)
+        self.weight = weight
+
+
+@pytest.mark.parametrize(
+    ("method", "got"), [(TakesLess, "got context, context_length"), (Forgets, r"weight\); got context, ")]
+)
+def test_settings_that_do_not_build_a_method_again_are_refused_before_any_training(tiny, monkeypatch, method, got):
+    monkeypatch.setitem(METHODS, "mine", method)
+    monkeypatch.setattr("cocoop.fitting.train", lambda *args, **options: pytest.fail("trained"))
+    with pytest.raises(InputError, match=rf"^{method.__name__}.settings: expected the keywords of its .*{got}"):
+        PromptClassifier("mine", tiny, epochs=2, shots=2).fit(IMAGES, LABELS)

@@ -21,7 +21,7 @@ from cocoop.data import few_shot_indices, picked_hash
 from cocoop.errors import InputError
 from cocoop.features import AugmentedFeatures, FeatureStore, FixedFeatures, Picture, fingerprints, read_pictures
 from cocoop.labels import number_classes
-from cocoop.methods import METHODS, Method, Recipe
+from cocoop.methods import METHODS, Method, Recipe, expect_rebuildable
 from cocoop.results import Environment, Epoch, Learning, Parameters, environment, peak_memory_mb
 from cocoop.results.plain import plain
 from cocoop.rgb import Exif
@@ -103,7 +103,8 @@ def fit(
         model = _new_model(METHODS[parameters["method"]], clip, names, parameters["settings"] or {}, seed)
         kept = {field.name: parameters[field.name] for field in fields(Parameters)} | places_of(clip)
         frozen = Parameters(**plain(kept))
-        plain(model.settings)  # what no run folder can keep is refused before hours of training
+        expect_rebuildable(model)  # what no run folder can keep is refused before hours of training
+        plain(model.settings)
         learning = _learning(model, parameters["augment"], **{name: parameters[name] for name in OF_A_TRAINING})
         picked = _pick(targets, shots, seed) if model.learns() else []
         pictures, targets = [images[i] for i in picked], [targets[i] for i in picked]

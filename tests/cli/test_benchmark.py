@@ -64,7 +64,7 @@ def test_own_images_are_augmented_as_train_augments_them(cocoop, digits):
     assert cocoop("train", digits, "--out", "trained", "--method", "coop", "--epochs", 1).code == 0
     assert cocoop(*command, "--out", "out").code == cocoop(*command, "--out", "views", "--views", 2).code == 0
     run = f"few-shot/{digits}/coop/1-shots/seed-1"
-    augmented = {at: read_run(at).record.settings["augment"] for at in ("trained", f"out/{run}", f"views/{run}")}
+    augmented = {at: read_run(at).record.learning.augment for at in ("trained", f"out/{run}", f"views/{run}")}
     assert list(augmented.values()) == [False, False, True]
 
 

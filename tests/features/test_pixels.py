@@ -156,7 +156,7 @@ def test_a_file_of_another_content_is_refused(pictures, processes):
         list(read_pixels(expected, PREPROCESS, missing, 4, processes))
 
 
-def test_a_process_that_is_killed_is_content_hashes(pictures):
+def test_a_process_that_is_killed_is_said(pictures):
     endless = (ImageToRead(pictures[0]) for _ in iter(int, 1))
     batches = read_pixels(endless, PREPROCESS, MissingViews(), 2, processes=2)
     next(batches)

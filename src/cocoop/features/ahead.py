@@ -8,6 +8,7 @@ import shutil
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from torch.utils.data import DataLoader
 
 from cocoop.child import end_with_parent, main_left_alone
 from cocoop.clip import Preprocess
-from cocoop.errors import CocoopError, RunError
+from cocoop.errors import CocoopError, RunError, reason
 from cocoop.features.pixels import Decode, ImageToRead, MissingViews, Picture, ReadImages
 
 _AHEAD = 2  # batches that are decoded while one is encoded
@@ -104,16 +105,32 @@ def _by_processes(
         multiprocessing_context="spawn",  # a forked process would inherit locks of torch's threads
         generator=torch.Generator(),  # torch would draw a seed for the processes from the global one
     )
-    try:
+    with noticing_death(processes):
         with main_left_alone():
             outcomes = iter(loader)
         yield from outcomes
-    except (RuntimeError, EOFError, OSError) as error:  # as torch notices that one is gone, or while it takes pixels
-        reason = " ".join([type(error).__name__, *str(error).splitlines()[:1]])
+
+
+@contextmanager
+def noticing_death(processes: int) -> Iterator[None]:
+    """Raise one `RunError` where torch notices that a process is gone, or pixels cannot be taken from one.
+
+    torch raises its own error from a signal handler, which may come while the first sign is looked at.
+    """
+    try:
+        try:
+            yield
+        except (RuntimeError, EOFError, OSError) as error:
+            raise _OneIsGone(reason(error)) from error
+    except (_OneIsGone, RuntimeError) as error:
         raise RunError(
-            f"images: expected {processes} processes to decode them; one is gone ({reason}). Perhaps memory ran out: "
+            f"images: expected {processes} processes to decode them; one is gone ({error}). Perhaps memory ran out: "
             "run the same again with less beside it."
         ) from error
+
+
+class _OneIsGone(Exception):
+    """Why torch thinks so."""
 
 
 def _begin(number: int) -> None:

@@ -20,7 +20,8 @@ from torch.utils.data import DataLoader, Dataset
 from cocoop.child import end_with_parent, main_left_alone
 from cocoop.clip import CLIP, Preprocess
 from cocoop.data import ImageError, open_image
-from cocoop.errors import InputError, RunError, reason
+from cocoop.errors import InputError, reason
+from cocoop.features.ahead import noticing_death
 from cocoop.features.encode import images_at_once
 from cocoop.features.pixels import content_of_open
 from cocoop.features.store import FeatureStore
@@ -150,15 +151,10 @@ def _by_processes(function: Callable[[T], R], items: Iterator[T], at_once: int, 
         multiprocessing_context="spawn",  # a forked process would inherit locks of torch's threads
         generator=torch.Generator(),  # torch would draw a seed for the processes from the global one
     )
-    try:
+    with noticing_death(processes):
         with main_left_alone():
             batches = iter(loader)
         yield from chain.from_iterable(batches)
-    except (RuntimeError, EOFError, OSError) as error:  # as torch notices that one is gone
-        raise RunError(
-            f"images: expected {processes} processes to decode them; one is gone ({type(error).__name__}). Perhaps "
-            "memory ran out: run the same again with less beside it."
-        ) from error
 
 
 def _begin(number: int) -> None:

@@ -3,7 +3,7 @@
 from cocoop.methods.base import Method, Recipe
 from cocoop.methods.cocoop import CoCoOp
 from cocoop.methods.coop import CoOp
-from cocoop.methods.kept import expect_setting, load_tensors
+from cocoop.methods.kept import expect_rebuildable, expect_setting, load_tensors
 from cocoop.methods.prompt_method import ConditionalPrompts, PromptMethod
 from cocoop.methods.shortlist import Shortlist
 from cocoop.methods.zero_shot import ZeroShot
@@ -24,6 +24,7 @@ __all__ = [
     "Recipe",
     "Shortlist",
     "ZeroShot",
+    "expect_rebuildable",
     "expect_setting",
     "load_tensors",
 ]

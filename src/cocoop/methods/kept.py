@@ -33,6 +33,20 @@ def _number(value: Any) -> float:
     raise TypeError(f"{type(value).__name__} is none of these")
 
 
+def expect_rebuildable(model: Method) -> None:
+    """Raise `InputError` unless a method's `settings` are its constructor's keywords: a folder builds it with them.
+
+    A subclass that takes fewer keywords than the class above, and keeps that one's `settings`, has others.
+    """
+    wanted, got = list(type(model).setting_defaults()), list(model.settings)
+    if set(wanted) != set(got):
+        raise InputError(
+            f"{type(model).__name__}.settings: expected the keywords of its constructor "
+            f"({', '.join(wanted) or 'none'}); got {', '.join(got) or 'none'}. Return each of them there; or let "
+            "__init__ take **others for those of the class above."
+        )
+
+
 def load_tensors(model: Method, tensors: Mapping[str, NDArray[Any]], expected: str) -> None:
     """Put learned tensors into a method, in place. `InputError`, which begins with `expected`, for other shapes."""
     wanted = {name: list(tensor.shape) for name, tensor in model.state_dict().items()}
