@@ -217,7 +217,7 @@ def machine(monkeypatch):
     from cocoop.features import ahead
 
     def change(processors: int, free: int) -> None:
-        monkeypatch.setattr(ahead, "_cpus", lambda: processors)
+        monkeypatch.setattr(ahead, "usable_cpus", lambda: processors)
         monkeypatch.setattr(ahead.shutil, "disk_usage", lambda _: SimpleNamespace(free=free))
 
     monkeypatch.setattr(ahead.Path, "is_dir", lambda _: True)

@@ -1,10 +1,11 @@
 """Images to pixels to features, in large batches ahead of everything that uses them, and kept on disk if asked."""
 
+from cocoop.features.ahead import usable_cpus
 from cocoop.features.encode import Encoded, Features, encode_pictures, fingerprints, read_pictures
 from cocoop.features.pixels import Picture, View
 from cocoop.features.sources import AugmentedFeatures, FeatureSource, FixedFeatures
 from cocoop.features.store import FeatureStore, StoredFeatures
-from cocoop.features.stream import EncodedRow, encode_stream, processes_beside, usable_cpus
+from cocoop.features.stream import EncodedRow, encode_stream, processes_beside
 
 __all__ = [
     "AugmentedFeatures",

@@ -6,24 +6,30 @@ import multiprocessing
 import os
 import shutil
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
+from typing import Any, TypeVar
 
 import torch
 from PIL import Image
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset
 
 from cocoop.child import end_with_parent, main_left_alone
 from cocoop.clip import Preprocess
 from cocoop.errors import CocoopError, RunError, reason
 from cocoop.features.pixels import Decode, ImageToRead, MissingViews, Picture, ReadImages
 
-_AHEAD = 2  # batches that are decoded while one is encoded
+AHEAD = 2
+"""Batches that are decoded while one is encoded."""
+
 _IMAGES_PER_PROCESS = 1024  # 3 seconds of decoding photographs, which pay for 1.4 seconds of start (measured)
 _FEWEST_PROCESSES = 3  # two threads decode as fast as two processes (measured); many wait for Python's lock
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 
 def read_pixels(
@@ -42,9 +48,12 @@ def read_pixels(
         ImageError: an image file that does not decode; names it. RunError: a file has changed, or a process was killed.
     """
     decode, at_once = Decode(preprocess, missing), max(1, batch_size // len(missing.views))
-    for outcome in (
-        _by_processes(decode, images, at_once, processes) if processes else _by_threads(decode, images, at_once)
-    ):
+    outcomes: Iterator[ReadImages | CocoopError]
+    if processes:
+        outcomes = from_processes(decode, map(_sendable, images), at_once, processes, _collated)
+    else:
+        outcomes = from_threads(decode.__getitem__, images, AHEAD * at_once, usable_cpus())
+    for outcome in outcomes:
         if isinstance(outcome, CocoopError):
             raise outcome
         yield outcome
@@ -57,7 +66,7 @@ def processes_for(count: int, pictures: Sequence[Picture], preprocess: Preproces
     batches pass through shared memory, which bounds the number.
     """
     batch = batch_size * 3 * preprocess.size**2 * 4  # bytes
-    processes = min(_cpus(), count // _IMAGES_PER_PROCESS, _processes_with_room(batch))
+    processes = min(usable_cpus(), count // _IMAGES_PER_PROCESS, _processes_with_room(batch))
     if processes < _FEWEST_PROCESSES or multiprocessing.current_process().daemon:
         return 0
     return 0 if any(isinstance(picture, Image.Image) for picture in pictures) else processes
@@ -74,15 +83,14 @@ def _collated(outcomes: Sequence[ReadImages | CocoopError]) -> ReadImages | Coco
     return ReadImages(contents, torch.cat(pixels))
 
 
-def _by_threads(decode: Decode, images: Iterable[ImageToRead], at_once: int) -> Iterator[ReadImages | CocoopError]:
-    """What `decode` gives for each image, by threads: Pillow lets them run side by side."""
-    ahead = max(_AHEAD * at_once, _cpus())
-    pool = ThreadPoolExecutor(_cpus())
+def from_threads(function: Callable[[T], R], items: Iterable[T], ahead: int, threads: int) -> Iterator[R]:
+    """`function` of each item, in order, `ahead` of them beforehand: Pillow lets threads decode side by side."""
+    pool = ThreadPoolExecutor(threads)
     try:
-        waiting: deque[Future[ReadImages | CocoopError]] = deque()
-        for image in images:
-            waiting.append(pool.submit(decode.__getitem__, image))
-            if len(waiting) > ahead:
+        waiting: deque[Future[R]] = deque()
+        for item in items:
+            waiting.append(pool.submit(function, item))
+            if len(waiting) > max(ahead, threads):
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
@@ -90,29 +98,31 @@ def _by_threads(decode: Decode, images: Iterable[ImageToRead], at_once: int) -> 
         pool.shutdown(cancel_futures=True)
 
 
-def _by_processes(
-    decode: Decode, images: Iterable[ImageToRead], at_once: int, processes: int
-) -> Iterator[ReadImages | CocoopError]:
-    """What `decode` gives for some images at a time, by processes."""
-    rest = map(_sendable, images)
+def from_processes(
+    items: Dataset[Any], keys: Iterator[Any], at_once: int, processes: int, collate: Callable[[list[Any]], Any]
+) -> Iterator[Any]:
+    """`collate` of the items of `at_once` keys at a time, in order, by processes that work a few batches ahead.
+
+    `RunError` where a process is gone.
+    """
     loader = DataLoader(
-        decode,
-        batch_sampler=iter(lambda: list(islice(rest, at_once)), []),
+        items,
+        batch_sampler=iter(lambda: list(islice(keys, at_once)), []),
         num_workers=processes,
-        prefetch_factor=_AHEAD,
-        collate_fn=_collated,
+        prefetch_factor=AHEAD,
+        collate_fn=collate,
         worker_init_fn=_begin,
         multiprocessing_context="spawn",  # a forked process would inherit locks of torch's threads
         generator=torch.Generator(),  # torch would draw a seed for the processes from the global one
     )
-    with noticing_death(processes):
+    with _noticing_death(processes):
         with main_left_alone():
-            outcomes = iter(loader)
-        yield from outcomes
+            batches = iter(loader)
+        yield from batches
 
 
 @contextmanager
-def noticing_death(processes: int) -> Iterator[None]:
+def _noticing_death(processes: int) -> Iterator[None]:
     """Raise one `RunError` where torch notices that a process is gone, or pixels cannot be taken from one.
 
     torch raises its own error from a signal handler, which may come while the first sign is looked at.
@@ -144,7 +154,8 @@ def _sendable(image: ImageToRead) -> ImageToRead:
     return image if isinstance(picture, Image.Image) else image._replace(picture=os.fspath(picture))
 
 
-def _cpus() -> int:
+def usable_cpus() -> int:
+    """How many CPUs this process may run on."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -152,5 +163,5 @@ def _processes_with_room(batch: int) -> int:
     """How many processes may decode batches of so many bytes before shared memory is full; containers have little."""
     place = Path("/dev/shm")
     if not place.is_dir():
-        return _cpus()
-    return (shutil.disk_usage(place).free // batch - 2) // _AHEAD  # 2: one is encoded while the next is taken
+        return usable_cpus()
+    return (shutil.disk_usage(place).free // batch - 2) // AHEAD  # 2: one is encoded while the next is taken

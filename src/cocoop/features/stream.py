@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import multiprocessing
-import os
-from collections import deque
 from collections.abc import Callable, Hashable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import chain, islice
 from typing import Any, Generic, NamedTuple, TypeVar
 
@@ -15,19 +12,17 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
-from cocoop.child import end_with_parent, main_left_alone
 from cocoop.clip import CLIP, Preprocess
 from cocoop.data import ImageError, open_image
 from cocoop.errors import InputError, reason
-from cocoop.features.ahead import noticing_death
+from cocoop.features.ahead import AHEAD, from_processes, from_threads, usable_cpus
 from cocoop.features.encode import images_at_once
 from cocoop.features.pixels import content_of_open
 from cocoop.features.store import FeatureStore
 from cocoop.rgb import Exif, as_rgb
 
-_AHEAD = 2  # batches that are decoded while one is encoded
 _BY_THREADS = 1024  # images after which processes take over: they take a second and a half to start
 _ROWS = 256  # images that are given at once, where none of them has to be encoded
 _BLOCK = 2048  # features that are kept at once
@@ -105,31 +100,12 @@ def processes_beside(clip: CLIP) -> int:
     return usable_cpus() if many and clip.device.type != "cpu" else 0
 
 
-def usable_cpus() -> int:
-    """How many CPUs this process may run on."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def ahead(function: Callable[[T], R], items: Iterable[T], at_once: int, threads: int, processes: int) -> Iterator[R]:
     """`function` of each item, in order, computed some batches ahead, by threads first and then by processes."""
     rest = iter(items)
-    yield from _by_threads(function, islice(rest, _BY_THREADS) if processes else rest, _AHEAD * at_once, threads)
+    yield from from_threads(function, islice(rest, _BY_THREADS) if processes else rest, AHEAD * at_once, threads)
     for more in islice(rest, 1):
         yield from _by_processes(function, chain([more], rest), at_once, processes)
-
-
-def _by_threads(function: Callable[[T], R], items: Iterable[T], ahead: int, threads: int) -> Iterator[R]:
-    pool = ThreadPoolExecutor(threads)
-    waiting: deque[Future[R]] = deque()
-    try:
-        for item in items:
-            waiting.append(pool.submit(function, item))
-            if len(waiting) > max(ahead, threads):
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
-    finally:
-        pool.shutdown(cancel_futures=True)
 
 
 class _Mapped(Dataset[Any]):
@@ -141,25 +117,7 @@ class _Mapped(Dataset[Any]):
 
 
 def _by_processes(function: Callable[[T], R], items: Iterator[T], at_once: int, processes: int) -> Iterator[R]:
-    loader: DataLoader[Any] = DataLoader(
-        _Mapped(function),
-        batch_sampler=iter(lambda: list(islice(items, at_once)), []),
-        num_workers=processes,
-        prefetch_factor=_AHEAD,
-        collate_fn=list,
-        worker_init_fn=_begin,
-        multiprocessing_context="spawn",  # a forked process would inherit locks of torch's threads
-        generator=torch.Generator(),  # torch would draw a seed for the processes from the global one
-    )
-    with noticing_death(processes):
-        with main_left_alone():
-            batches = iter(loader)
-        yield from chain.from_iterable(batches)
-
-
-def _begin(number: int) -> None:
-    torch.set_num_threads(1)
-    end_with_parent()
+    yield from chain.from_iterable(from_processes(_Mapped(function), items, at_once, processes, list))
 
 
 class _Read:
