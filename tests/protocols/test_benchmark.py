@@ -231,7 +231,7 @@ def test_ctrl_c_leaves_no_process_and_no_half_run(datasets, tmp_path, monkeypatc
     def interrupted(objects, timeout=None):
         children = multiprocessing.active_children()
         assert len(children) == 2
-        # Whole, so that one run is done and both processes have long started. `rglob` fails on folders that are renamed.
+        # Whole, so that one run is done and both have long started. `rglob` fails on folders that are renamed.
         if glob.glob(f"{tmp_path}/**/seed-?/record.json", recursive=True):
             for child in children:
                 os.kill(child.pid, signal.SIGINT)
