@@ -282,6 +282,29 @@ def test_a_script_without_a_guard_works_and_its_processes_end_with_it(pictures, 
     pytest.fail("processes outlive the one that started them")
 
 
+def test_a_stream_that_is_left_waits_for_none_of_its_threads():
+    """Left after an error, it ends in the garbage collector, within whatever locks the thread of that moment has."""
+    script = """
+        import gc, threading
+        from cocoop.features.ahead import from_threads
+
+        first, go_on = threading.Event(), threading.Event()
+        rows = from_threads(lambda n: go_on.wait() if n else first.set(), range(99), 2, 2)
+        assert next(rows) is None and first.is_set()
+        cycle = [rows]
+        cycle.append(cycle)
+        del rows, cycle
+        gc.collect()
+        assert threading.active_count() > 1  # they work on
+        go_on.set()
+        for thread in threading.enumerate()[1:]:
+            thread.join(30)
+        assert threading.active_count() == 1
+    """
+    ran = subprocess.run([sys.executable, "-c", textwrap.dedent(script)], capture_output=True, text=True, timeout=60)
+    assert ran.returncode == 0, ran.stderr
+
+
 def _is_running(process: int) -> bool:
     try:
         return Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"

@@ -86,10 +86,12 @@ def test_a_process_that_is_killed_is_an_error(monkeypatch):
 
 
 def test_threads_end_with_the_stream(paths, clip):
-
     before = set(threading.enumerate())
     parts = encode_stream(clip, ((n, paths[n % 40]) for n in range(10**9)), read_bytes, 5)
     next(parts)
-    assert set(threading.enumerate()) > before
+    started = set(threading.enumerate()) - before
+    assert started
     parts.close()
-    assert set(threading.enumerate()) <= before
+    for thread in started:
+        thread.join(60)
+    assert not any(thread.is_alive() for thread in started)

@@ -86,8 +86,8 @@ def _collated(outcomes: Sequence[ReadImages | CocoopError]) -> ReadImages | Coco
 def from_threads(function: Callable[[T], R], items: Iterable[T], ahead: int, threads: int) -> Iterator[R]:
     """`function` of each item, in order, `ahead` of them beforehand: Pillow lets threads decode side by side."""
     pool = ThreadPoolExecutor(threads)
+    waiting: deque[Future[R]] = deque()
     try:
-        waiting: deque[Future[R]] = deque()
         for item in items:
             waiting.append(pool.submit(function, item))
             if len(waiting) > max(ahead, threads):
@@ -95,7 +95,10 @@ def from_threads(function: Callable[[T], R], items: Iterable[T], ahead: int, thr
         while waiting:
             yield waiting.popleft().result()
     finally:
-        pool.shutdown(cancel_futures=True)
+        # Not `pool.shutdown`, which takes locks and joins threads: after an error this may be the garbage collector at
+        # work, in any thread, within the same locks. The pool's threads end when the pool is collected.
+        for future in waiting:
+            future.cancel()
 
 
 def from_processes(
