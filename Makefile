@@ -9,7 +9,7 @@ demo: .venv/core
 	$(BIN)/cocoop demo --out cocoop-demo
 
 test: .venv/dev
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q -n auto --dist loadfile
 
 lint: .venv/dev
 	$(BIN)/ruff check .

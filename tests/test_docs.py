@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import shlex
 import shutil
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,6 +24,7 @@ from PIL import Image
 
 import cocoop
 from cocoop.cli import app, main
+from cocoop.data import IMAGE_SUFFIXES
 
 ROOT = Path(__file__).parents[1]
 PAGES = ["README.md", "CONTRIBUTING.md", *sorted(f"docs/{page.name}" for page in (ROOT / "docs").glob("*.md"))]
@@ -260,3 +262,12 @@ def write_files(page: str) -> None:
     for block in blocks(page):
         if block.kind == "file":
             Path(block.text.split()[1]).write_text(block.text, encoding="utf-8")
+
+
+@pytest.mark.skipif(".heic" not in IMAGE_SUFFIXES, reason="the page is of a machine that reads HEIC")
+def test_the_page_of_tables_is_what_happens():
+    """`docs/intake.md` is what its script prints, so that no row of it is out of date."""
+    printed = subprocess.run(
+        [sys.executable, "tools/intake_table.py"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout
+    assert (ROOT / "docs/intake.md").read_text(encoding="utf-8") == printed

@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from uuid import uuid4
 
-from cocoop.errors import RunError
+from cocoop.errors import RunError, plainly
 
 
 def write_whole(path: Path, content: bytes, what: str, flush: bool = True) -> None:
@@ -106,7 +106,7 @@ def _renamed_to(path: Path, what: str) -> Iterator[Path]:
         os.replace(temporary, path)
     except OSError as error:
         told = advice(error, "Check the folder's rights and free space, or choose another folder.")
-        raise RunError(f"{path}: expected to write {what}; got {error}. {told}") from error
+        raise RunError(f"{path}: expected to write {what}; got {plainly(error)}. {told}") from error
     finally:
         _remove(temporary)
 

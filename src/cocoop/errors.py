@@ -36,3 +36,12 @@ def reason(error: BaseException) -> str:
     """The kind of an error and the first line of its message, without a full stop: to stand in another message."""
     lines = str(error).strip().splitlines() or ["no details"]
     return f"{type(error).__name__}: {lines[0]}".rstrip(".:")
+
+
+def plainly(error: BaseException) -> str:
+    """Why a file could not be used, to stand in another message: the system's words without number and path."""
+    if isinstance(error, UnicodeDecodeError):
+        return "text that is not UTF-8"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror.lower()
+    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")

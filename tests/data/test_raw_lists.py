@@ -170,7 +170,7 @@ def test_fgvc_aircraft(tmp_path):
             PETS,
             "annotations/test.txt",
             b"\xff\xfe",
-            r"test.txt: expected a text file.*; got 'utf-8' codec",
+            r"test.txt: expected a text file.*; got text that is not UTF-8",
         ),
         (
             "oxford_pets",

@@ -12,7 +12,7 @@ from cocoop.data.examples import Example
 from cocoop.data.formats import IMAGE_SUFFIXES
 from cocoop.data.left_out import HIDDEN, LINKS, LOOSE, OTHER, SPECIAL, LeftOut
 from cocoop.data.own import SPLIT_NAMES, by_split, number_by_name
-from cocoop.errors import InputError
+from cocoop.errors import InputError, plainly
 
 _LAYOUT = "one sub-folder of images per class, e.g. {root}/cat/1.jpg and {root}/dog/2.jpg"
 _OF_SYSTEMS = {"@eadir", "#recycle", "__macosx", "$recycle.bin", "thumbs.db", "desktop.ini"}
@@ -187,7 +187,9 @@ def _entries(folder: Path, above: tuple[str, ...], left: LeftOut) -> Iterator[tu
         with os.scandir(folder) as entries:
             listed = sorted(entries, key=lambda entry: entry.name)
     except OSError as error:
-        raise InputError(f"{folder}: expected a folder that can be listed; got {error}. Check its rights.") from error
+        raise InputError(
+            f"{folder}: expected a folder that can be listed; got {plainly(error)}. Check its rights."
+        ) from error
     for entry in listed:
         path, is_picture = folder / entry.name, os.path.splitext(entry.name)[1].lower() in IMAGE_SUFFIXES
         hidden, is_folder = entry.name.startswith("."), _is(entry.is_dir)

@@ -13,7 +13,7 @@ from cocoop.data.columns import columns
 from cocoop.data.dataset import Dataset
 from cocoop.data.own import SPLIT_NAMES, by_split, number_by_name
 from cocoop.data.places import find_images
-from cocoop.errors import InputError
+from cocoop.errors import InputError, plainly
 
 MANIFEST_SUFFIXES = (".csv", ".tsv", ".jsonl")
 """File endings of manifests, lower case."""
@@ -113,7 +113,9 @@ def _rows(path: Path) -> Iterator[_Row]:
         for line, values in read(path):
             yield _row(path, line, values)
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: expected a readable text file in UTF-8; got {error}. Save it as UTF-8.") from error
+        raise InputError(
+            f"{path}: expected a readable text file in UTF-8; got {plainly(error)}. Save it as UTF-8."
+        ) from error
 
 
 def _csv_lines(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
@@ -136,8 +138,8 @@ def _csv_lines(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
                     yield reader.line_num, {use: values[column] for use, column in uses.items()}
         except csv.Error as error:
             raise InputError(
-                f"{path}, after line {reader.line_num}: expected separated values; got {error}. Look for quotes "
-                "that are not closed."
+                f"{path}, after line {reader.line_num}: expected separated values; got {plainly(error)}. "
+                "Look for quotes that are not closed."
             ) from error
 
 
@@ -149,7 +151,7 @@ def _json_lines(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
             try:
                 values = json.loads(text, parse_int=str, parse_float=str)  # labels as CSV has them
             except (ValueError, RecursionError) as error:
-                raise InputError(f"{path}, line {line}: expected one JSON object; got {error}.") from error
+                raise InputError(f"{path}, line {line}: expected one JSON object; got {plainly(error)}.") from error
             if not isinstance(values, dict):
                 raise InputError(f'{path}, line {line}: expected {{"path": ..., "label": ...}}; got {values!r}.')
             uses = columns(f"{path}, line {line}", list(values))

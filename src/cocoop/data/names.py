@@ -9,7 +9,7 @@ from pathlib import Path
 from cocoop.class_names import check_class_names, composed
 from cocoop.data.dataset import Dataset
 from cocoop.data.examples import Example
-from cocoop.errors import InputError
+from cocoop.errors import InputError, plainly
 
 
 def read_class_names(path: str | PathLike[str]) -> list[str]:
@@ -22,7 +22,9 @@ def read_class_names(path: str | PathLike[str]) -> list[str]:
         text = Path(path).read_text(encoding="utf-8-sig")
         names = json.loads(text) if Path(path).suffix.lower() == ".json" else text.split("\n")
     except (OSError, ValueError, RecursionError) as error:  # ValueError: not JSON, or not UTF-8
-        raise InputError(f"{path}: expected names, one a line, or a list of them in .json; got {error}.") from error
+        raise InputError(
+            f"{path}: expected names, one a line, or a list of them in .json; got {plainly(error)}."
+        ) from error
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise InputError(f'{path}: expected a list of names, such as ["cat", "dog"]; got {type(names).__name__}.')
     return [name.strip() for name in names if name.strip()]

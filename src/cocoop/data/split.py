@@ -10,7 +10,7 @@ from typing import Any
 
 from cocoop.class_names import composed
 from cocoop.data.examples import Example, positions_by_label
-from cocoop.errors import InputError
+from cocoop.errors import InputError, plainly
 
 Splits = tuple[list[Example], list[Example], list[Example]]
 """Train, validation and test examples, in this order."""
@@ -136,7 +136,7 @@ def _load_json(path: Path) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8-sig"))  # Windows editors put a mark in front
     except (OSError, ValueError, RecursionError) as error:  # ValueError: not JSON, or not UTF-8
-        raise InputError(f"{path}: expected a split file, {_SCHEMA}; got {error}.") from error
+        raise InputError(f"{path}: expected a split file, {_SCHEMA}; got {plainly(error)}.") from error
 
 
 def _example(entry: object, image_root: Path, where: str) -> Example:

@@ -8,7 +8,7 @@ from PIL import Image
 
 from cocoop.atomic import write_whole
 from cocoop.data.images import undecoded
-from cocoop.errors import InputError, RunError, reason
+from cocoop.errors import InputError, RunError, plainly, reason
 from cocoop.rgb import as_rgb
 
 
@@ -47,7 +47,9 @@ def _store(content: bytes, path: Path) -> Path:
         # The size, too: a machine that lost its power may have kept the name of a file without its content.
         stored = path.is_file() and path.stat().st_size == len(content)
     except OSError as error:
-        raise RunError(f"{path}: expected a place for an image; got {error}. Check the folder's rights.") from error
+        raise RunError(
+            f"{path}: expected a place for an image; got {plainly(error)}. Check the folder's rights."
+        ) from error
     if not stored:
         write_whole(path, content, "an image", flush=False)
     return path

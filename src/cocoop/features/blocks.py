@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cocoop.atomic import advice, clear_leftovers, write_whole
-from cocoop.errors import RunError
+from cocoop.errors import RunError, plainly
 
 _SUFFIX = ".features"
 _ABANDONED = 3600.0  # seconds after which an unfinished file is that of a process that was killed
@@ -157,4 +157,4 @@ def _opened(path: Path) -> Iterator[BinaryIO]:
 
 def _unreadable(path: Path, error: OSError) -> RunError:
     told = advice(error, "Check its rights, or remove it.")
-    return RunError(f"{path}: expected to read image features; got {error}. {told}")
+    return RunError(f"{path}: expected to read image features; got {plainly(error)}. {told}")

@@ -15,7 +15,7 @@ from cocoop.atomic import clear_leftovers
 from cocoop.clip import CLIP
 from cocoop.clip.sources.load import BUNDLED
 from cocoop.data import Dataset
-from cocoop.errors import InputError
+from cocoop.errors import InputError, plainly
 from cocoop.methods.plugins import load_plugins
 from cocoop.progress import counter
 from cocoop.protocols.plan import Trial
@@ -186,6 +186,8 @@ def _alone_in(out: Path) -> Iterator[None]:
             "another --out."
         ) from error
     except OSError as error:
-        raise InputError(f"{out}: expected a folder to write run folders into; got {error}. Choose another.") from error
+        raise InputError(
+            f"{out}: expected a folder to write run folders into; got {plainly(error)}. Choose another."
+        ) from error
     with lock:
         yield

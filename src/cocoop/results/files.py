@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from cocoop.atomic import write_whole
-from cocoop.errors import InputError, RunError
+from cocoop.errors import InputError, RunError, plainly
 
 
 def write_json(path: str | PathLike[str], content: Any) -> None:
@@ -78,7 +78,7 @@ def _loads(text: str, where: str) -> Any:
     except RecursionError as error:
         raise InputError(f"{where}: expected JSON; got lists within lists, too deep to read.") from error
     except ValueError as error:
-        raise InputError(f"{where}: expected JSON; got {error}. Write the file again.") from error
+        raise InputError(f"{where}: expected JSON; got {plainly(error)}. Write the file again.") from error
 
 
 def _read_text(path: str | PathLike[str]) -> str:
@@ -87,7 +87,7 @@ def _read_text(path: str | PathLike[str]) -> str:
     except FileNotFoundError as error:
         raise InputError(f"{path}: expected a file; there is none. Check the path.") from error
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: expected a readable UTF-8 file; got {error}.") from error
+        raise InputError(f"{path}: expected a readable UTF-8 file; got {plainly(error)}.") from error
 
 
 def write_text(path: str | PathLike[str], text: str) -> None:

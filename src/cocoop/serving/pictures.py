@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from cocoop.data import HIDDEN, IMAGE_SUFFIXES, OTHER, ImageError, LeftOut, images_below
-from cocoop.errors import InputError
+from cocoop.errors import InputError, plainly
 from cocoop.serving.tables import TABLES, Named, check_regular, column_of, columns_of
 
 _TARS = (".tar", ".tar.gz", ".tgz")
@@ -107,7 +107,10 @@ def _members(archive: str, left_out: LeftOut) -> Iterator[Named]:
                 if content is not None:
                     yield Named(name, content.read())
     except (tarfile.TarError, OSError, EOFError) as error:
-        yield Named(archive, ImageError(f"{archive}: expected a whole tar archive; got {error}. Download it again."))
+        yield Named(
+            archive,
+            ImageError(f"{archive}: expected a whole tar archive; got {plainly(error)}. Download it again."),
+        )
 
 
 def _is_taken(name: str, left_out: LeftOut) -> bool:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from cocoop.data import ImageError
-from cocoop.errors import InputError
+from cocoop.errors import InputError, plainly
 from cocoop.serving.parquet import pyarrow_parquet
 
 TABLES = (".csv", ".jsonl", ".parquet")
@@ -42,7 +42,7 @@ def _of_cells(table: Path, cells: Iterator[Any]) -> Iterator[Named]:
             yield _of_cell(table, number, cell)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(
-            f"{table}: expected a table that can be read to its end; got {error}. Write it anew."
+            f"{table}: expected a table that can be read to its end; got {plainly(error)}. Write it anew."
         ) from error
 
 
@@ -70,7 +70,9 @@ def columns_of(table: Path) -> list[str]:
             first = json.loads(next((line for line in file if line.strip()), "{}"))
             return list(first) if isinstance(first, dict) else []
     except (OSError, ValueError, csv.Error) as error:  # pyarrow's are of these, too
-        raise InputError(f"{table}: expected a table ({', '.join(TABLES)}); got {error}. Write it anew.") from error
+        raise InputError(
+            f"{table}: expected a table ({', '.join(TABLES)}); got {plainly(error)}. Write it anew."
+        ) from error
 
 
 def _csv_cells(table: Path, column: str) -> Iterator[Any]:

@@ -13,7 +13,7 @@ from cocoop.atomic import clear_leftovers, remove_folder, whole_folder
 from cocoop.data.dataset import Dataset
 from cocoop.data.drawn.digits import DIGIT_COUNTS, digit_images, digit_split
 from cocoop.data.examples import Example
-from cocoop.errors import InputError, RunError, expect_choice
+from cocoop.errors import InputError, RunError, expect_choice, plainly
 from cocoop.progress import counter, progress
 
 # Drawing needs numpy and matplotlib, a lock filelock: imported where they are used, for a quick `import cocoop.data`.
@@ -151,7 +151,8 @@ def _alone(folder: Path) -> Iterator[None]:
                 lock.acquire()
     except OSError as error:
         raise RunError(
-            f"{folder}: expected to write small images; got {error}. Check its rights, or choose another data root."
+            f"{folder}: expected to write small images; got {plainly(error)}. "
+            "Check its rights, or choose another data root."
         ) from error
     try:
         yield

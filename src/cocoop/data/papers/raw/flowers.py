@@ -9,7 +9,7 @@ from cocoop.data.papers.raw import SPLIT_SEED, RawData
 from cocoop.data.papers.raw.mat import mat_number, read_mat
 from cocoop.data.papers.raw.text import NUMBER, at, label_by_number, names_by_number
 from cocoop.data.split import random_split
-from cocoop.errors import InputError
+from cocoop.errors import InputError, plainly
 
 _SCHEMA = '{"1": "pink primrose", ...}, class number from 1 to class name'
 
@@ -35,7 +35,7 @@ def _names(path: Path) -> list[str]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
-        raise InputError(f"{path}: expected {_SCHEMA}; got {error}.") from error
+        raise InputError(f"{path}: expected {_SCHEMA}; got {plainly(error)}.") from error
     if not isinstance(content, dict):
         raise InputError(f"{path}: expected {_SCHEMA}; got {type(content).__name__}.")
     for key, name in content.items():

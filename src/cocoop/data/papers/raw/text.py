@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from os import PathLike
 from pathlib import Path
 
-from cocoop.errors import InputError
+from cocoop.errors import InputError, plainly
 
 NUMBER = r"[1-9]\d{0,5}"
 """A class number, from 1; shorter than what Python refuses to convert."""
@@ -69,4 +69,4 @@ def _read(path: Path, form: str) -> str:
     except FileNotFoundError as error:
         raise InputError(f"{path}: expected a text file with lines like {form}; there is no such file.") from error
     except (OSError, ValueError) as error:
-        raise InputError(f"{path}: expected a text file with lines like {form}; got {error}.") from error
+        raise InputError(f"{path}: expected a text file with lines like {form}; got {plainly(error)}.") from error
