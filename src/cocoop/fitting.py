@@ -25,7 +25,7 @@ from cocoop.methods import METHODS, Method, Recipe, expect_rebuildable
 from cocoop.results import Environment, Epoch, Learning, Parameters, environment, peak_memory_mb
 from cocoop.results.plain import plain
 from cocoop.rgb import Exif
-from cocoop.training import prepare, train, warm_up_only
+from cocoop.training import prepare, threads_for, torch_threads, train, warm_up_only
 
 OF_THE_CLIP = ("tokenizer", "device", "dtype", "memory_budget")
 """Those of a classifier's parameters that say how its CLIP is loaded."""
@@ -115,7 +115,8 @@ def fit(
             began = time.perf_counter()
             before_training(BeforeTraining(clip, store, picked, frozenset(trained_on)))
             started += time.perf_counter() - began
-        history = _learn(model, source, targets, learning, seed, parameters["cuda_graph"]) if source else []
+        with torch_threads(threads_for(clip.name)):
+            history = _learn(model, source, targets, learning, seed, parameters["cuda_graph"]) if source else []
     done = Fit(
         parameters=frozen,
         history=history,

@@ -13,7 +13,6 @@ from filelock import FileLock, Timeout
 
 from cocoop.atomic import clear_leftovers
 from cocoop.clip import CLIP
-from cocoop.clip.sources.load import BUNDLED
 from cocoop.data import Dataset
 from cocoop.errors import InputError, plainly
 from cocoop.methods.plugins import load_plugins
@@ -21,9 +20,10 @@ from cocoop.progress import counter
 from cocoop.protocols.plan import Trial
 from cocoop.protocols.runner import Runner
 from cocoop.protocols.selection import Selection
-from cocoop.protocols.workers import Failure, attempt, in_processes, torch_threads
+from cocoop.protocols.workers import Failure, attempt, in_processes
 from cocoop.results import RunRecord, read_record
 from cocoop.results.faults import fault_of_file
+from cocoop.training import threads_for, torch_threads
 
 
 @dataclass(frozen=True)
@@ -92,15 +92,9 @@ class Benchmark:
         clip = CLIP.load(self.clip, self.tokenizer, device, self.dtype, self.memory_budget)
         return Runner(clip, self.datasets, self.out, self.feature_cache)
 
-    def threads(self, jobs: int) -> int:
-        """How many threads torch gets in each of `jobs` processes: together as many as one would have."""
-        # The bundled CLIP is so small that a second thread gains little, and on busy cores it waits for sixty times as
-        # long (measured).
-        return 1 if self.clip in BUNDLED else max(1, torch.get_num_threads() // jobs)
-
     def _here(self, trials: Sequence[Trial]) -> Iterator[list[Failure | None]]:
         if trials:
-            with torch_threads(self.threads(1)):
+            with torch_threads(threads_for(self.clip)):
                 runner = self.runner()
                 for trial in trials:
                     yield [attempt(runner, trial)]
@@ -108,7 +102,7 @@ class Benchmark:
     def _in_processes(self, trials: Sequence[Trial], jobs: int) -> Iterator[list[Failure | None]]:
         gpus = torch.cuda.device_count() if self.device in ("auto", "cuda") else 0
         devices = [f"cuda:{number % gpus}" if gpus else self.device for number in range(jobs)]
-        return in_processes(self.runner, trials, devices, self.threads(jobs))
+        return in_processes(self.runner, trials, devices, threads_for(self.clip, jobs))
 
     def _check_places(self) -> None:
         places = Counter(trial.folder for trial in self.trials)

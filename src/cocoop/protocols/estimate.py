@@ -18,8 +18,7 @@ from cocoop.methods import METHODS, Method
 from cocoop.protocols.benchmark import Benchmark
 from cocoop.protocols.plan import Trial
 from cocoop.protocols.runner import Runner
-from cocoop.protocols.workers import torch_threads
-from cocoop.training import Step, recorded
+from cocoop.training import Step, recorded, threads_for, torch_threads
 
 _IMAGES = 64  # of a data set, decoded and encoded to time it
 _PATIENCE = 2.0  # seconds for classifying a batch; where a whole one takes longer, a part of it stands for it
@@ -54,7 +53,7 @@ def estimate(benchmark: Benchmark, jobs: int = 1) -> tuple[Total, list[Estimate]
     encoded once, and the time to encode their test images, which every process does. It leaves out starting the
     processes and loading the CLIP.
     """
-    with torch_threads(benchmark.threads(jobs)):
+    with torch_threads(threads_for(benchmark.clip, jobs)):
         estimator = Estimator(benchmark.runner())
         each = [estimator.of(trial) for trial in benchmark.trials]
         todo = benchmark.open_trials()

@@ -33,17 +33,6 @@ class Failure(NamedTuple):
     reason: str
 
 
-@contextmanager
-def torch_threads(count: int) -> Iterator[None]:
-    """Let torch take `count` threads inside."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
 def attempt(runner: Runner, trial: Trial) -> Failure | None:
     """Carry out one trial; whatever goes wrong with it is returned, not raised. Ctrl-C is raised."""
     try:

@@ -5,6 +5,7 @@ from cocoop.training.loop import prepare, train
 from cocoop.training.recorded import CUDA_GRAPH, RecordedStep, recorded
 from cocoop.training.schedule import WARMUP_LR, learning_rate, warm_up_only
 from cocoop.training.step import Facts, Step
+from cocoop.training.threads import threads_for, torch_threads
 
 __all__ = [
     "CUDA_GRAPH",
@@ -16,6 +17,8 @@ __all__ = [
     "recorded",
     "learning_rate",
     "prepare",
+    "threads_for",
+    "torch_threads",
     "train",
     "warm_up_only",
 ]
