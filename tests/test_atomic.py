@@ -33,7 +33,7 @@ def test_a_failure_leaves_nothing(tmp_path, monkeypatch, make, error):
         make(tmp_path / "target")
     if isinstance(error, OSError):
         assert str(raised.value) == (
-            f"{tmp_path / 'target'}: expected to write a test; got no space left on device. Check the "
+            f"{tmp_path / 'target'}: expected to write a test; got No space left on device. Check the "
             "folder's rights and free space, or choose another folder."
         )
     assert list(tmp_path.iterdir()) == []

@@ -94,7 +94,8 @@ def test_killed_at_random_moments_and_finished(quick, datasets, tmp_path):
 
 def test_what_a_killed_run_left_is_cleared(quick, datasets, tmp_path):
     folder = tmp_path / TRIALS[0].folder
-    left = [folder.with_name(f".{folder.name}.{number * 32}.tmp") for number in "01"]
+    above = tmp_path / TRIALS[0].folder.parts[0]  # where `check_new` tries
+    left = [path.with_name(f".{path.name}.{number * 32}.tmp") for path in (folder, above) for number in "01"]
     others = [folder.with_name(".mine.tmp"), tmp_path / ".mine.tmp"]
     for path in (*left, *others):
         path.mkdir(parents=True)

@@ -78,9 +78,9 @@ class Benchmark:
             InputError: another process is at work in the folder, it holds other runs, or the CLIP does not load.
         """
         with _alone_in(self.out):
-            for trial in self.trials:
-                folder = self.out / trial.folder
-                clear_leftovers(folder.parent, folder.name)
+            places = {place for trial in self.trials for place in (trial.folder, *trial.folder.parents)} - {PurePosixPath()}
+            for place in places:
+                clear_leftovers(self.out / place.parent, place.name)
             trials = self.open_trials()
             outcomes = self._in_processes(trials, jobs) if jobs > 1 else self._here(trials)
             return _collected(outcomes, len(trials))

@@ -44,8 +44,9 @@ def check_new(folder: str | PathLike[str]) -> None:
     if not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):
         reason = "a folder without the right to write" if above.is_dir() else "a file"
         raise InputError(f"{folder}: expected a place to write the run folder; {above} is {reason}. Choose another.")
-    trial = hidden_beside(above / "trial")
-    run = trial / path.relative_to(above)
+    missing = path.relative_to(above)
+    trial = hidden_beside(above / missing.parts[0])
+    run = trial / missing
     temporary = hidden_beside(run)
     try:
         temporary.mkdir(parents=True)
