@@ -78,7 +78,7 @@ class Benchmark:
             InputError: another process is at work in the folder, it holds other runs, or the CLIP does not load.
         """
         with _alone_in(self.out):
-            places = {place for trial in self.trials for place in (trial.folder, *trial.folder.parents)} - {PurePosixPath()}
+            places = {place for trial in self.trials for place in (trial.folder, *trial.folder.parents[:-1])}
             for place in places:
                 clear_leftovers(self.out / place.parent, place.name)
             trials = self.open_trials()
