@@ -259,7 +259,7 @@ def test_what_a_run_folder_holds(tiny, photos, tmp_path):
     folder = classifier.save(tmp_path / "run", metrics)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["run"]
     files = sorted(path.name for path in folder.iterdir())
-    assert files == ["README.md", "config.json", "metrics.jsonl", "prompt.safetensors", "record.json"]
+    assert files == ["README.md", "config.json", "metrics.jsonl", "prompt.safetensors", "record.json", "training.png"]
     # Readable by all that may read the record (safetensors' own `save_file` writes for the owner only).
     assert len({stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()}) == 1
     tensors = load_file(folder / "prompt.safetensors")

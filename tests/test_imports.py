@@ -121,7 +121,7 @@ ALLOWED_OUTSIDE = {
     "child": set(),
     "atomic": set(),
     "rgb": {"numpy", "PIL"},
-    "results": {"numpy", "safetensors"},
+    "results": {"PIL", "matplotlib", "numpy", "safetensors"},
     "data": {"PIL", "datasets", "filelock", "matplotlib", "numpy", "pillow_heif", "scipy", "sklearn"},
     "reports": {"jinja2", "markupsafe", "matplotlib", "numpy", "PIL"},
     "weights": {"numpy", "safetensors", "torch"},

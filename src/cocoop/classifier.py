@@ -27,7 +27,7 @@ from cocoop.fitting import OF_THE_CLIP, OF_THE_MACHINE, Fit, feature_store, load
 from cocoop.labels import new_classes, number_labels
 from cocoop.methods import Method, Shortlist
 from cocoop.old_names import OLD_NAMES, RENAMED, from_old_names
-from cocoop.results import Epoch, Figures, Run, check_new, keeping, write_run
+from cocoop.results import Epoch, Figures, Run, check_new, keeping, run_pictures, write_run
 from cocoop.results.card import model_card
 from cocoop.rgb import EXIF, Exif
 from cocoop.saved import lies_elsewhere, read_saved
@@ -280,7 +280,9 @@ class Classifier:
         run = self.as_run()
         record = replace(run.record, results={"test": Figures(**test.as_dict(), exif=self.exif)} if test else {})
         with keeping(folder, lambda _: run.tensors):
-            return write_run(folder, run._replace(record=record), model_card(run.config, record))
+            run = run._replace(record=record)
+            pictures = run_pictures(run)
+            return write_run(folder, run, model_card(run.config, record, pictures), pictures)
 
     @classmethod
     def load(cls, folder: str | PathLike[str], clip: Any = None, tokenizer: Any = None, **machine: Any) -> Self:

@@ -56,6 +56,25 @@ def test_one_run_is_singular(cocoop, tmp_path):
     assert "<title>cocoop: 1 run</title>" in page and "photos" in page and "photos/" not in page
 
 
+def test_one_run_folder_is_a_page_about_it_in_the_folder(cocoop, runs):
+    folder = next(runs.rglob("record.json")).parent
+    ran = cocoop("report", folder)
+    assert (ran.code, ran.out, ran.err) == (0, f"{folder}/report.html\n", "1 run\n")
+    assert "<h1>Run seed-1</h1>" in (folder / "report.html").read_text(encoding="utf-8")
+    assert cocoop("report", folder, "--format", "table").out.startswith("Base to new")
+    assert cocoop("report", folder, folder).out.startswith("Base to new")
+    assert cocoop("report", folder, "--out", "x.html").out == "x.html\n"
+
+
+def test_where_the_run_folder_cannot_be_written_the_page_goes_here_and_a_note_says_so(cocoop, runs, tmp_path):
+    folder = next(runs.rglob("record.json")).parent
+    (folder / "report.html").mkdir()  # root may write into folders without the right to write
+    ran = cocoop("report", folder)
+    assert (ran.code, ran.out) == (0, "report.html\n") and (tmp_path / "report.html").is_file()
+    assert "report.html: expected a file to write; it is a folder" in ran.err
+    assert "The page goes to report.html" in ran.err
+
+
 def test_the_interval(cocoop, runs):
     records.write(runs, records.record("base-to-new", "dtd", "cocoop", {"base": 43, "new": 50}, seed=2))
     assert "half the 95 % interval, 1.96 std / sqrt(n)" in cocoop("report", runs, "--ci95").out

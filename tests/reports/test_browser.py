@@ -113,7 +113,7 @@ def test_chromium_shows_everything_and_fetches_nothing(site, tmp_path):
     assert len(found["tables"]) == 6 and all(found["tables"])
     assert found["rows"] > 30
     assert len(found["images"]) == 14 and set(found["images"]) == {160}
-    assert len(found["pictures"]) == 46 and all(found["pictures"])
+    assert len(found["pictures"]) == 41 and all(found["pictures"])
     assert found["marks"] > 100
     assert found["anchors"] and found["overflow"] <= 0
     assert complaints(ran) == []

@@ -81,7 +81,7 @@ def test_the_worst_confusions_by_hand():
         "test/predicted": np.array([0, 0, 0, 1, 0]),
         "test/confidence": np.ones(5),
     }
-    assert confusions(record, "test", predictions).worst() == [("b", "a", 100.0, 1), ("a", "b", 25.0, 4)]
+    assert confusions(record, "test", predictions).worst(5) == [("b", "a", 1, 100.0), ("a", "b", 1, 25.0)]
 
 
 def test_many_classes_take_memory_by_their_images():
@@ -103,7 +103,7 @@ def test_many_classes_take_memory_by_their_images():
     assert peak < 10e6
     pairs = Counter((int(i), int(j)) for i, j in zip(label, predicted, strict=True) if i != j)
     by_hand = sorted(pairs, key=lambda pair: (-pairs[pair], pair))[:40]
-    assert worst == [(f"class {i}", f"class {j}", 100 * pairs[i, j] / 2, 2) for i, j in by_hand]
+    assert worst == [(f"class {i}", f"class {j}", pairs[i, j], 100 * pairs[i, j] / 2) for i, j in by_hand]
 
 
 def test_gains_are_sorted_and_only_of_classes_in_both():

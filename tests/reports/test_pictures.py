@@ -15,10 +15,11 @@ from PIL import Image
 from cocoop.reports import protocol_tables
 from cocoop.reports.groups import group_records
 from cocoop.reports.page.comparison_figures import base_versus_new_figure, few_shot_figure, transfer_figure
-from cocoop.reports.page.diagnosis import Confusions, Reliability
+from cocoop.reports.page.diagnosis import Reliability
 from cocoop.reports.page.diagnosis_figures import confusion_figure, gain_figure, reliability_figure
 from cocoop.reports.page.style import OTHER_COLORS, looks
 from cocoop.reports.page.svg import Look, Panel, Picture, round_ticks
+from cocoop.results.confusions import Confusions
 
 
 def parsed(picture):
@@ -74,7 +75,7 @@ def test_reliability_leaves_empty_bins_out():
 
 def made_of(shares, names):
     rows, columns = np.nonzero(shares)
-    return Confusions(rows, columns, shares[rows, columns], names, np.full(len(names), 4))
+    return Confusions(rows, columns, 4 * shares[rows, columns], names, np.full(len(names), 4))
 
 
 def test_the_confusion_image_has_a_pixel_per_field():

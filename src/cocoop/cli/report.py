@@ -10,19 +10,32 @@ from cocoop.cli.common import note
 PAGE = Path("report.html")
 
 Runs = Annotated[list[Path], typer.Argument(help="Run folders, or folders that hold some at any depth.")]
-Form = Annotated[str, typer.Option("--format", help="table, md, csv, latex, html or json; csv and json are unrounded.")]
-Out = Annotated[Path | None, typer.Option(help="Write there instead of printing; html goes to report.html without it.")]
+Form = Annotated[
+    str | None,
+    typer.Option(
+        "--format",
+        help="table, md, csv, latex, html or json; csv and json are unrounded. Default: html for one run folder, table "
+        "for more.",
+    ),
+]
+Out = Annotated[
+    Path | None,
+    typer.Option(
+        help="Write there instead of printing. Without it html goes to report.html, in the run folder if it is one."
+    ),
+]
 Interval = Annotated[
     bool, typer.Option("--ci95", help="Half the 95 % interval, 1.96 std / sqrt(n), instead of the std.")
 ]
 
 
-def report(runs: Runs, form: Form = "table", out: Out = None, ci95: Interval = False) -> None:
-    """Make tables and pictures of runs, with the published figures beside one's own.
+def report(runs: Runs, form: Form = None, out: Out = None, ci95: Interval = False) -> None:
+    """Make a page about one run, or tables and pictures of many, with the published figures beside one's own.
 
     html is one page with everything in it: tables, pictures, settings; it needs no network.
 
     Examples:
+      cocoop report my-run
       cocoop report benchmark/
       cocoop report benchmark/ --format html --out report.html
       cocoop report benchmark/ other-runs/ --format csv --out figures.csv
@@ -31,17 +44,19 @@ def report(runs: Runs, form: Form = "table", out: Out = None, ci95: Interval = F
     import sys
 
     from cocoop.errors import expect_choice
-    from cocoop.reports import FORMATS, format_tables, html_report, protocol_tables
+    from cocoop.reports import FORMATS, format_tables, html_report, protocol_tables, run_report
     from cocoop.reports.rounding import counted
     from cocoop.results import check_file, read_records, write_text
 
+    alone = len(runs) == 1 and (runs[0] / "record.json").is_file()
+    form = form or ("html" if alone else "table")
     expect_choice("--format", form, FORMATS)
-    target = out or (PAGE if form == "html" else None)
+    target = out or (_page_of(runs[0] if alone else None) if form == "html" else None)
     if target is not None:
         check_file(target)
-    records = read_records(runs)
+    records, command = read_records(runs), shlex.join(["cocoop", *sys.argv[1:]])
     if form == "html":
-        text = html_report(records, shlex.join(["cocoop", *sys.argv[1:]]), ci95)
+        text = run_report(records[0], command) if alone else html_report(records, command, ci95)
     else:
         text = format_tables(protocol_tables(records, ci95), form)
     if target is None:
@@ -50,3 +65,18 @@ def report(runs: Runs, form: Form = "table", out: Out = None, ci95: Interval = F
     write_text(target, text + "\n")
     note(counted(len(records), "run"))
     print(target)
+
+
+def _page_of(run: Path | None) -> Path:
+    """Where a page goes: into the folder of the one run that it is about, if that can be written."""
+    from cocoop.errors import InputError
+    from cocoop.results import check_file
+
+    if run is None:
+        return PAGE
+    try:
+        check_file(run / PAGE)
+    except InputError as error:
+        note(f"note: {error} The page goes to {PAGE}")
+        return PAGE
+    return run / PAGE

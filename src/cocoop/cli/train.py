@@ -26,6 +26,7 @@ from cocoop.cli.common import (
     print_json,
     read_source,
 )
+from cocoop.cli.next_steps import say_next
 from cocoop.cli.settings import parse_settings
 
 if TYPE_CHECKING:
@@ -111,21 +112,21 @@ def train(
     learning: dict[str, Any] = {"shots": shots, "seed": seed, "epochs": epochs, "batch_size": batch_size, "lr": lr}
     machine: dict[str, Any] = {"device": device, "dtype": dtype, "memory_budget": memory_budget}
     dataset = read_source(source, data_root, class_names)
-    settings = METHODS[method].template_settings(dataset.template) | settings
     classifier = Classifier(
         method=method,
         clip=clip,
-        settings=settings,
+        settings=METHODS[method].template_settings(dataset.template) | settings,
         augment="auto" if augment is None else augment,
         views=views,
         exif=chosen_exif(exif, dataset.exif, dataset.exif),
         feature_cache=feature_cache,
         tokenizer=tokenizer,
         cuda_graph=cuda_graph,
-        **learning,
-        **machine,
+        **(learning | machine),
     )
     _learn(classifier, dataset, out, as_json)
+    if not as_json:
+        say_next(out, source, dataset, data_root, class_names, plugin or ())
 
 
 def _settings_of(method: str, given: Sequence[str], plugins: Sequence[Path]) -> dict[str, Any]:
@@ -142,12 +143,13 @@ def _settings_of(method: str, given: Sequence[str], plugins: Sequence[Path]) -> 
 def _learn(classifier: Classifier, dataset: Dataset, out: Path, as_json: bool) -> None:
     """Fit, score, write the run folder, and print what came out."""
     from cocoop.protocols import fit_and_score, learned_by
-    from cocoop.results import keeping, write_run
+    from cocoop.results import keeping, run_pictures, write_run
     from cocoop.results.card import model_card
 
     with keeping(out, learned_by(classifier)):
         run, notes = fit_and_score(classifier, dataset)
-        folder = write_run(out, run, model_card(run.config, run.record))
+        pictures = run_pictures(run)
+        folder = write_run(out, run, model_card(run.config, run.record, pictures), pictures)
     for text in notes:
         note(f"note: {text}")
     if classifier.clip == "tiny":

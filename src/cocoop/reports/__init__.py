@@ -5,6 +5,7 @@ from cocoop.reports.cells import Cell, Difference, Published, Rate, Table
 from cocoop.reports.formats import FORMATS, format_table, format_tables, text_table
 from cocoop.reports.groups import Group, group_records
 from cocoop.reports.page.html_report import html_report
+from cocoop.reports.page.run_report import run_report
 from cocoop.reports.protocol_tables import protocol_tables
 
 __all__ = [
@@ -22,5 +23,6 @@ __all__ = [
     "group_records",
     "html_report",
     "protocol_tables",
+    "run_report",
     "text_table",
 ]

@@ -4,10 +4,42 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterable, Sequence
+from os import PathLike
+from pathlib import Path
 from typing import Any
 
 from cocoop.data import PAPER_DATASETS
 from cocoop.reports.groups import Group, results_of
+
+
+def run_commands(
+    run: str | PathLike[str],
+    pictures: str | PathLike[str] = "photos/",
+    labelled: Sequence[str] = ("photos/",),
+    options: Sequence[str] = (),
+) -> list[str]:
+    """What to do with a run folder: look at it, classify pictures, score it on labelled ones. A shell takes each.
+
+    Args:
+        run: the folder.
+        pictures: a file, or a folder of them.
+        labelled: labelled pictures, as `cocoop evaluate` takes them, with the options that say more of them; none if
+            there are no such pictures.
+        options: those that loading the run takes.
+    """
+    place, predictions = _no_option(run), _no_option(Path(run) / "predictions.csv")
+    commands = [
+        ["report", place],
+        ["predict", place, _no_option(pictures), "--out", predictions, *options],
+    ]
+    if labelled:
+        commands.append(["evaluate", place, _no_option(labelled[0]), *labelled[1:], *options])
+    return [shlex.join(["cocoop", *words]) for words in commands]
+
+
+def _no_option(path: str | PathLike[str]) -> str:
+    """The path, so that it is not taken for an option."""
+    return f"./{path}" if str(path).startswith("-") else str(path)
 
 
 def benchmark_command(groups: Sequence[Group]) -> str:

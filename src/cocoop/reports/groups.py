@@ -99,6 +99,11 @@ def is_zero_shot(record: Record) -> bool:
     return record.content.training_images == 0
 
 
+def spelled(value: Any) -> str:
+    """A setting in words."""
+    return " / ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
 def _order(group: Group) -> tuple[Any, ...]:
     protocol = PROTOCOL_NAMES.index(group.protocol)
     return protocol, group.clip, dataset_order(group.dataset), method_order(group.label), group.shots
@@ -130,12 +135,8 @@ def _varying_settings(records: Sequence[Record]) -> dict[tuple[str, str], list[s
 
 
 def _label(record: Record, varying: Sequence[str]) -> str:
-    spelled = [f"{name.replace('_', ' ')} {_plain(record.settings.get(name))}" for name in varying]
-    return ", ".join([record.method, *spelled])
-
-
-def _plain(value: Any) -> str:
-    return " / ".join(map(str, value)) if isinstance(value, list) else str(value)
+    settings = [f"{name.replace('_', ' ')} {spelled(record.settings.get(name))}" for name in varying]
+    return ", ".join([record.method, *settings])
 
 
 def _clip_names(records: Sequence[Record]) -> dict[str, str]:

@@ -23,9 +23,9 @@ def shown(cell: Cell, spread: str = "std", plus_minus: str = "+-", minus: str = 
     return f"{cell:,}" if isinstance(cell, int) else cell
 
 
-def counted(count: int, noun: str) -> str:
-    """A count and what it counts, as in "1 run" and "2,000 runs"."""
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+def counted(count: int, noun: str, plural: str = "") -> str:
+    """A count and what it counts, as in "1 run" and "2,000 runs"; plural is that of the noun, if not with an "s"."""
+    return f"{count:,} {noun if count == 1 else plural or noun + 's'}"
 
 
 def texts(table: Table, **signs: str) -> list[list[str]]:

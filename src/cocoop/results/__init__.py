@@ -1,10 +1,11 @@
-"""Runs on disk: the record as it is declared, run folders and their model card, places to write to, and JSON files.
+"""Runs on disk: the record as declared, run folders with model card and pictures, places to write to, JSON files.
 
 And what is made of them: many records collected, summaries over seeds, the papers' published figures. No torch here.
 """
 
 from cocoop.results.collect import Record, check_predictions, read_records
 from cocoop.results.files import read_json, read_jsonl, write_json, write_jsonl, write_text
+from cocoop.results.pictures import run_pictures
 from cocoop.results.places import check_file, check_new, keeping
 from cocoop.results.published import departures, is_published_clip, published
 from cocoop.results.record import PACKAGES, environment, peak_memory_mb, reset_peak_memory
@@ -57,6 +58,7 @@ __all__ = [
     "read_records",
     "read_run",
     "reset_peak_memory",
+    "run_pictures",
     "write_json",
     "write_jsonl",
     "write_run",

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
+from cocoop.results.pictures import CONFUSION, TRAINING
 from cocoop.results.schema import Figures, RunConfig, RunRecord
 
 _SHOWN_CLASSES = 20
@@ -13,6 +15,11 @@ _FIGURES = {
     "macro_f1": "macro-F1",
     "mean_per_class_accuracy": "mean per-class accuracy",
     "expected_calibration_error": "expected calibration error",
+}
+
+_PICTURES = {
+    TRAINING: "Loss and accuracy over the epochs of the training",
+    CONFUSION: "Which classes were taken for which",
 }
 
 _CARD = """\
@@ -25,7 +32,7 @@ Classifies images into {count} classes ({names}) with the CLIP `{clip}`{tokenize
 {rows}
 
 Rates in percent, rounded here; `record.json` has them unrounded, with the software and the machine.
-
+{pictures}
 ```sh
 cocoop predict this-folder image.jpg
 ```
@@ -39,8 +46,8 @@ classifier.predict(["image.jpg"])
 """
 
 
-def model_card(config: RunConfig, record: RunRecord) -> str:
-    """Markdown for a run."""
+def model_card(config: RunConfig, record: RunRecord, pictures: Iterable[str] = ()) -> str:
+    """Markdown for a run, with the pictures of these names in its folder."""
     names, tokenizer = config.class_names, config.parameters.tokenizer
     facts = {
         "training images": f"{record.training_images:,}",
@@ -57,6 +64,7 @@ def model_card(config: RunConfig, record: RunRecord) -> str:
         clip=record.clip,
         tokenizer=f" and the tokenizer `{tokenizer}`" if tokenizer else "",
         rows="\n".join(f"| {name} | {value} |" for name, value in facts.items()),
+        pictures="".join(f"\n![{_PICTURES[name]}]({name})\n" for name in pictures),
     )
 
 

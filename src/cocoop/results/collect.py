@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -14,8 +14,8 @@ from cocoop.errors import InputError
 from cocoop.results.faults import fault_of_file
 from cocoop.results.files import read_json
 from cocoop.results.formats import record_from_json
-from cocoop.results.run_folder import read_predictions
-from cocoop.results.schema import Figures, RunRecord
+from cocoop.results.run_folder import CONFIG, HISTORY, read_config, read_history, read_predictions
+from cocoop.results.schema import Epoch, Figures, RunRecord
 from cocoop.results.tensors import Array
 from cocoop.results.typed import MistypedError
 
@@ -87,6 +87,22 @@ class Record:
     def zero_shot(self) -> dict[str, Figures]:
         """The same of zero-shot CLIP on the same images; empty where that is a run of its own."""
         return self.content.zero_shot
+
+    def class_names(self) -> list[str]:
+        """The classes that it learned, in the order of their numbers, read now; empty where the folder has no config.
+
+        Raises:
+            InputError: the file is damaged.
+        """
+        return read_config(self.folder).class_names if (self.folder / CONFIG).is_file() else []
+
+    def history(self) -> Sequence[Epoch]:
+        """The epochs of its training, read now; empty where nothing was learned, or the folder has no history.
+
+        Raises:
+            InputError: the file is damaged.
+        """
+        return read_history(self.folder) if (self.folder / HISTORY).is_file() else []
 
     def predictions(self) -> dict[str, Array]:
         """Per test image "TEST/label", "TEST/predicted", "TEST/confidence", read now; empty where none were kept.

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from os import PathLike
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
-from cocoop.atomic import whole_folder
+from cocoop.atomic import whole_folder, write_whole
 from cocoop.errors import InputError, RunError
 from cocoop.results.faults import fault_of_file
 from cocoop.results.files import read_json, read_jsonl, write_json, write_jsonl, write_text
@@ -20,7 +20,7 @@ from cocoop.results.typed import MistypedError, from_json
 
 T = TypeVar("T")
 
-_CONFIG, _TENSORS, _HISTORY, _PREDICTIONS, _RECORD, _CARD = (
+CONFIG, _TENSORS, HISTORY, _PREDICTIONS, _RECORD, _CARD = (
     "config.json",
     "prompt.safetensors",
     "metrics.jsonl",
@@ -46,13 +46,14 @@ class Run(NamedTuple):
     predictions: dict[str, Array]
 
 
-def write_run(folder: str | PathLike[str], run: Run, card: str) -> Path:
+def write_run(folder: str | PathLike[str], run: Run, card: str, pictures: Mapping[str, bytes] | None = None) -> Path:
     """Write a run folder all at once: it appears complete, `record.json` included, and can be read, or not at all.
 
     Args:
         folder: must not exist yet, or be empty.
         run: what to write.
         card: text of the folder's README.md.
+        pictures: file name -> content, as `run_pictures` has them.
 
     Raises:
         InputError: the folder is taken. RunError: the disk refuses, a figure is not finite, or a value is not of its
@@ -60,12 +61,14 @@ def write_run(folder: str | PathLike[str], run: Run, card: str) -> Path:
     """
     check_free(folder)
     with whole_folder(real_place(folder), "a run folder") as made:
-        write_json(made / _CONFIG, asdict(run.config))
+        write_json(made / CONFIG, asdict(run.config))
         write_tensors(made / _TENSORS, run.tensors)
         if run.predictions:
             write_tensors(made / _PREDICTIONS, run.predictions)
-        write_jsonl(made / _HISTORY, map(asdict, run.history))
+        write_jsonl(made / HISTORY, map(asdict, run.history))
         write_text(made / _CARD, card)
+        for name, content in (pictures or {}).items():
+            write_whole(made / name, content, "a picture")
         write_json(made / _RECORD, asdict(run.record))
         _check_readable(folder, made)
     return Path(folder)
@@ -81,7 +84,7 @@ def read_run(folder: str | PathLike[str]) -> Run:
     if not path.is_dir():
         there = "a file" if path.exists() else "no such folder"
         raise InputError(f"{path}: expected a run folder, as `cocoop train --out` leaves it; got {there}.")
-    missing = [name for name in (_CONFIG, _TENSORS, _HISTORY, _RECORD) if not (path / name).is_file()]
+    missing = [name for name in (CONFIG, _TENSORS, HISTORY, _RECORD) if not (path / name).is_file()]
     if missing:
         raise InputError(
             f"{path}: expected a finished run folder, as `cocoop train --out` leaves it; {', '.join(missing)} "
@@ -90,7 +93,7 @@ def read_run(folder: str | PathLike[str]) -> Run:
     return Run(
         read_config(path),
         read_tensors(path / _TENSORS),
-        _read_as(_epochs_from_json, path / _HISTORY, read_jsonl),
+        read_history(path),
         read_record(path),
         read_predictions(path),
     )
@@ -98,12 +101,17 @@ def read_run(folder: str | PathLike[str]) -> Run:
 
 def read_config(folder: str | PathLike[str]) -> RunConfig:
     """Read `Run.config` alone. `InputError` where the file is missing, damaged or of another version."""
-    return _read_as(config_from_json, Path(folder) / _CONFIG)
+    return _read_as(config_from_json, Path(folder) / CONFIG)
 
 
 def read_record(folder: str | PathLike[str]) -> RunRecord:
     """Read `Run.record` alone; errors as in `read_config`."""
     return _read_as(record_from_json, Path(folder) / _RECORD)
+
+
+def read_history(folder: str | PathLike[str]) -> Sequence[Epoch]:
+    """Read `Run.history` alone; errors as in `read_config`."""
+    return _read_as(_epochs_from_json, Path(folder) / HISTORY, read_jsonl)
 
 
 def read_predictions(folder: str | PathLike[str]) -> dict[str, Array]:

@@ -12,13 +12,14 @@ from markupsafe import Markup
 
 from cocoop.class_names import prompt_name
 from cocoop.reports.groups import Group, dataset_name, is_zero_shot, results_of
-from cocoop.reports.page.diagnosis import Confusions, confusions, gains, reliability
+from cocoop.reports.page.diagnosis import confusions, gains, reliability
 from cocoop.reports.page.diagnosis_figures import DRAWN, Curves, confusion_figure, gain_figure, reliability_figure
 from cocoop.reports.page.gallery import gallery
 from cocoop.reports.page.style import Looks
 from cocoop.reports.page.template import render
 from cocoop.reports.rounding import counted
 from cocoop.results import Figures, Record, harmonic_mean
+from cocoop.results.confusions import Confusions
 
 _LISTED = 5
 
@@ -86,30 +87,44 @@ def _score(group: Group) -> float:
 
 
 def diagnosis_html(diagnosis: Diagnosis, styles: Looks, opened: bool = False) -> Markup:
-    """A part that opens and closes: pictures, best and worst classes, frequent confusions, confident mistakes.
+    """`diagnosis_body` as a part that opens and closes.
 
     Args:
         diagnosis: what it shows.
         styles: of all labels of the report.
         opened: whether it is open at first.
     """
-    figures, beside = diagnosis.figures, diagnosis.baseline_figures
-    gained = gains(figures, beside) if beside else []
-    predictions = diagnosis.run.predictions()
-    matrix = confusions(diagnosis.run, diagnosis.test, predictions) if predictions else None
-    curves = _curves(diagnosis, styles) if predictions else {}
     return render(
         "diagnosis.html",
         opened=opened,
         title=_title(diagnosis),
         accuracies=_accuracies(diagnosis),
+        body=diagnosis_body(diagnosis, styles),
+    )
+
+
+def diagnosis_body(diagnosis: Diagnosis, styles: Looks) -> Markup:
+    """Pictures, best and worst classes, calibration error, frequent confusions, confident mistakes.
+
+    Args:
+        diagnosis: what it shows.
+        styles: of all labels of the report.
+    """
+    figures, beside = diagnosis.figures, diagnosis.baseline_figures
+    gained = gains(figures, beside) if beside else []
+    gained = gained if any(points for _, points in gained) else []  # zero-shot CLIP beside itself gains nothing
+    predictions = diagnosis.run.predictions()
+    matrix = confusions(diagnosis.run, diagnosis.test, predictions) if predictions else None
+    curves = _curves(diagnosis, styles) if predictions else {}
+    return render(
+        "diagnosis_body.html",
         pictures=[
             *([gain_figure(gained)] if gained else []),
             *([reliability_figure(curves)] if curves else []),
             *([confusion_figure(matrix)] if matrix is not None and len(matrix.names) <= DRAWN else []),
         ],
         caption=" ".join(_captions(gained, curves, matrix)),
-        facts={**_extremes(gained), **_confused(matrix)},
+        facts={**_extremes(gained), **_calibration(figures, beside), **_confused(matrix)},
         mistakes=gallery(figures.mistakes, figures.exif) if figures.mistakes else "",
     )
 
@@ -124,14 +139,14 @@ def _curves(diagnosis: Diagnosis, styles: Looks) -> Curves:
     return curves
 
 
+def test_name(test: str) -> str:
+    """What a test of a record is on, in words; nothing to say of the test split of what was learned."""
+    return {"base": "base classes", "new": "new classes", "test": ""}.get(test, f"tested on {dataset_name(test)}")
+
+
 def _title(diagnosis: Diagnosis) -> str:
-    about = {
-        "base": "base classes",
-        "new": "new classes",
-        "test": "",
-    }.get(diagnosis.test, f"tested on {dataset_name(diagnosis.test)}")
     of = str(diagnosis.run.folder) if diagnosis.run.protocol == "own-images" else dataset_name(diagnosis.run.dataset)
-    return ", ".join(filter(None, [of, about]))
+    return ", ".join(filter(None, [of, test_name(diagnosis.test)]))
 
 
 def _accuracies(diagnosis: Diagnosis) -> str:
@@ -167,11 +182,18 @@ def _extremes(gained: Sequence[tuple[str, float]]) -> dict[str, str]:
     return {name: text for name, text in facts.items() if text}
 
 
+def _calibration(figures: Figures, beside: Figures | None) -> dict[str, str]:
+    error = f"{figures.expected_calibration_error:.2f} points between confidence and share correct"
+    return {
+        "expected calibration error": f"{error}; zero-shot {beside.expected_calibration_error:.2f}" if beside else error
+    }
+
+
 def _confused(matrix: Confusions | None) -> dict[str, str]:
     if matrix is None:
         return {}
     pairs = [
-        f"{prompt_name(name)} called {prompt_name(called)} ({share:.0f} % of {count:,})"
-        for name, called, share, count in matrix.worst(_LISTED)
+        f"{prompt_name(of.label)} called {prompt_name(of.predicted)} ({counted(of.images, 'image')}, {of.share:.0f} %)"
+        for of in matrix.worst(_LISTED)
     ]
     return {"confused most": ", ".join(pairs)} if pairs else {}

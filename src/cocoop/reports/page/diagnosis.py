@@ -2,42 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cocoop.errors import InputError
 from cocoop.results import Figures, Record
+from cocoop.results.confusions import Confusions, count_confusions
 
 BINS = 15
 """Equal-width bins of the reliability diagram, as of the expected calibration error in a record."""
-
-
-@dataclass(frozen=True)
-class Confusions:
-    """Which of K classes were taken for which: the fields of the confusion matrix [K, K] that are not 0.
-
-    rows, columns: [F] numbers of the true and the predicted class, by rows. shares: [F] of the images of the true
-    class, how many were called the predicted one, 0..1. names: K class names. counts: images of each class, [K].
-    """
-
-    rows: NDArray[np.int64]
-    columns: NDArray[np.int64]
-    shares: NDArray[np.float64]
-    names: Sequence[str]
-    counts: NDArray[np.int64]
-
-    def worst(self, shown: int = 5) -> list[tuple[str, str, float, int]]:
-        """The most frequent confusions, by share: (class, called, share in percent, images of the class)."""
-        wrong = np.flatnonzero(self.rows != self.columns)
-        order = wrong[np.argsort(-self.shares[wrong], kind="stable")[:shown]]
-        return [
-            (self.names[i], self.names[j], 100 * share, int(self.counts[i]))
-            for i, j, share in zip(self.rows[order], self.columns[order], self.shares[order].tolist(), strict=True)
-        ]
 
 
 @dataclass(frozen=True)
@@ -62,27 +39,56 @@ def gains(learned: Figures, baseline: Figures) -> list[tuple[str, float]]:
 def confusions(record: Record, test: str, predictions: Mapping[str, NDArray[Any]]) -> Confusions:
     """Count the predictions of a test.
 
-    A record names the classes that have images, in the order of their numbers; another class that was predicted is
-    called by its number.
+    A record names the classes that have images, in the order of their numbers; another class that was predicted has
+    its name in the run folder's config, if these are the classes of the run.
 
     Raises:
         InputError: predictions that do not fit the record.
     """
     label, predicted, _ = _arrays(record, test, predictions)
-    numbers = np.union1d(label, predicted)
-    present = np.unique(label)
-    names = list(record.results[test].per_class_accuracy)
+    present, names = np.unique(label), list(record.results[test].per_class_accuracy)
     if len(names) != len(present):
         raise _misfit(record, test, f"{len(present)} classes with images where the record has {len(names)}")
-    spelled = dict(zip(present.tolist(), names, strict=True))
-    size = len(numbers)
-    true, called = np.searchsorted(numbers, label), np.searchsorted(numbers, predicted)
-    # By pairs that occur: all [K, K] of 21,841 classes would take 3.8 GB.
-    places, images = np.unique(true * size + called, return_counts=True)
-    rows, columns = np.divmod(places, size)
-    counts = np.bincount(true, minlength=size)
-    names = [spelled.get(number, f"class {number}") for number in numbers.tolist()]
-    return Confusions(rows, columns, images / counts[rows], names, counts)
+    tested = dict(zip(present.tolist(), names, strict=True))
+    if np.isin(predicted, present).all():
+        return count_confusions(label, predicted, tested)
+    known = dict(enumerate(record.class_names()))
+    return count_confusions(label, predicted, known | tested if tested.items() <= known.items() else tested)
+
+
+class ClassRates(NamedTuple):
+    """How one class did on a test.
+
+    images: of the class. called: how many images were called it. recall: of its images, how many were called it.
+    precision: of the images called it, how many are of it. Both in percent, None where there are no such images. What
+    was not kept is None, too.
+    """
+
+    name: str
+    images: int | None
+    called: int | None
+    recall: float | None
+    precision: float | None
+
+
+def class_rates(confusions: Confusions) -> list[ClassRates]:
+    """Of each class that has images or was predicted, those with the lowest recall first."""
+    right, called = confusions.right.tolist(), confusions.called.tolist()
+    rates = [
+        ClassRates(name, images, called[k], _percent(right[k], images), _percent(right[k], called[k]))
+        for k, (name, images) in enumerate(zip(confusions.names, confusions.counts.tolist(), strict=True))
+    ]
+    return sorted(rates, key=lambda of: (of.recall is None, of.recall, of.name))
+
+
+def recalls(figures: Figures) -> list[ClassRates]:
+    """The same of a test whose predictions were not kept."""
+    accuracies = sorted(figures.per_class_accuracy.items(), key=lambda of: (of[1], of[0]))
+    return [ClassRates(name, None, None, recall, None) for name, recall in accuracies]
+
+
+def _percent(part: int, whole: int) -> float | None:
+    return 100 * part / whole if whole else None
 
 
 def reliability(record: Record, test: str, predictions: Mapping[str, NDArray[Any]]) -> Reliability:

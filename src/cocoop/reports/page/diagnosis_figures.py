@@ -10,10 +10,11 @@ import numpy as np
 from PIL import Image
 
 from cocoop.class_names import prompt_name
-from cocoop.reports.page.diagnosis import Confusions, Reliability
+from cocoop.reports.page.diagnosis import Reliability
 from cocoop.reports.page.style import Look, data_uri
 from cocoop.reports.page.svg import Panel, Picture
 from cocoop.reports.rounding import counted
+from cocoop.results.confusions import Confusions
 
 Gains = Sequence[tuple[str, float]]
 """Class and the points of accuracy that it gained, best first."""
@@ -30,7 +31,7 @@ DRAWN = 2_000
 _NAMED = 20
 """Up to so many classes have their names at the axes."""
 
-_INK = (0, 114, 178)  # of confusions; their share is its opacity, so that it works on any ground
+_INK = (30, 136, 212)  # of confusions; their share is its opacity, so that it works on any ground
 _LETTER = 6.3  # pixels of a letter of a name, on average
 _TALL, _FLAT = 362, 305  # with and without names of classes below
 _HALF = ((0.0, "0"), (0.5, "0.5"), (1.0, "1"))

@@ -70,6 +70,7 @@ def html_report(records: Iterable[Record], command: str = "", ci95: bool = False
     return render(
         "report.html",
         title=f"cocoop: {counted(len(records), 'run')}",
+        heading="Results of prompt learning",
         light=css_colors(dark=False),
         dark=css_colors(dark=True),
         lead=f"{counted(len(records), 'run')}, {counted(len({group.dataset for group in groups}), 'data set')}.",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from markupsafe import Markup
 
@@ -30,10 +30,22 @@ def runs_section(groups: Sequence[Group]) -> Markup:
 
 def environment_section(records: Sequence[Record]) -> Markup:
     """Machines and versions, each with the number of runs made there, as HTML."""
-    counts = Counter(tuple(_environment_facts(record.content.environment).items()) for record in records)
+    counts = Counter(tuple(environment_facts(record.content.environment).items()) for record in records)
     return render(
         "environment.html", machines=[(counted(count, "run"), dict(facts)) for facts, count in counts.items()]
     )
+
+
+def environment_facts(environment: Environment) -> dict[str, str]:
+    """A machine and its installation, in words."""
+    facts = {name.replace("_", " "): str(value) for name, value in vars(environment).items() if value is not None}
+    packages = ", ".join(f"{name} {version or 'missing'}" for name, version in environment.packages.items())
+    return {**facts, "packages": packages}
+
+
+def facts_html(facts: Mapping[str, str]) -> Markup:
+    """A list of names and what belongs to them."""
+    return render("facts_alone.html", facts=facts)
 
 
 def _commands(groups: Sequence[Group]) -> list[str]:
@@ -72,9 +84,3 @@ def _settings(groups: Sequence[Group]) -> dict[str, str]:
 def _listed(places: Sequence[str]) -> str:
     more = f" and {len(places) - _SHOWN} more" if len(places) > _SHOWN else ""
     return ", ".join(places[:_SHOWN]) + more
-
-
-def _environment_facts(environment: Environment) -> dict[str, str]:
-    facts = {name.replace("_", " "): str(value) for name, value in vars(environment).items() if value is not None}
-    packages = ", ".join(f"{name} {version or 'missing'}" for name, version in environment.packages.items())
-    return {**facts, "packages": packages}
