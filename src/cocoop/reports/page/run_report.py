@@ -23,6 +23,7 @@ _OPENED = 20
 """Up to so many classes the lists of them are open at first."""
 
 _PAIRS = 20  # confusions in a list
+_LED = 2  # up to so many tests are in the first line
 
 _FIGURES = {
     "accuracy": "accuracy",
@@ -76,7 +77,7 @@ def _lead(record: Record) -> str:
     learned, tests = counted(record.content.training_images, "image"), record.results.items()
     about = f"{record.method}, " + ("which learned nothing" if is_zero_shot(record) else f"learned from {learned}")
     rates = (f"{figures.accuracy:.2f} % of {_images_of(test, figures)}" for test, figures in tests)
-    return f"{about}: right on {' and '.join(rates)}." if tests else f"{about}."
+    return f"{about}: right on {' and '.join(rates)}." if 0 < len(tests) <= _LED else f"{about}."
 
 
 def _images_of(test: str, figures: Figures) -> str:
@@ -85,30 +86,32 @@ def _images_of(test: str, figures: Figures) -> str:
 
 def _facts(record: Record, command: str) -> dict[str, str]:
     content = record.content
-    learning = {} if is_zero_shot(record) else {
-        "images per class": f"{record.shots}" if record.shots else "all",
-        "learned parameters": f"{content.trainable_parameters:,}",
-        "time": f"{content.seconds:,.1f} s",
-    }  # fmt: skip
     facts = {
         "folder": str(record.folder),
         "data": dataset_name(record.dataset),
         "classes": f"{content.classes:,}",
         "CLIP": record.clip,
-        **learning,
-        "seed": str(record.seed),
     }
-    return facts | ({"made by": command} if command else {})
+    if not is_zero_shot(record):
+        facts |= {
+            "images per class": f"{record.shots}" if record.shots else "all",
+            "seed": str(record.seed),
+            "learned parameters": f"{content.trainable_parameters:,}",
+            "time": f"{content.seconds:,.1f} s",
+        }
+    if command:
+        facts["made by"] = command
+    return facts
 
 
 def _results(record: Record) -> Table:
-    beside = {"zero-shot accuracy": "accuracy"} if record.zero_shot else {}
     rows: list[tuple[Cell, ...]] = []
     for test, figures in record.results.items():
-        rates = [Rate(getattr(figures, name)) for name in _FIGURES.values()]
-        zero_shot = record.zero_shot.get(test)
-        rows.append((test, figures.n, *rates, *([Rate(zero_shot.accuracy) if zero_shot else None] if beside else [])))
-    return Table(("test", "images", *_FIGURES, *beside), rows, "Percent")
+        beside = record.zero_shot.get(test)
+        of_zero_shot = [Rate(beside.accuracy) if beside else None] if record.zero_shot else []
+        rows.append((test, figures.n, *(Rate(getattr(figures, name)) for name in _FIGURES.values()), *of_zero_shot))
+    last = ["zero-shot accuracy"] if record.zero_shot else []
+    return Table(("test", "images", *_FIGURES, *last), rows, "Percent")
 
 
 def _training(record: Record) -> Markup:
