@@ -95,7 +95,8 @@ def test_the_page_has_every_part_escaped_and_loads_nothing(tmp_path):
     assert [section["id"] for section in page.named("section")] == anchors
     assert "<script" not in text and "&lt;script&gt;" in text and "cocoop report <x>" in page.words
     assert [svg["aria-label"] for svg in page.named("svg")] == [
-        "Loss and accuracy over the epochs",
+        "Loss, over the epochs",
+        "Accuracy, %, over the epochs",
         "Reliability",
         "Confusions",
     ]
@@ -124,7 +125,7 @@ def test_runs_of_older_formats(tmp_path, old):
     text = page_of(folder)
     pages.Page(text)
     assert ("Nothing was learned." in text) is ("zero-shot" in old)
-    assert ("Loss and accuracy over the epochs" in text) is ("zero-shot" not in old)
+    assert ("Loss, over the epochs" in text) is ("zero-shot" not in old)
     scored = bool(json.loads((folder / "record.json").read_text()).get("results"))
     assert ("No images were scored with this run" in text) is not scored
 

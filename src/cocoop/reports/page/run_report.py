@@ -14,7 +14,7 @@ from cocoop.reports.page.run_sections import environment_facts, facts_html
 from cocoop.reports.page.style import css_colors, looks
 from cocoop.reports.page.tables import html_table
 from cocoop.reports.page.template import render
-from cocoop.reports.page.training_figure import training_figure
+from cocoop.reports.page.training_figures import training_figures
 from cocoop.reports.rounding import counted
 from cocoop.results import Figures, Record, check_predictions
 from cocoop.results.confusions import Confusions
@@ -53,7 +53,7 @@ def run_report(record: Record, command: str = "") -> str:
     check_predictions([record])
     place, name = str(record.folder), record.folder.resolve().name
     parts = [
-        ("results", "Results", html_table(_results(record)) if record.results else render("unscored.html")),
+        ("results", "Results", render("results.html", table=html_table(_results(record)) if record.results else "")),
         ("training", "Training", _training(record)),
         *(_of_test(i, Diagnosis(record.method, test, record)) for i, test in enumerate(record.results)),
         ("settings", "Settings", facts_html(_settings(record))),
@@ -117,7 +117,7 @@ def _results(record: Record) -> Table:
 def _training(record: Record) -> Markup:
     history = record.history()
     lacking = "Nothing was learned." if is_zero_shot(record) else "The run folder has no epochs in metrics.jsonl."
-    return render("training.html", picture=training_figure(history) if history else None, lacking=lacking)
+    return render("training.html", pictures=training_figures(history) if history else [], lacking=lacking)
 
 
 def _of_test(number: int, test: Diagnosis) -> tuple[str, str, Markup]:

@@ -1,4 +1,4 @@
-"""The picture of one training: loss and accuracy over its epochs."""
+"""The pictures of one training: loss and accuracy over its epochs."""
 
 from __future__ import annotations
 
@@ -17,29 +17,31 @@ _MARKED = 50  # up to so many epochs have marks
 Points = Sequence[tuple[int, float]]
 
 
-def training_figure(history: Sequence[Epoch]) -> Picture:
+def training_figures(history: Sequence[Epoch]) -> list[Picture]:
     """The mean loss and the accuracy, epoch by epoch; where the accuracy is of other images, too, with a legend."""
-    picture = Picture(720, 250, "Loss and accuracy over the epochs")
     losses = {"training images": [(epoch.epoch, epoch.loss) for epoch in history]}
     accuracies = accuracy_curves(history)
     rates = [rate for points in accuracies.values() for _, rate in points]
-    _panel(picture, 46, "Loss", losses, _loss_ticks(max(epoch.loss for epoch in history)), "{:.3f}")
-    _panel(picture, 416, "Accuracy, %", accuracies, round_ticks(min(rates), max(rates)), "{:.2f} %")
-    if len(accuracies) > 1:
-        picture.legend(500, 25, dict(zip(accuracies, _LOOKS, strict=False)))
-    return picture
+    return [
+        _figure("Loss", losses, _loss_ticks(max(epoch.loss for epoch in history)), "{:.3f}"),
+        _figure("Accuracy, %", accuracies, round_ticks(min(rates), max(rates)), "{:.2f} %"),
+    ]
 
 
-def _panel(picture: Picture, x: float, title: str, curves: Mapping[str, Points], ticks: Ticks, words: str) -> None:
+def _figure(title: str, curves: Mapping[str, Points], ticks: Ticks, words: str) -> Picture:
+    picture = Picture(350, 250, f"{title}, over the epochs")
     epochs = [epoch for points in curves.values() for epoch, _ in points]
     first, last = min(epochs), max(epochs)
-    panel = Panel(picture, x, 34, 290, 170, (first - 0.5, last + 0.5), (ticks[0][0], ticks[-1][0]))
+    panel = Panel(picture, 46, 34, 290, 170, (first - 0.5, last + 0.5), (ticks[0][0], ticks[-1][0]))
     panel.frame(title, "epoch", "", [(epoch, str(epoch)) for epoch in _shown_epochs(first, last)], ticks)
     for (label, points), look in zip(curves.items(), _LOOKS, strict=False):
         panel.line(points, look.color, look.dash)
         marked = points if len(points) <= _MARKED else points[-1:]
         hints = [f"{label}, epoch {epoch}: {words.format(value)}" for epoch, value in marked]
         panel.marks([(*point, hint) for point, hint in zip(marked, hints, strict=True)], look, 3.2)
+    if len(curves) > 1:
+        picture.legend(130, 25, dict(zip(curves, _LOOKS, strict=False)))
+    return picture
 
 
 def _shown_epochs(first: int, last: int) -> range:
