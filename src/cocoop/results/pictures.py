@@ -66,8 +66,8 @@ def training_picture(history: Sequence[Epoch]) -> bytes:
     )
     of_loss.set_ylim(bottom=0)
     curves = accuracy_curves(history)
-    for (label, points), color in zip(curves.items(), (_BLUE, _ORANGE), strict=False):
-        of_accuracy.plot(*zip(*points, strict=True), color=color, marker=marker, ms=4, label=label)
+    for (label, points), (color, style) in zip(curves.items(), ((_BLUE, "-"), (_ORANGE, "--")), strict=False):
+        of_accuracy.plot(*zip(*points, strict=True), color=color, linestyle=style, marker=marker, ms=4, label=label)
     if len(curves) > 1:
         of_accuracy.legend(frameon=False, fontsize=9)
     return _png(figure)

@@ -40,7 +40,7 @@ def _figure(title: str, curves: Mapping[str, Points], ticks: Ticks, words: str) 
         hints = [f"{label}, epoch {epoch}: {words.format(value)}" for epoch, value in marked]
         panel.marks([(*point, hint) for point, hint in zip(marked, hints, strict=True)], look, 3.2)
     if len(curves) > 1:
-        picture.legend(130, 25, dict(zip(curves, _LOOKS, strict=False)))
+        picture.legend(140, 25, dict(zip(curves, _LOOKS, strict=False)))
     return picture
 
 
