@@ -1,33 +1,113 @@
-"""Progress bars: on stderr, for anything that takes over two seconds, and silent where nobody watches. Durations."""
+"""Progress: a bar on a terminal, elsewhere a line now and then, and nothing for what is short. Durations."""
+
+from __future__ import annotations
 
 import sys
+import time
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sized
 from threading import RLock
-from typing import Any, TypeVar
+from typing import Any, Generic, Protocol, Self, TypeVar
 
 from tqdm import tqdm
 
 T = TypeVar("T")
 
+_EVERY = 30.0
+"""Seconds between two lines where stderr is no terminal."""
+
 _silent = False
 
 
+class Bar(Protocol):
+    """What is advanced by hand, in a `with` statement."""
+
+    def __enter__(self) -> Self:
+        """Begin."""
+
+    def __exit__(self, *_: object) -> None:
+        """Take the bar away."""
+
+    def update(self, n: int = 1) -> object:
+        """Count n more."""
+
+    def refresh(self) -> object:
+        """Draw it again, so that its clock goes on while nothing is finished."""
+
+    def set_postfix_str(self, s: str, refresh: bool = True) -> object:
+        """What it says beside its numbers, from the next drawing on, or at once with `refresh`."""
+
+
 def progress(items: Iterable[T], what: str, total: int | None = None, unit: str = "it") -> Iterable[T]:
-    """Pass `items` through and show how far they got, and how many of `unit` a second.
+    """Pass `items` through and show how far they got, and how many of `unit` a second, if it takes over two seconds.
 
     `what` names the work, `total` their number if unsized.
     """
-    bar: Iterable[T] = tqdm(items, desc=what, total=total, unit=unit, delay=2, **_manners())
-    return bar
+    if _silent or _is_watched():
+        bar: Iterable[T] = tqdm(items, desc=what, total=total, unit=unit, delay=2, **_manners())
+        return bar
+    return _Lines(what, len(items) if total is None and isinstance(items, Sized) else total, unit, items)
 
 
-def counter(what: str, total: int, unit: str, delay: float = 0) -> Any:
-    """A bar for a `with` statement that is advanced by hand and appears after `delay` seconds.
+def counter(what: str, total: int, unit: str, delay: float = 0) -> Bar:
+    """A `Bar`, which appears after `delay` seconds."""
+    if _silent or _is_watched():
+        bar: Bar = tqdm(desc=what, total=total, unit=unit, delay=delay, **_manners())
+        return bar
+    return _Lines(what, total, unit)
 
-    `.update(n)` counts n more; `.refresh()` redraws it, so that its clock goes on while nothing is finished.
-    """
-    return tqdm(desc=what, total=total, unit=unit, delay=delay, **_manners())
+
+class _Lines(Generic[T]):
+    """A bar for a file or a pipe: a plain line on stderr every `_EVERY` seconds, so that what is shorter has none."""
+
+    def __init__(self, what: str, total: int | None, unit: str, items: Iterable[T] = ()) -> None:
+        self._what, self._total, self._items = what, total, items
+        self._unit = unit.strip() if unit != "it" else ""
+        self._done, self._said = 0, ""
+        self._begun = time.monotonic()
+        self._due = self._begun + _EVERY
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def __iter__(self) -> Iterator[T]:
+        for item in self._items:
+            yield item
+            self.update()
+
+    def update(self, n: int = 1) -> None:
+        self._done += n
+        self.refresh()
+
+    def refresh(self) -> None:
+        now = time.monotonic()
+        if now >= self._due:
+            print(self._line(now - self._begun), file=sys.stderr, flush=True)
+            self._due = now + _EVERY
+
+    def set_postfix_str(self, s: str, refresh: bool = True) -> None:
+        self._said = s
+        if refresh:
+            self.refresh()
+
+    def _line(self, seconds: float) -> str:
+        of = "" if self._total is None else f" of {self._total:,}"
+        parts = [self._said, f"{self._done:,}{of} {self._unit}".rstrip()]
+        if self._done:
+            rate = self._done / seconds
+            shown = f"{rate:,.0f}" if rate >= 10 else f"{rate:.2g}"
+            parts.append(f"{shown} {self._unit}/s" if self._unit else f"{shown} a second")
+            if self._total is not None:
+                parts.append(f"{duration((self._total - self._done) / rate)} left")
+        return f"{self._what}: {', '.join(filter(None, parts))}"
+
+
+def _is_watched() -> bool:
+    """Whether stderr is a terminal; without any (a windowed program) nothing is shown, as with a terminal's bars."""
+    return sys.stderr is None or sys.stderr.isatty()
 
 
 def duration(seconds: float) -> str:
@@ -43,7 +123,7 @@ def _manners() -> dict[str, Any]:
 
 
 def silence() -> None:
-    """Show no bars in this process: where several work at once, one shows them for all."""
+    """Show no progress in this process: where several work at once, one shows it for all."""
     global _silent
     _silent = True
     # tqdm's own lock is shared between processes: a killed process would leave it behind, and Python would warn.

@@ -85,7 +85,7 @@ def bench(
     sizes = replace(sizes, image_layers=1)  # no image is encoded here
     clip = random_clip(sizes, device, dtype)
     cells, training = [], []
-    with counter("measuring", len(classes) * (len(images) * (len(PASSES) + 1) + 2), "part") as bar:
+    with counter("measuring", len(classes) * (len(images) * (len(PASSES) + 1) + 2), " parts") as bar:
         try:
             for count in classes:
                 timed = list(measure_classes(clip, count, images, rounds, bar.update))

@@ -117,7 +117,11 @@ def check(name: NameOrAll, root: Root, as_json: AsJson = False) -> None:
     names = _names(name)
     if not os.path.isdir(root):
         raise InputError(f"--root: expected the data root; there is no folder {root}. Check the path.")
-    findings = [(name, finding) for name in progress(names, "checking") for finding in check_dataset(name, root)]
+    findings = [
+        (name, finding)
+        for name in progress(names, "checking", unit=" data sets")
+        for finding in check_dataset(name, root)
+    ]
     if as_json:
         print_json([{"name": name, **_as_row(finding, root)} for name, finding in findings])
     else:

@@ -140,7 +140,7 @@ def _pairs(where: str, part: Any, image: str, label: str, pictures: Path) -> Ite
     names = getattr(part.features[label], "names", None)
     # Not decoded: the bytes are kept as they are.
     rows = part.cast_column(image, Image(decode=False))
-    for number, row in enumerate(progress(rows, f"unpacking {where}", len(rows))):
+    for number, row in enumerate(progress(rows, f"unpacking {where}", len(rows), " images")):
         value = row[label]
         if value is None or value in (-1, ""):  # -1 is the package's number for "no label"
             continue

@@ -160,7 +160,7 @@ def _changed_data(trial: Trial, data: Selection, record: RunRecord) -> str | Non
 def _collected(outcomes: Iterator[list[Failure | None]], total: int) -> list[Failure]:
     """All failures, while a bar counts the trials that have ended."""
     failures: list[Failure] = []
-    with closing(outcomes), counter("runs", total, "run") as bar:  # type: ignore[type-var]  # it is a generator
+    with closing(outcomes), counter("runs", total, " runs") as bar:  # type: ignore[type-var]  # it is a generator
         for ended in outcomes:
             bar.update(len(ended))
             bar.refresh()

@@ -165,7 +165,9 @@ def _make(dataset: Dataset) -> None:
     folder = dataset.image_root
     clear_leftovers(folder.parent, folder.name)
     with whole_folder(folder, "small images") as made:
-        for example in progress([*dataset.train, *dataset.val, *dataset.test], f"writing {dataset.name}"):
+        for example in progress(
+            [*dataset.train, *dataset.val, *dataset.test], f"writing {dataset.name}", unit=" images"
+        ):
             relative = example.path.relative_to(folder)
             (made / relative).parent.mkdir(parents=True, exist_ok=True)
             split, number = relative.parts[0], int(relative.stem)
