@@ -202,6 +202,28 @@ def agree_with_differences(model: Method, images: Tensor, labels: Tensor, gradie
         assert (losses[0] - losses[1]) / (2 * step) == pytest.approx(float((gradient * direction).sum()), abs=2e-6)
 
 
+def check_class_weights_are_in_the_loss(case: Case) -> None:
+    """The part of the loss that comes from an image's label grows with its class's weight, also in a batch of one."""
+    clip = in_float64()
+    model, images, labels = case.build(clip=clip), case.images(clip)[:3], torch.tensor([0, 2, 2])
+    if not model.trainable_parameters:
+        return
+
+    def loss(weights: list[float] | None, batch: slice = slice(3)) -> float:
+        with model.weighing(weights):
+            return float(model.gradients(images[batch], labels[batch])[0])
+
+    plain, one, two, three = loss(None), *(loss([weight] * len(NAMES)) for weight in (1.0, 2.0, 3.0))
+    assert one == pytest.approx(plain, rel=1e-12)
+    assert three - two == pytest.approx(two - one, rel=1e-9) and two - one > 1e-6, "the loss ignores the class weights"
+    assert loss([1.0, 9.0, 1.0, 9.0]) == one, "a class without an image in the batch counts"
+    first, others = loss([2.0, 1.0, 1.0, 1.0]) - one, loss([1.0, 1.0, 2.0, 1.0]) - one
+    assert first + others == pytest.approx(two - one, rel=1e-9) and min(first, others) > 0
+    alone = [loss([weight, 1.0, 1.0, 1.0], slice(1)) for weight in (1.0, 2.0)]
+    assert alone[1] > alone[0], "the weight of the only image in a batch cancels"
+    assert model.class_weights is None
+
+
 def check_unconditional_prompts_are_encoded_once(case: Case) -> None:
     if case.method.conditional:
         return

@@ -12,6 +12,7 @@ from method_cases import Case, cases
 from method_contract import CHECKS, LABELS, OTHERS, PHOTOS, check_method, counted_passes, state, swaps
 from sklearn.model_selection import GridSearchCV, cross_validate
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from cocoop import CLIP, METHODS, ConditionalPrompts, InputError, Method, PromptClassifier, Recipe
 
@@ -185,6 +186,18 @@ class Counts(LowRank):
         self.register_buffer("seen", torch.zeros(1))
 
 
+class IgnoresWeights(LowRank):
+    def loss(self, image_features: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        logits = self(image_features)
+        return F.cross_entropy(logits, labels), logits
+
+
+class TakesTorchsMean(LowRank):
+    def loss(self, image_features: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        logits = self(image_features)
+        return F.cross_entropy(logits, labels, self.class_weights), logits
+
+
 class Undeclared(LowRank):
     conditional: ClassVar[bool] = False
 
@@ -197,6 +210,8 @@ BROKEN = [
     (Meddles, {}, "check_training_changes_what_it_learns_and_nothing_else"),
     (WrongGradients, {}, "check_gradients_are_those_of_the_loss"),
     (Counts, {}, "check_its_state_is_what_it_learns"),
+    (IgnoresWeights, {}, "check_class_weights_are_in_the_loss"),
+    (TakesTorchsMean, {}, "check_class_weights_are_in_the_loss"),
     (Undeclared, {}, "check_logits_and_probabilities"),
 ]
 

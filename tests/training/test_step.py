@@ -48,7 +48,8 @@ class Toy(torch.nn.Module):
         self.weight = torch.nn.Parameter(torch.tensor([0.5]))
         self.strength, self.function = strength, function
 
-    loss, gradients = Method.loss, Method.gradients
+    loss, gradients, cross_entropy = Method.loss, Method.gradients, Method.cross_entropy
+    class_weights, weighing = None, Method.weighing
 
     def forward(self, features):
         logit = self.function(self.weight.to(self.clip.dtype)) * self.strength

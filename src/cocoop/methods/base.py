@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
+from torch.nn import functional as F
 
 from cocoop.class_names import check_spelling, listed
 from cocoop.clip import CLIP
@@ -50,6 +51,8 @@ class Method(nn.Module, ABC):
     """How its paper trains it; None where nothing is learned."""
     conditional: ClassVar[bool] = False
     """Whether the text features depend on the image."""
+    class_weights: Tensor | None = None
+    """How much an image of each class counts in the loss, [K], during a training with `class_weights`; else None."""
 
     def __init__(self, clip: CLIP, class_names: Sequence[str]) -> None:
         super().__init__()
@@ -132,9 +135,30 @@ class Method(nn.Module, ABC):
         """Unit-norm image features [B, E] -> logits [B, K]."""
 
     def loss(self, image_features: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """What training makes small, a scalar, and the logits [B, K]: here the mean cross-entropy."""
+        """What training makes small, a scalar, and the logits [B, K]: here `cross_entropy`."""
         logits: Tensor = self(image_features)
-        return cross_entropy(logits, labels), logits
+        return self.cross_entropy(logits, labels), logits
+
+    def cross_entropy(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """mean_b(w[y_b] * -log softmax(logits_b)[y_b]) of logits [B, K] and classes y [B], with w the `class_weights`.
+
+        The mean is over the images. torch's weighted mean divides by the sum of the batch's weights instead, where the
+        weight of a batch of one image, CoCoOp's, would cancel.
+        """
+        if self.class_weights is None:
+            return F.cross_entropy(logits, labels)
+        return (self.class_weights[labels] * F.cross_entropy(logits, labels, reduction="none")).mean()
+
+    @contextmanager
+    def weighing(self, class_weights: Sequence[float] | None) -> Iterator[None]:
+        """A context in which the loss has these `class_weights` [K]; None is none, as outside."""
+        dtype = torch.promote_types(self.clip.dtype, torch.float32)
+        if class_weights is not None:
+            self.class_weights = torch.tensor(class_weights, dtype=dtype, device=self.clip.device)
+        try:
+            yield
+        finally:
+            self.class_weights = None
 
     def gradients(
         self, image_features: Tensor, labels: Tensor, scale: Tensor | None = None
