@@ -42,7 +42,8 @@ SETTINGS: dict[str, dict[str, Any]] = {
         "augment": True,
     },
 }
-LEARNING = ("epochs", "batch_size", "lr", "augment", "views")
+UNUSED = {"views": None, "keep": "last", "patience": None, "class_weight": None}
+LEARNING = ("epochs", "batch_size", "lr", "augment", *UNUSED)
 """Those of `SETTINGS` that a record keeps as its "learning"."""
 
 
@@ -90,7 +91,8 @@ def record(
         "format": 3,
         "method": method,
         "settings": {name: value for name, value in settings.items() if name not in LEARNING},
-        "learning": {"views": None} | learning if learning else None,
+        "learning": UNUSED | learning if learning else None,
+        "kept_epoch": learning["epochs"] - 1 if "epochs" in learning else None,
         "clip": clip,
         "clip_fingerprint": sha256(clip.encode()).hexdigest(),
         "tokenizer": None,
@@ -108,6 +110,8 @@ def record(
         "picked": [],
         "split_hash": None,
         "trained_on": [],
+        "validation_images": 0,
+        "validated_on": [],
         "environment": ENVIRONMENT,
         "protocol": protocol,
         "dataset": dataset,
@@ -151,6 +155,9 @@ PARAMETERS = Parameters(
     view_seed=None,
     exif="apply",
     tokenizer=None,
+    keep="last",
+    patience=None,
+    class_weight=None,
 )
 RUN = Run(
     config=RunConfig(class_names=["cat", "dog"], classes=["cat", "dog"], settings={}, parameters=PARAMETERS),

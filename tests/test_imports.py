@@ -19,7 +19,7 @@ SOURCE = Path(cocoop.__file__).parent
 BOTTOM = {"errors", "shapes", "class_names", "progress", "child", "atomic", "rgb"}
 TORCH_FREE = BOTTOM | {"data", "results"}
 MODELS = BOTTOM | {"weights", "clip", "methods"}
-PARTS_OF_THE_CLASSIFIER = {"arguments", "labels", "saved", "fitting", "old_names"}
+PARTS_OF_THE_CLASSIFIER = {"arguments", "labels", "saved", "fitting", "callbacks", "loggers", "old_names"}
 MAY_IMPORT = {
     "errors": set(),
     "shapes": {"errors"},
@@ -34,18 +34,23 @@ MAY_IMPORT = {
     "results": BOTTOM,
     "methods": MODELS - {"methods"},
     "features": BOTTOM | {"clip", "data"},
-    "training": MODELS | {"features", "results"},
     "evaluation": MODELS | {"data", "features", "results"},
+    "training": MODELS | {"features", "results", "evaluation"},
     "arguments": MODELS | {"features", "training"},
     "labels": BOTTOM,
-    "fitting": MODELS | TORCH_FREE | {"features", "training", "arguments", "labels"},
+    "callbacks": BOTTOM | {"results"},
+    "loggers": BOTTOM | {"results", "callbacks"},
+    "learning": MODELS | {"results", "features", "training", "arguments", "labels"},
+    "fitting": MODELS | TORCH_FREE | {"features", "training", "arguments", "labels", "learning", "callbacks"},
     "saved": MODELS | {"results", "arguments", "fitting"},
     "old_names": set(),
     "classifier": MODELS | TORCH_FREE | {"features", "training", "evaluation"} | PARTS_OF_THE_CLASSIFIER,
     "estimator": BOTTOM | {"classifier", "old_names"},
     "serving": MODELS | {"data", "features", "evaluation", "fitting", "labels", "classifier"},
     "reports": TORCH_FREE,
-    "protocols": MODELS | TORCH_FREE | {"features", "training", "evaluation", "classifier", "fitting"},
+    "protocols": MODELS
+    | TORCH_FREE
+    | {"features", "training", "evaluation", "classifier", "fitting", "arguments", "callbacks", "loggers"},
     "bench": MODELS | {"results", "features", "training"},
 }
 MAY_IMPORT["cli"] = set(MAY_IMPORT)

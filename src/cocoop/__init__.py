@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from cocoop.callbacks import Callback
     from cocoop.clip import CLIP
     from cocoop.data import Dataset, Example, base_to_new, read_dataset, sample_few_shot
     from cocoop.errors import CocoopError, InputError, NotFittedError, RunError
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 _HOME = {
     "CLIP": "cocoop.clip",
+    "Callback": "cocoop.callbacks",
     "CoCoOp": "cocoop.methods",
     "CoOp": "cocoop.methods",
     "CocoopError": "cocoop.errors",
@@ -43,6 +45,7 @@ _HOME = {
 __all__ = [
     "CLIP",
     "METHODS",
+    "Callback",
     "CoCoOp",
     "CoOp",
     "CocoopError",

@@ -15,10 +15,13 @@ from cocoop.errors import InputError, expect_choice
 from cocoop.features import Picture
 from cocoop.methods import METHODS, expect_setting
 from cocoop.rgb import EXIF
-from cocoop.training import CUDA_GRAPH
+from cocoop.training import CUDA_GRAPH, KEEP
 
-OF_A_TRAINING = ("epochs", "batch_size", "lr", "views", "view_seed")
+OF_A_TRAINING = ("epochs", "batch_size", "lr", "views", "view_seed", "patience", "class_weight")
 """Those of a classifier's parameters that only a method with a recipe takes, where None is that recipe's."""
+
+CLASS_WEIGHTS = ("balanced",)
+"""How images may count in the loss, beside alike (None); see `cocoop.learning.balanced`."""
 
 _PICTURES = tuple(get_origin(kind) or kind for kind in get_args(Picture))
 
@@ -28,7 +31,10 @@ def check_parameters(parameters: Mapping[str, Any]) -> None:
     check_settings(parameters["method"], parameters["settings"])
     expect_choice("cuda_graph", parameters["cuda_graph"], CUDA_GRAPH)
     expect_choice("exif", parameters["exif"], EXIF)
-    for name in ("shots", "epochs", "batch_size", "views"):
+    expect_choice("keep", parameters["keep"], KEEP)
+    if parameters["class_weight"] is not None:
+        expect_choice("class_weight", parameters["class_weight"], CLASS_WEIGHTS)
+    for name in ("shots", "epochs", "batch_size", "views", "patience"):
         _check_count(name, parameters[name])
     _check_seed("seed", parameters["seed"])
     if parameters["view_seed"] is not None:
@@ -45,6 +51,21 @@ def check_parameters(parameters: Mapping[str, Any]) -> None:
                     f"{name}: expected nothing, because the method {parameters['method']} is not trained; got "
                     f"{parameters[name]!r}. Leave it out."
                 )
+
+
+def check_validation(method: str, keep: str, patience: int | None, is_there: bool) -> None:
+    """Raise `InputError` for no validation images where `keep` or `patience` need some, or some where none can be."""
+    if is_there and METHODS[method].recipe is None:
+        raise InputError(
+            f"validation: expected nothing, because the method {method} is not trained; got images. Leave them out "
+            "(--validate)."
+        )
+    for name, value, default in (("keep", keep, "last"), ("patience", patience, None)):
+        if value != default and not is_there:
+            raise InputError(
+                f"{name}: expected validation images beside {name}={value!r}; got none. Add them: --validate, or "
+                "fit(..., validation=(images, labels)) in Python."
+            )
 
 
 def _check_count(name: str, count: Any) -> None:

@@ -25,6 +25,7 @@ from cocoop.evaluation import Agreement, Metrics, class_probabilities, evaluate,
 from cocoop.features import Picture, StoredFeatures, encode_pictures
 from cocoop.fitting import OF_THE_CLIP, OF_THE_MACHINE, Fit, feature_store, load_clip, places_of
 from cocoop.labels import new_classes, number_labels
+from cocoop.loggers import reporting
 from cocoop.methods import Method, Shortlist
 from cocoop.old_names import OLD_NAMES, RENAMED, from_old_names
 from cocoop.results import Epoch, Figures, Run, check_new, keeping, run_pictures, write_run
@@ -56,6 +57,11 @@ class Classifier:
         tokenizer, device, dtype, memory_budget: as in `CLIP.load`; left out where `clip` is a loaded one, which has its
             own.
         cuda_graph: as in `training.train`: whether a GPU records the training step; "auto", "on" or "off".
+        keep: "last" keeps the tensors of the last epoch, as the papers do; "best" those of the epoch with the best
+            accuracy on the validation images, which `fit` is given then; of equal ones the earliest.
+        patience: how many epochs in a row without a better such accuracy end the training; None never ends it.
+        class_weight: "balanced" lets all classes count alike in the loss, however many images each has, as
+            scikit-learn's does: n / (K count_k) for each image of class k. None lets all images count alike.
         exif: how pictures become RGB, in `fit` and whenever the classifier sees some: "apply" turns photos upright, as
             their EXIF data say, "ignore" leaves them as they are stored, "original" is for the papers' data; see
             `cocoop.rgb.as_rgb`. It may be set on a fitted classifier.
@@ -90,6 +96,9 @@ class Classifier:
         memory_budget: str | int = "auto",
         cuda_graph: str = "auto",
         exif: Exif = "apply",
+        keep: str = "last",
+        patience: int | None = None,
+        class_weight: str | None = None,
         **old_names: Any,
     ) -> None:
         # scikit-learn's rule: store the arguments under their names, untouched; `fit` checks them.
@@ -111,6 +120,9 @@ class Classifier:
         self.memory_budget = memory_budget
         self.cuda_graph = cuda_graph
         self.exif: Exif = exif
+        self.keep = keep
+        self.patience = patience
+        self.class_weight = class_weight
         for name in old_names:
             if name not in OLD_NAMES:
                 raise TypeError(f"{type(self).__name__} takes no {name!r}; it takes {', '.join(self._parameters())}")
@@ -128,6 +140,10 @@ class Classifier:
         labels: Sequence[Any],
         class_names: Sequence[str] | None = None,
         before_training: Callable[[fitting.BeforeTraining], object] | None = None,
+        *,
+        validation: tuple[Sequence[Picture], Sequence[Any]] | None = None,
+        callbacks: Sequence[Any] = (),
+        report_to: str | Sequence[str] | None = None,
     ) -> Self:
         """Pick `shots` images per class and learn from them. A method that learns nothing (zero-shot) picks none.
 
@@ -138,13 +154,22 @@ class Classifier:
                 names may be equal, as in ImageNet's.
             before_training: called when all is checked and nothing is learned yet, to look at other images before hours
                 of training. What it raises ends the fit; its time is not part of `seconds_`.
+            validation: held-out (images, labels), as the other two, whose accuracy each `Epoch` then has; never
+                cropped or flipped. Copies of what is learned from are left out. What is learned is the same to the bit
+                as without, unless `keep` or `patience` say otherwise.
+            callbacks: are told of every epoch, see `Callback`. What they raise ends the fit.
+            report_to: loggers that are told the parameters and figures: "tensorboard", "wandb", "mlflow", "trackio", or
+                a list of them. One that fails is told no more, with a warning.
 
         Raises:
             InputError: lengths that differ, fewer than two classes, a label that is missing, an image that does not
-                decode, or a parameter that cannot work.
+                decode, a parameter that cannot work, or a logger that is not installed.
             DivergedError: a loss or gradient is not finite; the error keeps the last good tensors.
+            TrainingInterrupted: Ctrl-C, a `KeyboardInterrupt` that keeps them, too.
         """
-        fitted = fitting.fit(self._parameters(), images, labels, class_names, before_training)
+        with reporting(report_to) as reports:
+            told = [*callbacks, *reports]
+            fitted = fitting.fit(self._parameters(), images, labels, class_names, before_training, validation, told)
         # All at once and last, so that a fit that fails leaves an earlier one whole.
         self.model_, self.classes_, self.fit_ = fitted
         self.clip_ = self.model_.clip
@@ -261,6 +286,11 @@ class Classifier:
     def trained_on(self) -> frozenset[str]:
         """The `fingerprint` of every training image that is a file, which is one of its bytes, not of its name."""
         return frozenset(self._fitted().trained_on)
+
+    @property
+    def validated_on(self) -> frozenset[str]:
+        """The same of the validation images."""
+        return frozenset(self._fitted().validated_on)
 
     def as_run(self) -> Run:
         """All that a run folder holds, in memory; its record has no "results" yet. `NotFittedError` if not fitted."""

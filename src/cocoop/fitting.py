@@ -5,27 +5,27 @@ from __future__ import annotations
 import operator
 import os
 import time
-import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
-from typing import Any, NamedTuple, cast
+from dataclasses import dataclass, field, fields
+from typing import Any, NamedTuple
 
 import torch
 from numpy.typing import NDArray
 
-from cocoop.arguments import OF_A_TRAINING, check_parameters, check_pictures
+from cocoop.arguments import check_parameters, check_pictures, check_validation
+from cocoop.callbacks import check_callbacks, tell
 from cocoop.clip import CLIP
 from cocoop.clip.sources.hub import SHORT_NAMES
 from cocoop.clip.sources.load import BUNDLED
 from cocoop.data import few_shot_indices, picked_hash
 from cocoop.errors import InputError
-from cocoop.features import AugmentedFeatures, FeatureStore, FixedFeatures, Picture, fingerprints, read_pictures
+from cocoop.features import FeatureStore, Picture, fingerprints
 from cocoop.labels import number_classes
-from cocoop.methods import METHODS, Method, Recipe, expect_rebuildable
+from cocoop.learning import hold_out, learn, learning_of, source_of
+from cocoop.methods import METHODS, Method, expect_rebuildable
 from cocoop.results import Environment, Epoch, Learning, Parameters, environment, peak_memory_mb
 from cocoop.results.plain import plain
-from cocoop.rgb import Exif
-from cocoop.training import prepare, threads_for, torch_threads, train, warm_up_only
+from cocoop.training import kept_epoch
 
 OF_THE_CLIP = ("tokenizer", "device", "dtype", "memory_budget")
 """Those of a classifier's parameters that say how its CLIP is loaded."""
@@ -48,9 +48,12 @@ class Fit:
     clip_fingerprint: str | None = None
     shots: int | None
     learning: Learning | None
+    kept_epoch: int | None = None
     picked: list[int]
+    validation_images: int = 0
     split_hash: str | None
     trained_on: list[str]
+    validated_on: list[str] = field(default_factory=list)
     protocol: str = "own-images"
     dataset: str | None = None
     device: str | None
@@ -60,18 +63,28 @@ class Fit:
     peak_gpu_memory_mb: float | None
     environment: Environment
 
+    @property
+    def figures(self) -> dict[str, float]:
+        """What `Callback.on_fit_end` is told: seconds, and the figures of the epoch that was kept, if there is one."""
+        kept = next((epoch for epoch in self.history if epoch.epoch == self.kept_epoch), None)
+        of_it = (
+            {name: getattr(kept, name) for name in ("epoch", "loss", "accuracy", "validation_accuracy")} if kept else {}
+        )
+        return {"seconds": self.seconds} | {name: value for name, value in of_it.items() if value is not None}
+
 
 class BeforeTraining(NamedTuple):
     """What a fit has settled before it trains.
 
     clip: the loaded CLIP. store: where image features are kept, if anywhere. picked: positions of the images to learn
-    from. trained_on: the `fingerprint` of each of them that is a file.
+    from. trained_on: the `fingerprint` of each of them that is a file. validated_on: of each validation image.
     """
 
     clip: CLIP
     store: FeatureStore | None
     picked: list[int]
     trained_on: frozenset[str]
+    validated_on: frozenset[str] = frozenset()
 
 
 class Fitted(NamedTuple):
@@ -88,47 +101,77 @@ def fit(
     labels: Sequence[Any],
     class_names: Sequence[str] | None = None,
     before_training: Callable[[BeforeTraining], object] | None = None,
+    validation: tuple[Sequence[Picture], Sequence[Any]] | None = None,
+    callbacks: Sequence[Any] = (),
 ) -> Fitted:
     """Pick images and learn from them; arguments and errors as of `Classifier.fit`, with its parameters by name."""
     started = time.perf_counter()
     check_parameters(parameters)
     check_pictures(images, labels)
+    check_validation(parameters["method"], parameters["keep"], parameters["patience"], validation is not None)
+    check_callbacks(callbacks)
     images = list(images)  # by position: a column of pandas looks up row numbers
     classes, targets = number_classes(labels, class_names)
     names = [str(name) for name in classes.tolist()]
-    seed, shots, view_seed = operator.index(parameters["seed"]), parameters["shots"], parameters["view_seed"]
+    seed, shots, exif = operator.index(parameters["seed"]), parameters["shots"], parameters["exif"]
     with torch.inference_mode(False), torch.enable_grad():  # learned tensors need gradients, whoever calls
-        clip = load_clip(parameters["clip"], **{name: parameters[name] for name in OF_THE_CLIP})
-        store = feature_store(parameters["feature_cache"], clip)
-        model = _new_model(METHODS[parameters["method"]], clip, names, parameters["settings"] or {}, seed)
-        kept = {field.name: parameters[field.name] for field in fields(Parameters)} | places_of(clip)
-        frozen = Parameters(**plain(kept))
-        expect_rebuildable(model)  # what no run folder can keep is refused before hours of training
-        plain(model.settings)
-        learning = _learning(model, parameters["augment"], **{name: parameters[name] for name in OF_A_TRAINING})
+        clip, store, model, frozen = _built(parameters, names, seed)
+        learning = learning_of(model, parameters)
         picked = _pick(targets, shots, seed) if model.learns() else []
         pictures, targets = [images[i] for i in picked], [targets[i] for i in picked]
-        view_seed = seed if view_seed is None else view_seed
-        source = _source(clip, pictures, learning, view_seed, store, parameters["exif"]) if picked else None
+        view_seed = seed if parameters["view_seed"] is None else parameters["view_seed"]
+        source = source_of(clip, pictures, learning, view_seed, store, exif) if picked else None
         trained_on = fingerprints(pictures, source.contents) if source else []
+        held_out, validated_on = None, list[str]()
+        if validation is not None and source is not None and learning is not None:
+            held_out, validated_on = hold_out(clip, validation, classes, class_names, source, learning, store, exif)
         if before_training is not None:
             began = time.perf_counter()
-            before_training(BeforeTraining(clip, store, picked, frozenset(trained_on)))
+            before_training(BeforeTraining(clip, store, picked, frozenset(trained_on), frozenset(validated_on)))
             started += time.perf_counter() - began
-        with torch_threads(threads_for(clip.name)):
-            history = _learn(model, source, targets, learning, seed, parameters["cuda_graph"]) if source else []
+        sizes = {"training_images": len(picked), "validation_images": len(held_out.labels) if held_out else 0}
+        tell(callbacks, "on_fit_begin", _facts(frozen, model, learning) | sizes)
+        cuda_graph, history = parameters["cuda_graph"], list[Epoch]()
+        if source is not None:
+            history = learn(model, source, targets, learning, seed, cuda_graph, held_out, callbacks)
     done = Fit(
         parameters=frozen,
         history=history,
+        kept_epoch=kept_epoch(history, parameters["keep"]),
         shots=frozen.shots if picked else 0,
         learning=learning,
         picked=picked,
+        validation_images=sizes["validation_images"],
         split_hash=picked_hash(images, picked, targets, names),
         trained_on=trained_on,
+        validated_on=validated_on,
         seconds=time.perf_counter() - started,
         **_circumstances(clip),
     )
+    tell(callbacks, "on_fit_end", done.figures)
     return Fitted(model, classes, done)
+
+
+def _built(
+    parameters: Mapping[str, Any], names: Sequence[str], seed: int
+) -> tuple[CLIP, FeatureStore | None, Method, Parameters]:
+    """The CLIP, where its features are kept, the method before training, and the parameters as a run keeps them."""
+    clip = load_clip(parameters["clip"], **{name: parameters[name] for name in OF_THE_CLIP})
+    store = feature_store(parameters["feature_cache"], clip)
+    model = _new_model(METHODS[parameters["method"]], clip, names, parameters["settings"] or {}, seed)
+    kept = {field.name: parameters[field.name] for field in fields(Parameters)} | places_of(clip)
+    frozen = Parameters(**plain(kept))
+    expect_rebuildable(model)  # what no run folder can keep is refused before hours of training
+    plain(model.settings)
+    return clip, store, model, frozen
+
+
+def _facts(parameters: Parameters, model: Method, learning: Learning | None) -> dict[str, Any]:
+    """What `Callback.on_fit_begin` is told, beside numbers of images."""
+    own = {f"settings.{name}": value for name, value in model.settings.items()}
+    facts = {name: value for name, value in vars(parameters).items() if name != "settings"}
+    sizes = {"classes": len(model.class_names), "trainable_parameters": model.trainable_parameters}
+    return facts | own | (vars(learning) if learning else {}) | sizes
 
 
 def load_clip(source: Any, **options: Any) -> CLIP:
@@ -185,87 +228,6 @@ def _new_model(
 
 def _pick(targets: Sequence[int], shots: int | None, seed: int) -> list[int]:
     return list(range(len(targets))) if shots is None else few_shot_indices(targets, shots, seed)
-
-
-def _learning(
-    model: Method,
-    augment: bool | str,
-    epochs: int | None,
-    batch_size: int | None,
-    lr: float | None,
-    views: int | None,
-    view_seed: int | None,
-) -> Learning | None:
-    """The numbers that were given, or else those of the method's recipe; None without a recipe."""
-    recipe = model.recipe
-    if recipe is None:
-        return None
-    augmented = bool(model.clip.augment if augment == "auto" else augment)
-    if not augmented:
-        _check_no_views(augment, model.clip, views, view_seed)
-    return Learning(
-        epochs=operator.index(recipe.epochs if epochs is None else epochs),
-        batch_size=operator.index(recipe.batch_size if batch_size is None else batch_size),
-        lr=float(recipe.lr if lr is None else lr),
-        augment=augmented,
-        views=None if views is None else operator.index(views),
-    )
-
-
-def _check_no_views(augment: bool | str, clip: CLIP, views: int | None, view_seed: int | None) -> None:
-    """Raise `InputError` for views that will not be, or for a seed of theirs where the user wants none."""
-    by_files = augment == "auto"
-    why = f"the files of the CLIP {clip.name} say" if by_files else "augment=False says"
-    for name, value in (("views", views), ("view_seed", None if by_files else view_seed)):
-        if value is not None:
-            raise InputError(
-                f"{name}: expected nothing, because {why} that the images are learned as they are; got {value!r}. "
-                "Leave it out, or set augment=True (--augment)."
-            )
-
-
-def _source(
-    clip: CLIP,
-    pictures: Sequence[Picture],
-    learning: Learning | None,
-    view_seed: int,
-    store: FeatureStore | None,
-    exif: Exif,
-) -> AugmentedFeatures | FixedFeatures:
-    """Features to learn from. Either way an image that does not decode is found before any training."""
-    if learning is None or not learning.augment:
-        encoded = read_pictures(clip, pictures, store, fill=True, exif=exif)
-        return FixedFeatures(encoded.features, encoded.contents)
-    return AugmentedFeatures(clip, pictures, operator.index(view_seed), learning.epochs, learning.views, store, exif)
-
-
-def _learn(
-    model: Method,
-    source: AugmentedFeatures | FixedFeatures,
-    targets: Sequence[int],
-    learning: Learning | None,
-    seed: int,
-    cuda_graph: str,
-) -> list[Epoch]:
-    prepare(model, source, targets)
-    if learning is None:
-        return []
-    recipe = cast(Recipe, model.recipe)  # without which there is no `Learning`
-    caution = warm_up_only(learning.epochs)
-    if caution is not None:
-        warnings.warn(f"cocoop: {caution}", stacklevel=4)
-    return train(
-        model,
-        source,
-        targets,
-        seed=seed,
-        epochs=learning.epochs,
-        batch_size=learning.batch_size,
-        lr=learning.lr,
-        momentum=recipe.momentum,
-        weight_decay=recipe.weight_decay,
-        cuda_graph=cuda_graph,
-    )
 
 
 def _circumstances(clip: CLIP) -> dict[str, Any]:

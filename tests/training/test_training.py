@@ -15,8 +15,8 @@ from PIL import Image
 from cocoop import CoCoOp, CoOp, InputError, RunError, ZeroShot
 from cocoop.clip import augment
 from cocoop.features import AugmentedFeatures, FeatureStore, FixedFeatures, encode_pictures, read_pictures
-from cocoop.training import learning_rate, train, warm_up_only
-from cocoop.training.loop import _order, prepare
+from cocoop.training import learning_rate, prepare, train, warm_up_only
+from cocoop.training.loop import _order
 
 NAMES = FACTS["class_names"]
 FEATURES = VALUES["image_features"]

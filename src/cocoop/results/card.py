@@ -51,6 +51,7 @@ def model_card(config: RunConfig, record: RunRecord, pictures: Iterable[str] = (
     names, tokenizer = config.class_names, config.parameters.tokenizer
     facts = {
         "training images": f"{record.training_images:,}",
+        **_training_rows(record),
         "seed": str(record.seed),
         "trainable parameters": f"{record.trainable_parameters:,}",
         "seconds": f"{record.seconds:.1f}",
@@ -66,6 +67,23 @@ def model_card(config: RunConfig, record: RunRecord, pictures: Iterable[str] = (
         rows="\n".join(f"| {name} | {value} |" for name, value in facts.items()),
         pictures="".join(f"\n![{_PICTURES[name]}]({name})\n" for name in pictures),
     )
+
+
+def _training_rows(record: RunRecord) -> dict[str, str]:
+    """What is not at its default: validation images, and what they and class weights decided."""
+    rows: dict[str, str] = {}
+    learning = record.learning
+    if record.validation_images:
+        rows["validation images"] = f"{record.validation_images:,}"
+    if learning is None:
+        return rows
+    if learning.keep != "last":
+        rows["kept epoch"] = f"{record.kept_epoch}, counted from 0: the {learning.keep} on the validation images"
+    if learning.patience is not None:
+        rows["patience"] = f"{learning.patience} epochs"
+    if learning.class_weight is not None:
+        rows["class weight"] = learning.class_weight
+    return rows
 
 
 def _test_rows(test: str, figures: Figures, zero_shot: Figures | None) -> dict[str, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from cocoop.results.tensors import Array
 from cocoop.results.typed import MistypedError
 
 _NAMED = 5  # damaged files in one message
-_BULKY = ("picked", "trained_on")  # a hash per training image: megabytes over many runs, and in no report
+_BULKY = ("picked", "trained_on", "validated_on")  # hashes of images: megabytes over many runs, in no report
 
 
 @dataclass(frozen=True)
@@ -70,12 +70,13 @@ class Record:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """The method's settings and the numbers of its training.
+        """The method's settings and those of its training that are not at their defaults.
 
         Where both have one of the same name, that of the training is called "training ...".
         """
         own, learning = self.content.settings, self.content.learning
-        numbers = {name: value for name, value in vars(learning).items() if value is not None} if learning else {}
+        chosen = [f.name for f in fields(learning) if getattr(learning, f.name) != f.default] if learning else []
+        numbers = {name: getattr(learning, name) for name in chosen}
         return own | {f"training {name}" if name in own else name: value for name, value in numbers.items()}
 
     @property

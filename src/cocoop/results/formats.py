@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import MISSING, fields
 from typing import Any
 
-from cocoop.results.schema import FORMAT, Learning, RunConfig, RunRecord
+from cocoop.results.schema import FORMAT, Epoch, Learning, RunConfig, RunRecord
 from cocoop.results.typed import MistypedError, from_json
 
 _RECORD_OF_1: dict[str, Any] = {
@@ -24,13 +24,14 @@ _RECORD_OF_1: dict[str, Any] = {
 _FIGURES_OF_1: dict[str, Any] = {"dataset": None, "test_hash": None, "mistakes": []}
 _PARAMETERS_OF_1: dict[str, Any] = {"views": None, "view_seed": None, "tokenizer": None}
 _FIGURES_OF_2: dict[str, Any] = {"exif": "original"}
-_PARAMETERS_OF_2: dict[str, Any] = {"exif": "ignore"}
+_PARAMETERS_OF_2: dict[str, Any] = {"exif": "ignore", "keep": "last", "patience": None, "class_weight": None}
+_RECORD_OF_2: dict[str, Any] = {"kept_epoch": None, "validation_images": 0, "validated_on": []}
 """What format 2 need not have: it left photos as they were stored, and converted all pictures as the original does."""
 
 _SETTINGS_OF_1 = ("context", "context_length", "class_specific", "class_position", "templates")
 """Parameters of a classifier that belong to its `settings` now."""
-_LEARNING = tuple(field.name for field in fields(Learning))
-"""What formats 1 and 2 kept among the settings of a method that was trained."""
+_LEARNING = {field.name: field.default for field in fields(Learning)}
+"""What formats 1 and 2 kept among the settings of a method that was trained, if they knew it, and what it is if not."""
 
 
 def record_from_json(content: Any) -> RunRecord:
@@ -53,6 +54,11 @@ def config_from_json(content: Any) -> RunConfig:
     return from_json(RunConfig, content)
 
 
+def epoch_from_json(content: Any) -> Epoch:
+    """A line of `metrics.jsonl`, which states no format: that of formats 1 and 2 has no validation; errors as above."""
+    return from_json(Epoch, _completed(content, {"validation_accuracy": None}))
+
+
 def _check_format(content: Any) -> None:
     if isinstance(content, dict) and content.get("format") != FORMAT:
         form = content.get("format")
@@ -69,9 +75,10 @@ def _record_of_format_2(content: dict[str, Any]) -> dict[str, Any]:
     """Format 2 kept the numbers of the training, if there was one, among the settings."""
     settings, learning = content.get("settings"), None
     if isinstance(settings, dict) and "epochs" in settings:
-        learning = {"views": None, **{name: settings[name] for name in _LEARNING if name in settings}}
+        defaults = {name: default for name, default in _LEARNING.items() if default is not MISSING}
+        learning = defaults | {name: settings[name] for name in _LEARNING if name in settings}
         settings = {name: value for name, value in settings.items() if name not in _LEARNING}
-    record = {**content, "format": FORMAT, "settings": settings, "learning": learning}
+    record = {**_RECORD_OF_2, **content, "format": FORMAT, "settings": settings, "learning": learning}
     return _with_figures(record, _FIGURES_OF_2)
 
 

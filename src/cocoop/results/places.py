@@ -98,7 +98,7 @@ def keeping(folder: str | PathLike[str], learned: Callable[[BaseException], Mapp
             raise
         told = f"No run was written; {_keep(real_place(folder), tensors)}"
         if not isinstance(error, Exception):  # Ctrl-C
-            warnings.warn(f"cocoop: {told}", stacklevel=3)
+            warnings.warn(f"cocoop: {error} {told}" if str(error) else f"cocoop: {told}", stacklevel=3)
             raise
         what = str(error) if isinstance(error, InputError | RunError) else f"{type(error).__name__}: {error}."
         raise RunError(f"{what} {told}") from error

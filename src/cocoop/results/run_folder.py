@@ -12,11 +12,11 @@ from cocoop.atomic import whole_folder, write_whole
 from cocoop.errors import InputError, RunError
 from cocoop.results.faults import fault_of_file
 from cocoop.results.files import read_json, read_jsonl, write_json, write_jsonl, write_text
-from cocoop.results.formats import config_from_json, record_from_json
+from cocoop.results.formats import config_from_json, epoch_from_json, record_from_json
 from cocoop.results.places import check_free, real_place
 from cocoop.results.schema import Epoch, RunConfig, RunRecord
 from cocoop.results.tensors import Array, read_tensors, write_tensors
-from cocoop.results.typed import MistypedError, from_json
+from cocoop.results.typed import MistypedError
 
 T = TypeVar("T")
 
@@ -132,7 +132,7 @@ def _check_readable(folder: str | PathLike[str], made: Path) -> None:
 
 
 def _epochs_from_json(lines: Sequence[Any]) -> list[Epoch]:
-    return [from_json(Epoch, line) for line in lines]
+    return [epoch_from_json(line) for line in lines]
 
 
 def _read_as(convert: Callable[[Any], T], path: Path, read: Callable[[Path], Any] = read_json) -> T:

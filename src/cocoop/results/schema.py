@@ -20,6 +20,8 @@ PROTOCOL_NAMES = ("base-to-new", "cross-dataset", "domain-generalization", "few-
 """The values of a record's "protocol", in the order of reports."""
 
 Exif = Literal["apply", "ignore", "original"]
+Keep = Literal["last", "best"]
+ClassWeight = Literal["balanced"] | None
 
 ProtocolName = Annotated[str, Check(PROTOCOL_NAMES.__contains__, f"one of {', '.join(PROTOCOL_NAMES)}")]
 Percent = Annotated[float, Check(lambda rate: 0 <= rate <= 100 + 1e-9, "percent")]  # averages round
@@ -99,6 +101,8 @@ class Learning:
 
     epochs: passes over the images. batch_size: images per step. lr: the learning rate at the top of the schedule.
     augment: whether from random crops and flips. views: how many of them were taken in turn; None is one per epoch.
+    keep: the epoch whose tensors are kept, the last one or the one with the best accuracy on validation images.
+    patience: how many epochs in a row without a better such accuracy ended it. class_weight: of the images in the loss.
     """
 
     epochs: int
@@ -106,13 +110,17 @@ class Learning:
     lr: float
     augment: bool
     views: int | None = None
+    keep: Keep = "last"
+    patience: int | None = None
+    class_weight: ClassWeight = None
 
 
 @dataclass(frozen=True)
 class Epoch:
     """A line of `metrics.jsonl`: the figures of one epoch, counted from 0.
 
-    loss: the mean over its steps. accuracy: percent of its training images.
+    loss: the mean over its steps. accuracy: percent of its training images. seconds: of its steps.
+    validation_accuracy: percent of the validation images after its last step; None without such.
     """
 
     epoch: int
@@ -120,6 +128,7 @@ class Epoch:
     loss: float
     accuracy: float
     seconds: float
+    validation_accuracy: Percent | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,13 +155,14 @@ class RunRecord:
     class_tokens: a hash of what the tokenizer makes of the class names. device, dtype: of the fit: "cuda:0", "float32".
     A record of format 1 may lack these three, and then they are None.
     seed: of pick and training. shots: images per class; None is all, 0 where there is nothing to learn.
-    classes, training_images, trainable_parameters: how many.
+    kept_epoch: the epoch whose tensors these are, counted from 0; None without a training, and in formats 1 and 2.
+    classes, training_images, validation_images, trainable_parameters: how many.
     protocol: one of `PROTOCOL_NAMES`. dataset: what it learned from; None for lists of images.
     results: test -> figures. zero_shot: the same of zero-shot CLIP, where it is no run of its own.
     seconds: of the fit. peak_memory_mb: of the process; None where the system does not tell. peak_gpu_memory_mb: on
     the GPU; None without one.
     picked: indices of the training images in the training split. split_hash: of their places and labels; None for open
-    images. trained_on: hashes of those that are files.
+    images. trained_on: hashes of those that are files. validated_on: of the validation images that are files.
     prompt_from: the run folder, relative to the benchmark's, that the prompt was taken from, with its seconds and
     memory; None where it was learned here. trial: what was asked for; None outside the papers' protocols.
     """
@@ -161,6 +171,7 @@ class RunRecord:
     method: str
     settings: dict[str, Any]
     learning: Learning | None
+    kept_epoch: int | None = None
     clip: str
     clip_fingerprint: str
     tokenizer: str | None
@@ -171,6 +182,7 @@ class RunRecord:
     shots: int | None
     classes: int
     training_images: int
+    validation_images: int = 0
     trainable_parameters: int
     protocol: ProtocolName = "own-images"
     dataset: str | None = None
@@ -182,6 +194,7 @@ class RunRecord:
     picked: list[int]
     split_hash: str | None
     trained_on: list[str]
+    validated_on: list[str] = field(default_factory=list)
     prompt_from: str | None = None
     trial: TrialRecord | None = None
     environment: Environment
@@ -208,6 +221,9 @@ class Parameters:
     view_seed: int | None
     exif: Exif
     tokenizer: str | None
+    keep: Keep
+    patience: int | None
+    class_weight: ClassWeight
 
 
 @dataclass(frozen=True, kw_only=True)

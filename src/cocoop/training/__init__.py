@@ -1,22 +1,28 @@
 """Training: one visible loop, with the papers' optimiser and schedule."""
 
-from cocoop.training.divergence import DivergedError
-from cocoop.training.loop import prepare, train
+from cocoop.training.loop import train
+from cocoop.training.prepare import prepare
 from cocoop.training.recorded import CUDA_GRAPH, RecordedStep, recorded
 from cocoop.training.schedule import WARMUP_LR, learning_rate, warm_up_only
 from cocoop.training.step import Facts, Step
+from cocoop.training.stopped import DivergedError, TrainingInterrupted
 from cocoop.training.threads import threads_for, torch_threads
+from cocoop.training.validation import KEEP, Validation, kept_epoch
 
 __all__ = [
     "CUDA_GRAPH",
+    "KEEP",
     "WARMUP_LR",
     "DivergedError",
     "Facts",
     "RecordedStep",
     "Step",
-    "recorded",
+    "TrainingInterrupted",
+    "Validation",
+    "kept_epoch",
     "learning_rate",
     "prepare",
+    "recorded",
     "threads_for",
     "torch_threads",
     "train",

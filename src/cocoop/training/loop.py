@@ -2,35 +2,27 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from numbers import Integral
 from random import Random
 
 import torch
 from torch import Tensor
 
-from cocoop.errors import InputError
 from cocoop.features.sources import FeatureSource
 from cocoop.methods import Method
-from cocoop.progress import progress
+from cocoop.progress import Bar, counter
 from cocoop.results import Epoch
-from cocoop.training.divergence import DivergedError, explain
+from cocoop.training.prepare import check_counts, targets_of
 from cocoop.training.recorded import recorded
 from cocoop.training.schedule import learning_rate
 from cocoop.training.step import Facts, Step, read
+from cocoop.training.stopped import DivergedError, explain, interruptible
+from cocoop.training.tally import Tally
+from cocoop.training.validation import Validation, Watch
 
 _READ_EVERY = 64
 """Steps that are queued on a GPU before their facts are read; reading makes it wait."""
-
-
-def prepare(model: Method, source: FeatureSource, labels: Sequence[int]) -> None:
-    """Before training, give a method with its own `prepare` all training images as they look in the first epoch."""
-    targets = _targets(model, source, labels)
-    if model.prepares():
-        (features,) = source.batches(0, range(len(labels)), len(labels))
-        model.prepare(features.to(targets.device), targets)
 
 
 def train(
@@ -45,6 +37,9 @@ def train(
     momentum: float = 0.9,
     weight_decay: float = 5e-4,
     cuda_graph: str = "auto",
+    class_weights: Sequence[float] | None = None,
+    validation: Validation | None = None,
+    on_epoch_end: Sequence[Callable[[Epoch], object]] = (),
 ) -> list[Epoch]:
     """Learn `model`'s parameters by SGD on its own loss, with the papers' schedule. Gives one `Epoch` per epoch.
 
@@ -59,59 +54,68 @@ def train(
         momentum: of SGD.
         weight_decay: of SGD, on every learned tensor.
         cuda_graph: "auto" records the step as a CUDA graph on an NVIDIA GPU, or warns; "on" insists; "off" never does.
+        class_weights: [K] how much an image of each class counts in the loss; see `Method.cross_entropy`.
+        validation: images whose accuracy is measured after each epoch, and may choose one or end the training.
+        on_epoch_end: are called with each `Epoch` when it is over. What they raise ends the training.
 
     Raises:
         InputError: `epochs` or `batch_size` no integer or below 1, not one label of a class per image, or a
             `cuda_graph` that cannot be.
         DivergedError: a loss or a gradient is not finite. The model is back at the tensors of the last finite loss.
+        TrainingInterrupted: Ctrl-C; the model is at the same tensors.
         RunError: `cuda_graph` is "on" and the step cannot be recorded.
     """
     if not model.trainable_parameters:
         return []
-    _check_counts(epochs=epochs, batch_size=batch_size)
-    targets = _targets(model, source, labels)
-    step = Step(model, momentum=momentum, weight_decay=weight_decay)
-    run = recorded(step, cuda_graph)
-    history: list[Epoch] = []
-    for epoch in progress(range(epochs), "training, epochs"):
-        started = time.perf_counter()
-        rate = learning_rate(epoch, epochs, lr)
-        step.set_rate(rate)
-        order = _order(len(labels), epoch, batch_size, seed)
-        batches = zip(source.batches(epoch, order, batch_size), targets[order].split(batch_size), strict=True)
-        losses, hits = [], 0
-        for number, facts in enumerate(_carry_out(run, batches, targets.device)):
-            if facts.stopped:
-                step.restore()
-                message = explain(facts.loss, epoch, number, rate, model.clip.precision.name)
-                raise DivergedError(message, history, model.state_dict())
-            losses.append(facts.loss)
-            hits += facts.hits
-        loss, accuracy = math.fsum(losses) / len(losses), 100 * hits / len(order)
-        history.append(Epoch(epoch, rate, loss, accuracy, time.perf_counter() - started))
+    check_counts(epochs=epochs, batch_size=batch_size)
+    targets = targets_of(model, len(source), labels)
+    step, history = Step(model, momentum=momentum, weight_decay=weight_decay), list[Epoch]()
+    run, watch = recorded(step, cuda_graph), Watch(model, validation)
+    images = epochs * len(_order(len(labels), 0, batch_size, seed))
+    with (
+        model.weighing(class_weights),
+        counter("training", images, " images", delay=2) as bar,
+        interruptible(step, history, epochs),
+    ):
+        for epoch in _epochs(step, run, source, targets, history, watch, bar, epochs, batch_size, seed, lr):
+            for tell in on_epoch_end:
+                tell(epoch)
+    watch.take_back()
     return history
 
 
-def _check_counts(**counts: int) -> None:
-    for name, count in counts.items():
-        if not isinstance(count, Integral) or count < 1:
-            raise InputError(f"training: expected {name} to be an integer of 1 or more; got {count!r}.")
-
-
-def _targets(model: Method, source: FeatureSource, labels: Sequence[int]) -> Tensor:
-    """The labels [N] on the model's device; `InputError` unless each is the number of a class, and each image's."""
-    if len(source) != len(labels):
-        raise InputError(
-            f"training: expected one label for each of {len(source):,} images; got {len(labels):,}. Give them in the "
-            "order of the images."
-        )
-    classes = len(model.class_names)
-    for label in labels:
-        if not isinstance(label, Integral) or not 0 <= label < classes:
-            raise InputError(
-                f"training: expected labels 0..{classes - 1}, the numbers of the {classes} classes; got {label!r}."
-            )
-    return torch.tensor(labels, device=model.clip.device)
+def _epochs(
+    step: Step,
+    run: Callable[[Tensor, Tensor], Tensor],
+    source: FeatureSource,
+    targets: Tensor,
+    history: list[Epoch],
+    watch: Watch,
+    bar: Bar,
+    epochs: int,
+    batch_size: int,
+    seed: int,
+    lr: float,
+) -> Iterator[Epoch]:
+    """Each epoch when it is over, and in the `history`; the loop itself."""
+    for epoch in range(epochs):
+        started = time.perf_counter()
+        rate = learning_rate(epoch, epochs, lr)
+        step.set_rate(rate)
+        order = _order(len(targets), epoch, batch_size, seed)
+        batches = zip(source.batches(epoch, order, batch_size), targets[order].split(batch_size), strict=True)
+        tally = Tally(bar, min(batch_size, len(order)), f"epoch {epoch + 1} of {epochs}", watch.accuracy)
+        for facts in _carry_out(run, batches, targets.device):
+            if facts.stopped:
+                step.restore()
+                message = explain(facts.loss, epoch, tally.steps, rate, step.model.clip.precision.name)
+                raise DivergedError(message, history, step.model.state_dict())
+            tally.add(facts)
+        seconds = time.perf_counter() - started
+        history.append(Epoch(epoch, rate, tally.loss, tally.accuracy, seconds, watch.look()))
+        yield history[-1]
+        if watch.is_over:
+            return
 
 
 def _carry_out(

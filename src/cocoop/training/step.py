@@ -46,6 +46,7 @@ class Step:
         self.scale = LossScale(device) if model.clip.dtype == torch.float16 else None
         self._parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
         self._good = [parameter.detach().clone() for parameter in self._parameters]
+        self._keep: Tensor | None = None
         self._stopped = torch.zeros((), dtype=torch.bool, device=device)
         # On a GPU the rate is a tensor, so that a recorded step reads the current one.
         rate = lr if device.type == "cpu" else torch.tensor(lr, device=device)
@@ -75,9 +76,9 @@ class Step:
     def _update(self, gradients: Sequence[Tensor], loss_is_finite: Tensor) -> None:
         # A sum is finite only if every term is: one pass without a tensor of its own.
         sound = torch.stack([gradient.sum() for gradient in gradients]).isfinite().all() & loss_is_finite
-        keep = loss_is_finite & ~self._stopped
-        for good, parameter, gradient in zip(self._good, self._parameters, gradients, strict=True):
-            good.copy_(torch.where(keep, parameter, good))
+        self._keep = loss_is_finite & ~self._stopped
+        self._copy_good()
+        for parameter, gradient in zip(self._parameters, gradients, strict=True):
             parameter.grad = gradient
         # As torch's `GradScaler` tells it: what to divide gradients by, and whether to leave tensors and momenta alone.
         self._optimizer.grad_scale = None if self.scale is None else self.scale.value  # type: ignore[attr-defined]
@@ -88,6 +89,14 @@ class Step:
         else:
             self.scale.update(sound, frozen=self._stopped)
             self._stopped.logical_or_(~loss_is_finite | self.scale.is_spent)
+
+    def _copy_good(self) -> None:
+        """Take the parameters as good ones where the step says so, all of them: Ctrl-C may come in the middle."""
+        if self._keep is None:
+            return
+        for good, parameter in zip(self._good, self._parameters, strict=True):
+            good.copy_(torch.where(self._keep, parameter, good))
+        self._keep = None
 
     @contextmanager
     def rehearsal(self) -> Iterator[None]:
@@ -101,6 +110,7 @@ class Step:
     @torch.no_grad()
     def restore(self) -> None:
         """Put the model back to the learned tensors that gave the last finite loss (or to its start)."""
+        self._copy_good()
         for good, parameter in zip(self._good, self._parameters, strict=True):
             parameter.copy_(good)
 

@@ -1,17 +1,29 @@
-"""The error that ends a training whose numbers are no longer finite, with what was learned before."""
+"""What ends a training before its last epoch, with what was learned until then."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from torch import Tensor
 
 from cocoop.errors import RunError
 from cocoop.results import Epoch
+from cocoop.training.step import Step
 
 
-class DivergedError(RunError):
+class _Stopped(BaseException):
+    def __init__(self, message: str, history: Sequence[Epoch], tensors: Mapping[str, Tensor]) -> None:
+        super().__init__(message)
+        self.history = list(history)
+        self.tensors = {name: tensor.detach().clone() for name, tensor in tensors.items()}
+
+    def __reduce__(self) -> tuple[Any, ...]:  # so that it can pass between processes
+        return type(self), (str(self), self.history, self.tensors)
+
+
+class DivergedError(_Stopped, RunError):
     """A loss or a gradient was not finite.
 
     Attributes:
@@ -20,13 +32,23 @@ class DivergedError(RunError):
             that was trained is back at them, too.
     """
 
-    def __init__(self, message: str, history: Sequence[Epoch], tensors: Mapping[str, Tensor]) -> None:
-        super().__init__(message)
-        self.history = list(history)
-        self.tensors = {name: tensor.detach().clone() for name, tensor in tensors.items()}
 
-    def __reduce__(self) -> tuple[Any, ...]:  # so that it can pass between processes
-        return type(self), (str(self), self.history, self.tensors)
+class TrainingInterrupted(_Stopped, KeyboardInterrupt):
+    """Ctrl-C came while a prompt was learned; it has the attributes of a `DivergedError`."""
+
+
+@contextmanager
+def interruptible(step: Step, history: Sequence[Epoch], epochs: int) -> Iterator[None]:
+    """Turn Ctrl-C inside into a `TrainingInterrupted`, with the model back at the tensors of the last finite loss.
+
+    `history` has the finished ones of `epochs` when it comes.
+    """
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        step.restore()
+        message = f"training: interrupted after {len(history)} of {epochs} epochs."
+        raise TrainingInterrupted(message, history, step.model.state_dict()) from error
 
 
 def explain(loss: float, epoch: int, step: int, rate: float, precision: str) -> str:

@@ -1,0 +1,85 @@
+"""Held-out images: the accuracy on them after every epoch, which epoch is kept, and when learning more is no use."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from torch import Tensor
+
+from cocoop.evaluation import images_at_once
+from cocoop.features import Features
+from cocoop.methods import Method
+from cocoop.results import Epoch
+from cocoop.training.prepare import targets_of
+
+KEEP = ("last", "best")
+"""The epoch whose tensors are kept: the last one, as in the papers, or the best one on the validation images."""
+
+
+class Validation(NamedTuple):
+    """Images that no step learns from, as they are, never augmented.
+
+    features: [V, E] unit norm. labels: [V] classes, 0 <= label < K. keep: one of `KEEP`; of equally good epochs the
+    earliest is kept. patience: so many epochs in a row without a better accuracy end the training; None never does.
+    """
+
+    features: Features
+    labels: Sequence[int]
+    keep: str = "last"
+    patience: int | None = None
+
+
+class Watch:
+    """Looks at the validation images after each epoch of a training, if there are any.
+
+    Attributes:
+        accuracy: after the last epoch, in percent; None before, and without images.
+    """
+
+    def __init__(self, model: Method, validation: Validation | None) -> None:
+        self._model, self._validation = model, validation
+        self.accuracy: float | None = None
+        self._best, self._since_best = -1.0, 0
+        self._tensors: dict[str, Tensor] = {}
+        if validation is not None:
+            self._targets = targets_of(model, len(validation.features), validation.labels)
+
+    def look(self) -> float | None:
+        """The accuracy now, in percent; None without images. Remembers the tensors where it is the best so far."""
+        if self._validation is None:
+            return None
+        self.accuracy = self._measured(self._validation.features)
+        self._since_best += 1
+        if self.accuracy > self._best:
+            self._best, self._since_best = self.accuracy, 0
+            if self._validation.keep == "best":
+                self._tensors = {name: tensor.clone() for name, tensor in self._model.state_dict().items()}
+        return self.accuracy
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the patience is at its end."""
+        patience = None if self._validation is None else self._validation.patience
+        return patience is not None and self._since_best >= patience
+
+    def take_back(self) -> None:
+        """Put the model back to the best epoch, if that is what is kept."""
+        if self._tensors:
+            self._model.load_state_dict(self._tensors)
+
+    def _measured(self, features: Features) -> float:
+        hits, at_once = 0, images_at_once(self._model)
+        for start in range(0, len(features), at_once):
+            probabilities = self._model.probabilities(features[start : start + at_once])
+            # Of what is not finite none is right; the next step, if there is one, stops the training.
+            right = probabilities.argmax(dim=1) == self._targets[start : start + at_once]
+            hits += int((right & probabilities.isfinite().all(dim=1)).sum())
+        return 100 * hits / len(features)
+
+
+def kept_epoch(history: Sequence[Epoch], keep: str) -> int | None:
+    """The number of the epoch whose tensors a training with this history has kept; None without an epoch."""
+    if not history:
+        return None
+    return history[-1].epoch if keep == "last" else max(history, key=lambda epoch: epoch.validation_accuracy or 0).epoch
