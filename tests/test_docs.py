@@ -53,6 +53,7 @@ TEXTS = {
 ONLY_PARSED = {
     r"\$DATA": "needs the papers' data sets",
     r"cocoop bench\b": "measures for minutes",
+    r"--report-to": "needs a logger",
     r"\bRN50\.pt|ViT-B-16\.pt|info ViT-B/16": "needs a released CLIP",
     r"datasets check all --root data": "fails on purpose: nothing of the fifteen lies there",
     r"shards/\*\.tar": "needs archives",
@@ -234,6 +235,7 @@ PRINTS = {
     "docs/methods.md": r"\['\w+' '\w+' '\w+'\]\n",
     "docs/predict.md": r"None missing\.jpg: expected an image .*\nTrue\n",
     "docs/reports.md": r"\*\*.+\*\*\n",
+    "docs/training.md": r"0 loss \d.*\n(\d loss .*\n)+[012] \d+\.\d+\n",
 }
 """How what a page's Python prints begins."""
 

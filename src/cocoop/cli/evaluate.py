@@ -96,7 +96,7 @@ def evaluate(
     agreement = classifier.verify_shortlist(*labelled, shortlist) if verify and shortlist else None
     metrics = agreement.shortlisted if agreement else classifier.evaluate(*labelled, shortlist)
     if len(scored) < len(examples):
-        note(f"note: left out {len(examples) - len(scored):,} images that {run} was trained on")
+        note(f"note: left out {len(examples) - len(scored):,} images that {run} was {_seen(classifier)} on")
     approximate = shortlist is not None and shortlist < len(classifier.classes_)  # or it is a list of all classes
     inference = {} if shortlist is None else {"shortlist": shortlist, "approximate": approximate}
     if as_json:
@@ -124,6 +124,10 @@ def _say_what_is_left_out(trained: Sequence[Any], chosen: Sequence[str]) -> None
             f"note: {len(missing):,} of the run's {len(trained):,} classes are not among the {len(chosen):,} to choose "
             f"from here: {first}. With fewer or other classes the question is another one, and may be easier"
         )
+
+
+def _seen(classifier: Classifier) -> str:
+    return "trained or validated" if classifier.validated_on else "trained"
 
 
 def _new_to(classifier: Classifier, examples: Sequence[Example], expected: str) -> list[Example]:

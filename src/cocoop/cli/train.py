@@ -25,17 +25,20 @@ from cocoop.cli.common import (
     note,
     print_json,
     read_source,
+    split_names,
 )
 from cocoop.cli.next_steps import say_next
 from cocoop.cli.settings import parse_settings
+from cocoop.errors import InputError
 
 if TYPE_CHECKING:
     from cocoop.classifier import Classifier
     from cocoop.data import Dataset
+    from cocoop.results import Run
 
 Out = Annotated[Path, typer.Option(help="The run folder to write; must be new.")]
 MethodName = Annotated[str, typer.Option(help="cocoop, coop, zero-shot, or a plugin's.")]
-Shots = Annotated[int, typer.Option(help="Training images per class, picked by the seed.")]
+Shots = Annotated[str, typer.Option(metavar="N|all", help="Training images per class, picked by the seed; or all.")]
 Seed = Annotated[int, typer.Option(help="Any integer; the same seed gives the same run.")]
 Epochs = Annotated[int | None, typer.Option(help="Default: the paper's, 10 for cocoop, 200 for coop.")]
 BatchSize = Annotated[int | None, typer.Option(help="Default: the paper's, 1 for cocoop, 32 for coop.")]
@@ -63,6 +66,28 @@ Augment = Annotated[
 Views = Annotated[
     int | None, typer.Option(help="Random crops and flips of each image, taken in turn. Default: one per epoch.")
 ]
+Validate = Annotated[
+    bool,
+    typer.Option(
+        "--validate",
+        help="Measure the accuracy after every epoch on the val split, or else on images that are held out: up to 4 of "
+        "each class that are not learned from (with --shots all, a tenth of the class). They are not scored.",
+    ),
+]
+Keep = Annotated[str, typer.Option(help="The epoch that is kept: last, as in the papers, or best, by --validate.")]
+Patience = Annotated[
+    int | None, typer.Option(metavar="N", help="End after N epochs in a row without a better one, by --validate.")
+]
+ClassWeight = Annotated[
+    str | None,
+    typer.Option(metavar="balanced", help="Let all classes count alike in the loss, however many images each has."),
+]
+ReportTo = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAMES", help="Tell the figures to these, too, comma-separated: tensorboard, wandb, mlflow, trackio."
+    ),
+]
 CudaGraph = Annotated[
     str, typer.Option(help="Record the training step on an NVIDIA GPU, which is faster: auto, on or off.")
 ]
@@ -76,7 +101,7 @@ def train(
     method: MethodName = "cocoop",
     clip: Clip = "tiny",
     tokenizer: Tokenizer = None,
-    shots: Shots = 16,
+    shots: Shots = "16",
     seed: Seed = 1,
     epochs: Epochs = None,
     batch_size: BatchSize = None,
@@ -84,6 +109,11 @@ def train(
     set_: Settings = None,
     augment: Augment = None,
     views: Views = None,
+    validate: Validate = False,
+    keep: Keep = "last",
+    patience: Patience = None,
+    class_weight: ClassWeight = None,
+    report_to: ReportTo = None,
     exif: ExifOption = None,
     feature_cache: FeatureCache = None,
     device: Device = "auto",
@@ -100,33 +130,58 @@ def train(
       cocoop train photos.csv --out my-run --clip openai/clip-vit-base-patch16 --shots 8
       cocoop train photos/ --out my-run --method coop --set context=none --set context_length=16
       cocoop train oxford_pets --data-root data/ --out my-run
+      cocoop train photos/ --out my-run --shots all --class-weight balanced --validate --keep best --patience 3
       cocoop train photos/ --out my-run --plugin my_method.py --method mine --set weight=8
     """
-    from cocoop.classifier import Classifier
-    from cocoop.methods import METHODS
     from cocoop.results import check_new
-    from cocoop.rgb import chosen_exif
 
     settings = _settings_of(method, set_ or (), plugin or ())
     check_new(out)
-    learning: dict[str, Any] = {"shots": shots, "seed": seed, "epochs": epochs, "batch_size": batch_size, "lr": lr}
+    learning: dict[str, Any] = {"seed": seed, "epochs": epochs, "batch_size": batch_size, "lr": lr, "views": views}
+    watched: dict[str, Any] = {"keep": keep, "patience": patience, "class_weight": class_weight}
     machine: dict[str, Any] = {"device": device, "dtype": dtype, "memory_budget": memory_budget}
+    machine |= {"feature_cache": feature_cache, "cuda_graph": cuda_graph, "tokenizer": tokenizer}
     dataset = read_source(source, data_root, class_names)
-    classifier = Classifier(
+    classifier = _classifier(dataset, method, clip, settings, shots, augment, exif, learning | watched | machine)
+    _learn(classifier, dataset, out, validate, report_to, as_json)
+    if not as_json:
+        say_next(out, source, dataset, data_root, class_names, plugin or ())
+
+
+def _classifier(
+    dataset: Dataset,
+    method: str,
+    clip: str,
+    settings: dict[str, Any],
+    shots: str,
+    augment: bool | None,
+    exif: str | None,
+    parameters: dict[str, Any],
+) -> Classifier:
+    """Unfitted, with what is the data set's own; `parameters` are the others of its constructor."""
+    from cocoop.classifier import Classifier
+    from cocoop.methods import METHODS
+    from cocoop.rgb import chosen_exif
+
+    return Classifier(
         method=method,
         clip=clip,
         settings=METHODS[method].template_settings(dataset.template) | settings,
+        shots=_count(shots),
         augment="auto" if augment is None else augment,
-        views=views,
         exif=chosen_exif(exif, dataset.exif, dataset.exif),
-        feature_cache=feature_cache,
-        tokenizer=tokenizer,
-        cuda_graph=cuda_graph,
-        **(learning | machine),
+        **parameters,
     )
-    _learn(classifier, dataset, out, as_json)
-    if not as_json:
-        say_next(out, source, dataset, data_root, class_names, plugin or ())
+
+
+def _count(shots: str) -> int | None:
+    """The number that --shots gives; None is all."""
+    if shots == "all":
+        return None
+    try:
+        return int(shots)
+    except ValueError as error:
+        raise InputError(f"--shots: expected a whole number of 1 or more, or all; got {shots!r}.") from error
 
 
 def _settings_of(method: str, given: Sequence[str], plugins: Sequence[Path]) -> dict[str, Any]:
@@ -140,14 +195,17 @@ def _settings_of(method: str, given: Sequence[str], plugins: Sequence[Path]) -> 
     return settings
 
 
-def _learn(classifier: Classifier, dataset: Dataset, out: Path, as_json: bool) -> None:
+def _learn(
+    classifier: Classifier, dataset: Dataset, out: Path, validate: bool, report_to: str | None, as_json: bool
+) -> None:
     """Fit, score, write the run folder, and print what came out."""
     from cocoop.protocols import fit_and_score, learned_by
     from cocoop.results import keeping, run_pictures, write_run
     from cocoop.results.card import model_card
 
+    loggers = [] if report_to is None else split_names("--report-to", report_to)
     with keeping(out, learned_by(classifier)):
-        run, notes = fit_and_score(classifier, dataset)
+        run, notes = fit_and_score(classifier, dataset, validate, loggers)
         pictures = run_pictures(run)
         folder = write_run(out, run, model_card(run.config, run.record, pictures), pictures)
     for text in notes:
@@ -155,11 +213,13 @@ def _learn(classifier: Classifier, dataset: Dataset, out: Path, as_json: bool) -
     if classifier.clip == "tiny":
         note("note: the bundled CLIP 'tiny' is for trials; for photographs add --clip openai/clip-vit-base-patch16")
     if as_json:
-        kept = {name: asdict(run.record)[name] for name in ("training_images", "results", "zero_shot")}
-        print_json({"run": str(folder), **kept})
+        names = ("training_images", "validation_images", "kept_epoch", "results", "zero_shot")
+        print_json({"run": str(folder), **{name: asdict(run.record)[name] for name in names}})
         return
     learned = f"learned from {len(classifier.picked_):,} images" if classifier.picked_ else "nothing to learn"
     print(f"{learned}, {len(classifier.classes_):,} classes: {folder}")
+    if run.record.validation_images:
+        print(_validated(run))
     if not run.record.results:
         print("no other images to score it on: use fewer shots, or `cocoop evaluate` on other images")
         return
@@ -168,3 +228,13 @@ def _learn(classifier: Classifier, dataset: Dataset, out: Path, as_json: bool) -
     print(f"accuracy on the {test.n:,} {which} images, in percent:")
     print(f"  {test.accuracy:6.2f}  {classifier.method}")
     print(f"  {beside.accuracy:6.2f}  zero-shot, {dataset.template!r}")
+
+
+def _validated(run: Run) -> str:
+    """Which epoch was kept of how many, and how well it does on the validation images."""
+    record, history = run.record, run.history
+    (kept,) = (epoch for epoch in history if epoch.epoch == record.kept_epoch)
+    return (
+        f"kept epoch {kept.epoch} of 0..{history[-1].epoch}: {kept.validation_accuracy:.2f} % of the "
+        f"{record.validation_images:,} validation images"
+    )

@@ -10,7 +10,9 @@ from cocoop.data import Dataset, Example
 from cocoop.results import RunRecord
 
 
-def cautions(classifier: Classifier, dataset: Dataset, record: RunRecord, tested_on_training: int) -> Iterator[str]:
+def cautions(
+    classifier: Classifier, dataset: Dataset, record: RunRecord, tested_on_training: int, tested_on_validation: int
+) -> Iterator[str]:
     """What to know beside the figures, a line each; nothing where nothing was learned.
 
     Args:
@@ -18,13 +20,16 @@ def cautions(classifier: Classifier, dataset: Dataset, record: RunRecord, tested
         dataset: what `fit_and_score` was given.
         record: with the figures of "test", if any image was scored.
         tested_on_training: how many images of the test split were learned from, too.
+        tested_on_validation: how many were left out because they were validated on.
     """
     if not classifier.picked_:
         return
-    yield from _few_images(classifier, dataset)
+    yield from _few_images(classifier, dataset, record)
     if tested_on_training:
         count, total = f"{tested_on_training:,}", f"{len(dataset.test):,}"
         yield f"{count} of the {total} test images were learned from, too; `evaluate` leaves them out"
+    if tested_on_validation:
+        yield f"{tested_on_validation:,} of the {len(dataset.test):,} test images are validation images, and left out"
     yield from _worse_than_zero_shot(record)
 
 
@@ -44,8 +49,8 @@ def in_two_classes(told: Iterable[tuple[str, Example]]) -> Iterator[str]:
         )
 
 
-def _few_images(classifier: Classifier, dataset: Dataset) -> Iterator[str]:
-    counts = Counter(dataset.train[index].label for index in classifier.picked_)
+def _few_images(classifier: Classifier, dataset: Dataset, record: RunRecord) -> Iterator[str]:
+    counts = Counter(dataset.train[index].label for index in record.picked)
     names = list(enumerate(dataset.class_names))
     none = [name for label, name in names if not counts[label]]
     few = [name for label, name in names if 0 < counts[label] < (classifier.shots or 1)]

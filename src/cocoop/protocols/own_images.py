@@ -4,17 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import NamedTuple
 
+from cocoop.arguments import check_validation
+from cocoop.callbacks import Callback
 from cocoop.classifier import Classifier
 from cocoop.data import Dataset, Example, ImageError, check_images, fingerprint, split_hash
 from cocoop.errors import InputError
 from cocoop.evaluation import score
 from cocoop.features import Features, fingerprints, read_pictures
 from cocoop.fitting import BeforeTraining
+from cocoop.loggers import reporting
 from cocoop.methods import BASELINE
 from cocoop.progress import progress
 from cocoop.protocols.cautions import cautions, in_two_classes
+from cocoop.protocols.held_out import HeldOut, held_out
 from cocoop.results import Run
 from cocoop.rgb import Exif
 
@@ -26,11 +31,19 @@ class OwnRun(NamedTuple):
     notes: list[str]
 
 
-def fit_and_score(classifier: Classifier, dataset: Dataset) -> OwnRun:
+def fit_and_score(
+    classifier: Classifier, dataset: Dataset, validate: bool = False, report_to: Sequence[str] = ()
+) -> OwnRun:
     """Fit on the classifier's shots of the training split; score on the test split, beside zero-shot.
 
     Without a test split, the training images that were not learned from are scored. The classes are those of the
     data set, in its order. Each image that is scored is opened once.
+
+    Args:
+        classifier: what is fitted.
+        dataset: where its images come from.
+        validate: whether the training is watched on images that are `held_out`, which are never scored.
+        report_to: loggers that are told the accuracies, too; see `Classifier.fit`.
 
     Returns:
         The run as `Classifier.as_run` has it, with predictions. Its record's results and zero_shot have the figures of
@@ -46,19 +59,47 @@ def fit_and_score(classifier: Classifier, dataset: Dataset) -> OwnRun:
             f"{dataset.name}: expected images to learn from; it has test images only. Learn from others, then score "
             f"on it: cocoop evaluate RUN {dataset.name}"
         )
-    test = _Test(dataset, classifier.exif)
-    images, labels = [example.path for example in dataset.train], [example.label for example in dataset.train]
+    check_validation(classifier.method, classifier.keep, classifier.patience, validate)
+    held = held_out(dataset, classifier.shots, classifier.seed) if validate else None
+    test = _Test(dataset, classifier.exif, held)
+    with reporting(report_to) as reports:
+        _fit(classifier, dataset, held, test, reports)
+        run = _scored(classifier, dataset, test)
+        results, beside = run.record.results, run.record.zero_shot
+        accuracies = {f"{test}_accuracy": figures.accuracy for test, figures in results.items()}
+        accuracies |= {f"{test}_accuracy_of_zero_shot": figures.accuracy for test, figures in beside.items()}
+        for report in reports:
+            report.on_fit_end(accuracies)
+    picked = [dataset.train[position] for position in run.record.picked]
+    told = [*zip(classifier.fit_.trained_on, picked, strict=True), *test.told]
+    notes = [*in_two_classes(told), *cautions(classifier, dataset, run.record, test.trained_on, test.validated_on)]
+    return OwnRun(run, notes)
+
+
+def _fit(
+    classifier: Classifier, dataset: Dataset, held: HeldOut | None, test: _Test, callbacks: Sequence[Callback]
+) -> None:
+    validation = None if held is None else _columns(held.examples)
+    images, labels = _columns([dataset.train[position] for position in test.given])
     try:
-        classifier.fit(images, labels, dataset.class_names, test.encode)
+        classifier.fit(images, labels, dataset.class_names, test.encode, validation=validation, callbacks=callbacks)
     except ImageError:
         paths = [example.path for example in dataset.test or dataset.train]
         check_images(paths, lambda paths: progress(paths, "checking images", unit=" images"))
         raise
+
+
+def _columns(examples: Sequence[Example]) -> tuple[list[Path], list[int]]:
+    return [example.path for example in examples], [example.label for example in examples]
+
+
+def _scored(classifier: Classifier, dataset: Dataset, test: _Test) -> Run:
+    """The run with the figures and predictions of what is scored, if anything is."""
     run = classifier.as_run()
-    picked = [dataset.train[index] for index in classifier.picked_]
-    record = replace(
-        run.record, dataset=dataset.name, split_hash=split_hash(picked, dataset.image_root) if picked else None
-    )
+    positions = [test.given[index] for index in classifier.picked_]
+    picked = [dataset.train[position] for position in positions]
+    of_split = split_hash(picked, dataset.image_root) if picked else None
+    record = replace(run.record, dataset=dataset.name, split_hash=of_split, picked=positions)
     if test.examples:
         baseline = BASELINE(classifier.clip_, dataset.class_names, **BASELINE.template_settings(dataset.template))
         learned, beside = (score(model, test.features, test.examples) for model in (classifier.model_, baseline))
@@ -68,41 +109,42 @@ def fit_and_score(classifier: Classifier, dataset: Dataset) -> OwnRun:
             zero_shot={"test": replace(beside.figures, dataset=dataset.name, exif=classifier.exif)},
         )
         run.predictions.update({f"test/{name}": values for name, values in learned.predictions.items()})
-    told = [*zip(classifier.fit_.trained_on, picked, strict=True), *test.told]
-    notes = [*in_two_classes(told), *cautions(classifier, dataset, record, test.trained_on)]
-    return OwnRun(run._replace(record=record), notes)
+    return run._replace(record=record)
 
 
 class _Test:
     """The images to score, encoded before any training, so that a damaged one is known by then.
 
-    told: the `fingerprint` of each, and of those that are left out as copies of what is learned from.
+    given: the positions in the training split of what the fit may pick from.
+    told: the `fingerprint` of each, and of those that are left out as copies of what is learned from or validated on.
+    trained_on, validated_on: how many images of the test split are such copies; of the latter all are left out.
     """
 
     features: Features
 
-    def __init__(self, dataset: Dataset, exif: Exif) -> None:
-        self.dataset, self.exif, self.trained_on = dataset, exif, 0
+    def __init__(self, dataset: Dataset, exif: Exif, held: HeldOut | None) -> None:
+        self.dataset, self.exif, self.trained_on, self.validated_on = dataset, exif, 0, 0
+        self.given = list(range(len(dataset.train))) if held is None else held.given
+        self._held = frozenset[int]() if held is None else held.positions
         self.examples: list[Example] = []
         self.told: list[tuple[str, Example]] = []
 
     def encode(self, known: BeforeTraining) -> None:
-        """Encode the test split, or else the images that are not learned from, nor copies of such."""
-        trained_on = {bytes.fromhex(fingerprint) for fingerprint in known.trained_on}
-        picked, test = set(known.picked), self.dataset.test
-        examples = test or [image for number, image in enumerate(self.dataset.train) if number not in picked]
+        """Encode the test split, or else the images that are not learned from, validated on, nor copies of such."""
+        used, test = {*(self.given[index] for index in known.picked), *self._held}, self.dataset.test
+        examples = test or [image for number, image in enumerate(self.dataset.train) if number not in used]
         paths = [example.path for example in examples]
-        leave_out = () if test else trained_on
+        copies = known.validated_on if test else known.validated_on | known.trained_on
+        leave_out = {bytes.fromhex(fingerprint) for fingerprint in copies}
         encoded = read_pictures(known.clip, paths, known.store, leave_out, exif=self.exif)
         self.examples, self.features = [examples[number] for number in encoded.kept], encoded.features
         self.told = list(zip(fingerprints(paths, encoded.contents), examples, strict=True))
         if test:
             self.trained_on = sum(fingerprint in known.trained_on for fingerprint, _ in self.told)
+            self.validated_on = len(test) - len(self.examples)
 
 
 def not_trained_on(classifier: Classifier, examples: Sequence[Example]) -> list[Example]:
-    """Those examples whose image was not among the classifier's training images, wherever its file lies."""
-    trained_on = classifier.trained_on
-    return (
-        [example for example in examples if fingerprint(example.path) not in trained_on] if trained_on else [*examples]
-    )
+    """Those examples whose image was neither learned from nor validated on, wherever its file lies."""
+    seen = classifier.trained_on | classifier.validated_on
+    return [example for example in examples if fingerprint(example.path) not in seen] if seen else [*examples]
