@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -146,6 +147,16 @@ def test_a_class_without_images_has_its_name_where_the_folder_has_a_config(tmp_p
     for names, called in ((["a", "b", "c_d"], "c d"), (["others", "b", "c_d"], "class 2")):
         (folder / "config.json").write_text(json.dumps(config | {"class_names": names, "classes": names}))
         assert table_rows(page_of(folder), "3 classes")[-1][0] == called
+
+
+def test_the_accuracy_of_validation_images_is_a_second_curve(tmp_path):
+    folder, _ = write_run(tmp_path, ["a", "b", "c"])
+    assert "validation, epoch" not in page_of(folder)
+    watched = [replace(epoch, validation_accuracy=40.5) for epoch in records.RUN.history]
+    write_jsonl(folder / "metrics.jsonl", [vars(epoch) for epoch in watched])
+    text = page_of(folder)
+    assert text.count("<title>validation, epoch ") == 2 and "<title>validation, epoch 1: 40.50 %</title>" in text
+    assert ">training images</text>" in text and ">validation</text>" in text
 
 
 def test_every_test_has_its_part(tmp_path):

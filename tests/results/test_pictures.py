@@ -96,6 +96,14 @@ def test_the_curves_are_the_history(figures, epochs):
     assert shown and all(tick == round(tick) for tick in shown)
 
 
+def test_the_accuracy_of_validation_images_is_a_second_curve_with_a_legend(figures):
+    run = scored_run(["a", "b"])
+    run_pictures(run._replace(history=[replace(of, validation_accuracy=70.0 - of.epoch) for of in run.history]))
+    accuracy = figures[0].axes[1]
+    assert [line.get_xydata().tolist() for line in accuracy.lines][1] == [[0, 70], [1, 69], [2, 68]]
+    assert [text.get_text() for text in accuracy.get_legend().get_texts()] == ["training images", "validation"]
+
+
 def test_nothing_is_drawn_of_what_was_not_done():
     run = scored_run(["a", "b"])
     assert list(run_pictures(run._replace(history=[]))) == ["confusion.png"]

@@ -74,8 +74,10 @@ def training_picture(history: Sequence[Epoch]) -> bytes:
 
 
 def accuracy_curves(history: Sequence[Epoch]) -> dict[str, list[tuple[int, float]]]:
-    """The images of a curve -> its points: epoch, and accuracy in percent."""
-    return {"training images": [(epoch.epoch, epoch.accuracy) for epoch in history]}
+    """The images of a curve -> its points: epoch, and accuracy in percent. Without validation images one curve."""
+    of_validation = [(epoch.epoch, rate) for epoch in history if (rate := epoch.validation_accuracy) is not None]
+    curves = {"training images": [(epoch.epoch, epoch.accuracy) for epoch in history], "validation": of_validation}
+    return {label: points for label, points in curves.items() if points}
 
 
 def _matrix_picture(confusions: Confusions, families: Sequence[str]) -> bytes:

@@ -99,6 +99,8 @@ def _facts(record: Record, command: str) -> dict[str, str]:
             "learned parameters": f"{content.trainable_parameters:,}",
             "time": f"{content.seconds:,.1f} s",
         }
+    if content.validation_images:
+        facts |= {"validation images": f"{content.validation_images:,}", "kept epoch": str(content.kept_epoch)}
     if command:
         facts["made by"] = command
     return facts
