@@ -45,7 +45,7 @@ MAY_IMPORT = {
     "estimator": BOTTOM | {"classifier", "old_names"},
     "serving": MODELS | {"data", "features", "evaluation", "fitting", "labels", "classifier"},
     "reports": TORCH_FREE,
-    "protocols": MODELS | TORCH_FREE | {"features", "training", "evaluation", "classifier", "fitting"},
+    "protocols": MODELS | TORCH_FREE | {"features", "training", "evaluation", "labels", "classifier", "fitting"},
     "bench": MODELS | {"results", "features", "training"},
 }
 MAY_IMPORT["cli"] = set(MAY_IMPORT)

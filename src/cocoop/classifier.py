@@ -21,13 +21,21 @@ from cocoop import fitting
 from cocoop.arguments import check_pictures, check_weights
 from cocoop.clip import CLIP
 from cocoop.errors import InputError, NotFittedError, expect_choice
-from cocoop.evaluation import Agreement, Metrics, class_probabilities, evaluate, verify_shortlist
-from cocoop.features import Picture, StoredFeatures, encode_pictures
+from cocoop.evaluation import (
+    Agreement,
+    Metrics,
+    class_probabilities,
+    evaluate,
+    fit_temperature,
+    predict_logits,
+    verify_shortlist,
+)
+from cocoop.features import Picture, StoredFeatures, encode_pictures, read_pictures
 from cocoop.fitting import OF_THE_CLIP, OF_THE_MACHINE, Fit, feature_store, load_clip, places_of
 from cocoop.labels import new_classes, number_labels
-from cocoop.methods import Method, Shortlist
+from cocoop.methods import Inference, inference
 from cocoop.old_names import OLD_NAMES, RENAMED, from_old_names
-from cocoop.results import Epoch, Figures, Run, check_new, keeping, write_run
+from cocoop.results import Calibration, Epoch, Figures, Run, check_new, keeping, write_run
 from cocoop.results.card import model_card
 from cocoop.rgb import EXIF, Exif
 from cocoop.saved import lies_elsewhere, read_saved
@@ -67,7 +75,7 @@ class Classifier:
         classes_: [K] the labels, in the order of the probabilities' columns.
         model_: the fitted `Method`. clip_: its `CLIP`.
         fit_: the `Fit`: what was learned from what, and with which parameters, as they were then.
-        history_, picked_, seconds_: the same as in `fit_`.
+        history_, picked_, seconds_, calibration_: the same as in `fit_`.
     """
 
     def __init__(
@@ -165,6 +173,11 @@ class Classifier:
         """Wall-clock time of the fit."""
         return self._fitted().seconds
 
+    @property
+    def calibration_(self) -> Calibration | None:
+        """How its probabilities are calibrated, if they are."""
+        return self._fitted().calibration
+
     def predict_proba(self, images: Sequence[Picture], shortlist: int | None = None) -> NDArray[np.float64]:
         """Class probabilities [N, K] float64 of image files or Pillow images; columns as in `classes_`.
 
@@ -173,7 +186,7 @@ class Classifier:
         """
         self._fitted()
         check_pictures(images)
-        return class_probabilities(self._inference(shortlist), self.encode(images))
+        return class_probabilities(self.inference(shortlist), self.encode(images))
 
     def predict(self, images: Sequence[Picture], shortlist: int | None = None) -> NDArray[Any]:
         """[N] the most probable class of each image, as in `classes_`; `shortlist` as in `predict_proba`."""
@@ -201,7 +214,7 @@ class Classifier:
         """
         self._fitted()
         check_pictures(images, labels)
-        numbers, model = number_labels(self.classes_, labels, class_names), self._inference(shortlist)
+        numbers, model = number_labels(self.classes_, labels, class_names), self.inference(shortlist)
         return evaluate(model, self.encode(images), numbers)
 
     def verify_shortlist(
@@ -215,8 +228,8 @@ class Classifier:
         self._fitted()
         check_pictures(images, labels)
         numbers = number_labels(self.classes_, labels, class_names)
-        self._inference(shortlist)  # refuses before the images are encoded
-        return verify_shortlist(self.model_, self.encode(images), numbers, shortlist)
+        self.inference(shortlist)  # refuses before the images are encoded
+        return verify_shortlist(self.model_, self.encode(images), numbers, shortlist, self.temperature)
 
     def score(
         self,
@@ -236,6 +249,40 @@ class Classifier:
         numbers, weights = number_labels(self.classes_, labels), check_weights(sample_weight, len(images))
         hits = self.predict_proba(images, shortlist).argmax(axis=1) == np.asarray(numbers)
         return float(np.average(hits, weights=weights))
+
+    def calibrate(
+        self, images: Sequence[Picture], labels: Sequence[Any], class_names: Sequence[str] | None = None
+    ) -> Self:
+        """Fit one temperature, so that probabilities say how often the class is right; the top class stays the same.
+
+        Of images that it did not learn from: files that it learned from are left out. From then on `predict_proba` and
+        all that comes of it are calibrated, in other classes and with a shortlist, too, until another `fit` or
+        `calibrate`. `save` keeps it. `model_` gives the logits as they were.
+
+        Args:
+            images: [N] image files or Pillow images, 10 or more.
+            labels: [N] members of `classes_`.
+            class_names: if given, `labels` are numbers into this list, as in `fit`.
+
+        Raises:
+            InputError: labels that are not among `classes_`, too few images or of one class only, or no temperature
+                that fits best; see `fit_temperature`.
+
+        Source: Guo et al., "On Calibration of Modern Neural Networks", ICML 2017, section 4.2.
+        """
+        fit = self._fitted()
+        check_pictures(images, labels)
+        numbers = number_labels(self.classes_, labels, class_names)
+        store = feature_store(self.feature_cache, self.clip_)
+        trained_on = {bytes.fromhex(fingerprint) for fingerprint in fit.trained_on}
+        encoded = read_pictures(self.clip_, list(images), store, trained_on, exif=self.exif)
+        kept = [numbers[i] for i in encoded.kept]
+        temperature, interval = fit_temperature(predict_logits(self.model_, encoded.features), kept)
+        calibration = Calibration(
+            temperature=temperature, interval=interval, images=len(kept), classes=len(self.classes_)
+        )
+        self.fit_ = replace(fit, calibration=calibration)
+        return self
 
     def encode(self, images: Sequence[Picture]) -> Tensor | StoredFeatures:
         """Image features [N, E], unit norm, without augmentation; those that `feature_cache` holds are read from it."""
@@ -315,8 +362,15 @@ class Classifier:
         self.fit_ = replace(saved.fit, parameters=replace(saved.fit.parameters, **places_of(self.clip_)))
         return self
 
-    def _inference(self, shortlist: int | None) -> Method | Shortlist:
-        return self.model_ if shortlist is None else Shortlist(self.model_, shortlist)
+    def inference(self, shortlist: int | None = None) -> Inference:
+        """What gives probabilities for image features [B, E]; `shortlist` as in `predict_proba`."""
+        self._fitted()
+        return inference(self.model_, shortlist, self.temperature)
+
+    @property
+    def temperature(self) -> float | None:
+        """What the logits are divided by, if it is calibrated."""
+        return None if self.calibration_ is None else self.calibration_.temperature
 
     def _fitted(self) -> Fit:
         fit: Fit | None = getattr(self, "fit_", None)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -19,6 +19,7 @@ from cocoop.cli.common import (
     MemoryBudget,
     Plugins,
     Tokenizer,
+    check_beside,
     note,
     print_json,
     split_names,
@@ -130,10 +131,10 @@ def benchmark(
         trials = plan.trials(protocol)
         with _gathered(trials, chosen == "smoke", data_root, out, dry_run) as data:
             runs = Benchmark(trials, out, clip, data, device, dtype, feature_cache, memory_budget, tokenizer, plugins)
-            _note_on_clip(clip, chosen)
+            notes = _notes(clip, data)
             if plan == preset(protocol, chosen) and not dry_run:
                 note(f"expected of {plan.command}: {plan.expected}")
-            (_print_estimates if dry_run else _run)(runs, jobs, as_json)
+            (_print_estimates if dry_run else _run)(runs, jobs, notes, as_json)
 
 
 @contextmanager
@@ -153,15 +154,12 @@ def _gathered(
     """The data sets of the trials. Those of the smoke preset are written here; a dry run leaves none of them."""
     from cocoop.protocols import gather, write_miniatures
 
+    check_beside(out, [name for trial in trials for name in trial.data])
     with TemporaryDirectory() as away:
         if smoke:
             data_root = (Path(away) if dry_run else out) / "miniatures"
             write_miniatures([name for trial in trials for name in trial.data], data_root)
-        datasets = gather(trials, data_root, out / "splits", keep=not dry_run)
-        for name, dataset in datasets.items():
-            for text in dataset.notes:
-                note(f"note: {name}: {text}")
-        yield datasets
+        yield gather(trials, data_root, out / "splits", keep=not dry_run)
 
 
 def _chosen_preset(preset: str | None, data_root: Path | None) -> str:
@@ -190,12 +188,18 @@ def _check_options(jobs: int, out: Path) -> None:
         raise InputError(f"--out: expected a folder, new or of an earlier benchmark; {out} is a file. Choose another.")
 
 
-def _note_on_clip(clip: str, preset: str) -> None:
-    if clip == "tiny" and preset == "paper":
-        note("note: the bundled CLIP 'tiny' is for trials; for photographs add --clip openai/clip-vit-base-patch16")
+def _notes(clip: str, datasets: Mapping[str, Dataset]) -> list[str]:
+    """What to know before the figures, said on stderr, too."""
+    from cocoop.protocols import for_photographs
+
+    notes = [f"{name}: {text}" for name, dataset in datasets.items() for text in dataset.notes]
+    notes += for_photographs(clip, datasets.values())
+    for text in notes:
+        note(f"note: {text}")
+    return notes
 
 
-def _run(benchmark: Benchmark, jobs: int, as_json: bool) -> None:
+def _run(benchmark: Benchmark, jobs: int, notes: list[str], as_json: bool) -> None:
     from cocoop.reports import format_tables, protocol_tables
     from cocoop.results import read_records
 
@@ -210,7 +214,8 @@ def _run(benchmark: Benchmark, jobs: int, as_json: bool) -> None:
         import json
 
         content = json.loads(format_tables(tables, "json")) if tables else []
-        print_json({"out": str(benchmark.out), "done": len(records), "failed": _told(failures), "tables": content})
+        done = {"done": len(records), "failed": _told(failures)}
+        print_json({"out": str(benchmark.out), **done, "tables": content, "notes": notes})
     elif tables:
         print(format_tables(tables, "table"))
     note(f"{len(records):,} of {len(benchmark.trials):,} runs are done: {benchmark.out / benchmark.trials[0].protocol}")
@@ -226,7 +231,7 @@ def _told(failures: list[Failure]) -> list[dict[str, str]]:
     return [{"run": str(failure.trial.folder), "error": failure.reason} for failure in failures]
 
 
-def _print_estimates(benchmark: Benchmark, jobs: int, as_json: bool) -> None:
+def _print_estimates(benchmark: Benchmark, jobs: int, notes: list[str], as_json: bool) -> None:
     from cocoop.progress import duration
     from cocoop.protocols import estimate
     from cocoop.reports import text_table
@@ -235,7 +240,8 @@ def _print_estimates(benchmark: Benchmark, jobs: int, as_json: bool) -> None:
     total, each = estimate(benchmark, jobs)
     rows = [_row(trial, trial.folder not in todo, cost) for trial, cost in zip(benchmark.trials, each, strict=True)]
     if as_json:
-        print_json({"runs": rows, "estimated_seconds": total.seconds, "estimated_memory_mb": total.memory_mb})
+        estimated = {"estimated_seconds": total.seconds, "estimated_memory_mb": total.memory_mb}
+        print_json({"runs": rows, **estimated, "notes": notes})
         return
     header = [name.replace("_", " ") for name in rows[0]]
     print(text_table(header, [[_shown(name, value) for name, value in row.items()] for row in rows]))

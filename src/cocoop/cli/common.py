@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -136,6 +138,24 @@ def read_source(source: str, data_root: Path | None, class_names: Path | None) -
     for text in dataset.notes:
         note(f"note: {text}")
     return dataset
+
+
+def check_beside(out: Path, sources: Sequence[str]) -> None:
+    """Raise `InputError` if a folder of results would lie in a folder of images, as a class of them the next time."""
+    for source in sources:
+        if os.path.isdir(source) and Path(source).resolve() in out.resolve().parents:
+            raise InputError(
+                f"--out: expected a folder outside {source}, where it would be read as a class of images the next "
+                f"time; got {out}. Choose another."
+            )
+
+
+def check_new_run(out: Path, source: str) -> None:
+    """Raise `InputError` unless a run folder of these images can be written as `out`."""
+    from cocoop.results import check_new
+
+    check_new(out)
+    check_beside(out, [source])
 
 
 def note(text: str) -> None:

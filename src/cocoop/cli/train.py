@@ -22,6 +22,7 @@ from cocoop.cli.common import (
     Plugins,
     Source,
     Tokenizer,
+    check_new_run,
     note,
     print_json,
     read_source,
@@ -103,11 +104,10 @@ def train(
     """
     from cocoop.classifier import Classifier
     from cocoop.methods import METHODS
-    from cocoop.results import check_new
     from cocoop.rgb import chosen_exif
 
     settings = _settings_of(method, set_ or (), plugin or ())
-    check_new(out)
+    check_new_run(out, source)
     learning: dict[str, Any] = {"shots": shots, "seed": seed, "epochs": epochs, "batch_size": batch_size, "lr": lr}
     machine: dict[str, Any] = {"device": device, "dtype": dtype, "memory_budget": memory_budget}
     dataset = read_source(source, data_root, class_names)
@@ -150,11 +150,9 @@ def _learn(classifier: Classifier, dataset: Dataset, out: Path, as_json: bool) -
         folder = write_run(out, run, model_card(run.config, run.record))
     for text in notes:
         note(f"note: {text}")
-    if classifier.clip == "tiny":
-        note("note: the bundled CLIP 'tiny' is for trials; for photographs add --clip openai/clip-vit-base-patch16")
     if as_json:
         kept = {name: asdict(run.record)[name] for name in ("training_images", "results", "zero_shot")}
-        print_json({"run": str(folder), **kept})
+        print_json({"run": str(folder), **kept, "notes": [*dataset.notes, *notes]})
         return
     learned = f"learned from {len(classifier.picked_):,} images" if classifier.picked_ else "nothing to learn"
     print(f"{learned}, {len(classifier.classes_):,} classes: {folder}")

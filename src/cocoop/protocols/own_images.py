@@ -14,7 +14,7 @@ from cocoop.features import Features, fingerprints, read_pictures
 from cocoop.fitting import BeforeTraining
 from cocoop.methods import BASELINE
 from cocoop.progress import progress
-from cocoop.protocols.cautions import cautions, in_two_classes
+from cocoop.protocols.cautions import cautions, for_photographs, in_two_classes
 from cocoop.results import Run
 from cocoop.rgb import Exif
 
@@ -70,6 +70,7 @@ def fit_and_score(classifier: Classifier, dataset: Dataset) -> OwnRun:
         run.predictions.update({f"test/{name}": values for name, values in learned.predictions.items()})
     told = [*zip(classifier.fit_.trained_on, picked, strict=True), *test.told]
     notes = [*in_two_classes(told), *cautions(classifier, dataset, record, test.trained_on)]
+    notes += for_photographs(classifier.clip_.name, [dataset])
     return OwnRun(run._replace(record=record), notes)
 
 

@@ -8,9 +8,11 @@ from cocoop.results.files import read_json, read_jsonl, write_json, write_jsonl,
 from cocoop.results.places import check_file, check_new, keeping
 from cocoop.results.published import departures, is_published_clip, published
 from cocoop.results.record import PACKAGES, environment, peak_memory_mb, reset_peak_memory
-from cocoop.results.run_folder import Run, read_config, read_record, read_run, write_run
+from cocoop.results.run_folder import Run, read_config, read_record, read_run, rewrite_record, write_run
 from cocoop.results.schema import (
     PROTOCOL_NAMES,
+    Calibration,
+    CalibrationFigures,
     Environment,
     Epoch,
     Figures,
@@ -27,6 +29,8 @@ from cocoop.results.summary import harmonic_mean, mean_std
 __all__ = [
     "PACKAGES",
     "PROTOCOL_NAMES",
+    "Calibration",
+    "CalibrationFigures",
     "Environment",
     "Epoch",
     "Figures",
@@ -57,6 +61,7 @@ __all__ = [
     "read_records",
     "read_run",
     "reset_peak_memory",
+    "rewrite_record",
     "write_json",
     "write_jsonl",
     "write_run",

@@ -24,6 +24,7 @@ _RECORD_OF_1: dict[str, Any] = {
 _FIGURES_OF_1: dict[str, Any] = {"dataset": None, "test_hash": None, "mistakes": []}
 _PARAMETERS_OF_1: dict[str, Any] = {"views": None, "view_seed": None, "tokenizer": None}
 _FIGURES_OF_2: dict[str, Any] = {"exif": "original"}
+_RECORD_OF_2: dict[str, Any] = {"calibration": None}
 _PARAMETERS_OF_2: dict[str, Any] = {"exif": "ignore"}
 """What format 2 need not have: it left photos as they were stored, and converted all pictures as the original does."""
 
@@ -71,7 +72,7 @@ def _record_of_format_2(content: dict[str, Any]) -> dict[str, Any]:
     if isinstance(settings, dict) and "epochs" in settings:
         learning = {"views": None, **{name: settings[name] for name in _LEARNING if name in settings}}
         settings = {name: value for name, value in settings.items() if name not in _LEARNING}
-    record = {**content, "format": FORMAT, "settings": settings, "learning": learning}
+    record = {**_RECORD_OF_2, **content, "format": FORMAT, "settings": settings, "learning": learning}
     return _with_figures(record, _FIGURES_OF_2)
 
 
