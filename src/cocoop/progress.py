@@ -1,8 +1,9 @@
-"""Progress bars: on stderr, for anything that takes over two seconds, and silent where nobody watches. Durations."""
+"""What is said on stderr beside errors: notes, warnings, and progress bars where somebody watches. Durations."""
 
 import sys
 import warnings
 from collections.abc import Iterable
+from functools import partial
 from threading import RLock
 from typing import Any, TypeVar
 
@@ -10,7 +11,8 @@ from tqdm import tqdm
 
 T = TypeVar("T")
 
-_silent = False
+_bars = True
+_notes = True
 
 
 def progress(items: Iterable[T], what: str, total: int | None = None, unit: str = "it") -> Iterable[T]:
@@ -39,21 +41,41 @@ def duration(seconds: float) -> str:
 
 def _manners() -> dict[str, Any]:
     # disable=None: silent unless stderr is a terminal.
-    return {"disable": True if _silent else None, "leave": False, "dynamic_ncols": True}
+    return {"disable": None if _bars and _notes else True, "leave": False, "dynamic_ncols": True}
 
 
 def silence() -> None:
     """Show no bars in this process: where several work at once, one shows them for all."""
-    global _silent
-    _silent = True
+    global _bars
+    _bars = False
     # tqdm's own lock is shared between processes: a killed process would leave it behind, and Python would warn.
     tqdm.set_lock(RLock())
 
 
-def note_warnings() -> None:
-    """From now on show each warning of this process as a line of stderr, "note: ...", without its place in the code."""
-    warnings.showwarning = _note
+def be_quiet(quiet: bool) -> None:
+    """Whether bars, notes and warnings are kept back in this process."""
+    global _notes
+    _notes = not quiet
 
 
-def _note(message: Warning | str, *_: object, **__: object) -> None:
-    print(f"note: {str(message).removeprefix('cocoop: ')}", file=sys.stderr)
+def is_quiet() -> bool:
+    """Whether they are."""
+    return not _notes
+
+
+def note(text: str) -> None:
+    """Say something about the run on stderr."""
+    if _notes:
+        print(text, file=sys.stderr)
+
+
+def note_warnings(places: bool = False) -> None:
+    """From now on show each warning of this process as a line of stderr, "note: ...".
+
+    `places`: whether with its place in the code.
+    """
+    warnings.showwarning = partial(_note, places)
+
+
+def _note(places: bool, message: Warning | str, _: object, file: str, line: int, *__: object, **___: object) -> None:
+    note(f"note: {str(message).removeprefix('cocoop: ')}" + (f" ({file}, line {line})" if places else ""))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,11 +21,11 @@ from cocoop.cli.common import (
     Plugins,
     Tokenizer,
     check_beside,
-    note,
     print_json,
     split_names,
 )
 from cocoop.errors import InputError
+from cocoop.progress import note
 
 if TYPE_CHECKING:
     from cocoop.data import Dataset
@@ -220,7 +221,7 @@ def _run(benchmark: Benchmark, jobs: int, notes: list[str], as_json: bool) -> No
         print(format_tables(tables, "table"))
     note(f"{len(records):,} of {len(benchmark.trials):,} runs are done: {benchmark.out / benchmark.trials[0].protocol}")
     for failure in failures:
-        note(f"failed: {failure.trial.folder}: {failure.reason}")
+        print(f"failed: {failure.trial.folder}: {failure.reason}", file=sys.stderr)
     if records:
         note(f"next: cocoop report {benchmark.out} --format html")
     if failures:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import json
 import os
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cocoop.errors import InputError
+from cocoop.progress import note
 
 if TYPE_CHECKING:
     from cocoop.data import Dataset
@@ -156,11 +156,6 @@ def check_new_run(out: Path, source: str) -> None:
 
     check_new(out)
     check_beside(out, [source])
-
-
-def note(text: str) -> None:
-    """Say something about the run on stderr."""
-    print(text, file=sys.stderr)
 
 
 def print_json(content: Any) -> None:

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cocoop.cli.common import AsJson, note, print_json, read_source
+from cocoop.cli.common import AsJson, print_json, read_source
 from cocoop.errors import InputError, expect_choice
+from cocoop.progress import note
 
 if TYPE_CHECKING:
     from cocoop.data import Finding

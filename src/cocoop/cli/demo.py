@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from cocoop.cli.common import note
+from cocoop.progress import note
 
 SHOTS = 16
 SEEDS = (1, 2, 3)

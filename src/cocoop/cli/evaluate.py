@@ -25,12 +25,12 @@ from cocoop.cli.common import (
     Shortlist,
     Source,
     Tokenizer,
-    note,
     print_json,
     read_source,
     split_names,
 )
 from cocoop.errors import InputError
+from cocoop.progress import note
 
 if TYPE_CHECKING:
     from cocoop.classifier import Classifier

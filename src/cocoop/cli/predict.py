@@ -19,10 +19,10 @@ from cocoop.cli.common import (
     Plugins,
     Shortlist,
     Tokenizer,
-    note,
     split_names,
 )
 from cocoop.errors import InputError, RunError
+from cocoop.progress import note
 
 if TYPE_CHECKING:
     from cocoop.data import LeftOut

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from cocoop.cli.common import note
+from cocoop.progress import note
 
 PAGE = Path("report.html")
 

@@ -23,11 +23,11 @@ from cocoop.cli.common import (
     Source,
     Tokenizer,
     check_new_run,
-    note,
     print_json,
     read_source,
 )
 from cocoop.cli.settings import parse_settings
+from cocoop.progress import note
 
 if TYPE_CHECKING:
     from cocoop.classifier import Classifier
