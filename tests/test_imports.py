@@ -49,6 +49,7 @@ MAY_IMPORT = {
     "bench": MODELS | {"results", "features", "training"},
 }
 MAY_IMPORT["cli"] = set(MAY_IMPORT)
+MAY_IMPORT["__main__"] = {"cli"}
 """Part of the package -> the parts it may import."""
 
 IMAGES = {"examples", "split", "dataset"}

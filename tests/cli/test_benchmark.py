@@ -147,7 +147,7 @@ def test_ctrl_c(cocoop, digits, monkeypatch):
 
 
 def test_the_bundled_clip_is_not_for_photographs(cocoop, tmp_path):
-    cocoop("datasets", "sample", "dtd", "--root", "data")
+    cocoop("datasets", "sample", "dtd", "--data-root", "data")
     ran = cocoop("benchmark", "base-to-new", "--data-root", "data", "--datasets", "dtd", "--out", "out", *QUICK)
     assert ran.code == 0, ran.err
     assert "note: the bundled CLIP 'tiny' is for trials" in ran.err

@@ -23,6 +23,7 @@ from cocoop.cli.common import (
     check_beside,
     print_json,
     split_names,
+    split_numbers,
 )
 from cocoop.errors import InputError
 from cocoop.progress import note
@@ -33,38 +34,50 @@ if TYPE_CHECKING:
 
 
 Protocol = Annotated[
-    str, typer.Argument(help="base-to-new, cross-dataset, domain-generalization or few-shot.", show_default=False)
+    str,
+    typer.Argument(
+        metavar="PROTOCOL",
+        help="base-to-new, cross-dataset, domain-generalization or few-shot.",
+        show_default=False,
+    ),
 ]
 Out = Annotated[
     Path | None,
     typer.Option(
+        metavar="DIR",
         help="Where run folders go; runs that are there already are done. Default: cocoop-benchmark; of the smoke "
-        "preset cocoop-smoke."
+        "preset cocoop-smoke.",
     ),
 ]
 PresetName = Annotated[
     str | None,
     typer.Option(
         "--preset",
+        metavar="paper|offline|smoke",
         help="paper: the papers' data sets, below --data-root. offline: data drawn here, for the bundled CLIP. "
         "smoke: a trial of the papers' on miniatures. Default: paper with --data-root, else offline.",
     ),
 ]
 Datasets = Annotated[
-    str | None, typer.Option(help="What to learn on, comma-separated: names, or anything that `train` takes.")
+    str | None,
+    typer.Option(metavar="NAME,NAME,...", help="What to learn on: names, or anything that `train` takes."),
 ]
 Targets = Annotated[
-    str | None, typer.Option(help="cross-dataset, domain-generalization: what to test on, comma-separated.")
+    str | None,
+    typer.Option(metavar="NAME,NAME,...", help="cross-dataset, domain-generalization: what to test on."),
 ]
-MethodNames = Annotated[str | None, typer.Option(help="Of zero-shot,coop,cocoop, or a plugin's.")]
-Shots = Annotated[str | None, typer.Option(help="Training images per class, such as 1,2,4,8,16.")]
-Seeds = Annotated[str | None, typer.Option(help="Such as 1,2,3.")]
-Epochs = Annotated[int | None, typer.Option(help="For all methods, instead of the papers'.")]
+MethodNames = Annotated[
+    str | None, typer.Option(metavar="NAME,NAME,...", help="Of zero-shot,coop,cocoop, or a plugin's.")
+]
+Shots = Annotated[str | None, typer.Option(metavar="N,N,...", help="Training images per class, such as 1,2,4,8,16.")]
+Seeds = Annotated[str | None, typer.Option(metavar="N,N,...", help="Such as 1,2,3.")]
+Epochs = Annotated[int | None, typer.Option(metavar="N", help="For all methods, instead of the papers'.")]
 Views = Annotated[
     int | None,
     typer.Option(
+        metavar="N",
         help="Random crops and flips of each image, taken in turn. Default: one per epoch; none of images that are "
-        "drawn here, nor of your own if the CLIP's files say so."
+        "drawn here, nor of your own if the CLIP's files say so.",
     ),
 ]
 SharedCache = Annotated[
@@ -124,8 +137,8 @@ def benchmark(
             _names("--datasets", datasets),
             _names("--targets", targets),
             methods=_names("--methods", methods),
-            shots=_numbers("--shots", shots),
-            seeds=_numbers("--seeds", seeds),
+            shots=split_numbers("--shots", shots),
+            seeds=split_numbers("--seeds", seeds),
             epochs=epochs,
             views=views,
         )
@@ -173,13 +186,6 @@ def _chosen_preset(preset: str | None, data_root: Path | None) -> str:
 
 def _names(option: str, given: str | None) -> tuple[str, ...]:
     return () if given is None else tuple(split_names(option, given))
-
-
-def _numbers(option: str, given: str | None) -> tuple[int, ...]:
-    try:
-        return tuple(int(text) for text in _names(option, given))
-    except ValueError as error:
-        raise InputError(f"{option}: expected whole numbers, comma-separated, such as 1,2,3; got {given!r}.") from error
 
 
 def _check_options(jobs: int, out: Path) -> None:

@@ -33,13 +33,14 @@ DataRoot = Annotated[
 Clip = Annotated[
     str,
     typer.Option(
+        metavar="CLIP",
         help='"tiny" (bundled, for trials), a hub id, ViT-B/16 and other names of OpenAI\'s, a Hugging Face folder, '
-        "OpenAI's .pt archive, or an open_clip file. For photographs: openai/clip-vit-base-patch16."
+        "OpenAI's .pt archive, or an open_clip file. For photographs: openai/clip-vit-base-patch16.",
     ),
 ]
 OtherClip = Annotated[
     str | None,
-    typer.Option("--clip", help="The CLIP, if it lies elsewhere now than at training."),
+    typer.Option("--clip", metavar="CLIP", help="The CLIP, if it lies elsewhere now than at training."),
 ]
 Tokenizer = Annotated[
     str | None,
@@ -59,12 +60,15 @@ ClassNames = Annotated[
 Classes = Annotated[
     str | None,
     typer.Option(
+        metavar="NAME,NAME,...",
         help='Other class names: --classes "cat,dog,red panda", with quotes around a name that has a comma, or '
-        "--classes @FILE, a text file with one a line, or a list in .json."
+        "--classes @FILE, a text file with one a line, or a list in .json.",
     ),
 ]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps, ...")]
-Dtype = Annotated[str, typer.Option(help="auto, float32, bfloat16, float16, float64, or tf32 on a GPU.")]
+Device = Annotated[str, typer.Option(metavar="DEVICE", help="auto, cpu, cuda, cuda:1, mps, ...")]
+Dtype = Annotated[
+    str, typer.Option(metavar="auto|float32|bfloat16|float16|float64|tf32", help="What it computes in; tf32 on a GPU.")
+]
 MemoryBudget = Annotated[
     str,
     typer.Option(metavar="SIZE", help="What the text side may take beside the weights: auto (what is free), 4GB, ..."),
@@ -128,6 +132,17 @@ def split_names(option: str, given: str, at_least: int = 1) -> list[str]:
             f"{option}: expected {at_least} names or more, comma-separated; got only {names[0]!r}. Add one."
         )
     return names
+
+
+def split_numbers(option: str, given: Sequence[str] | str | None) -> tuple[int, ...]:
+    """The whole numbers in a line with commas, or in several; none of None."""
+    if not given:
+        return ()
+    line = given if isinstance(given, str) else ",".join(given)
+    try:
+        return tuple(int(text) for text in split_names(option, line))
+    except ValueError as error:
+        raise InputError(f"{option}: expected whole numbers, comma-separated, such as 1,2,3; got {line!r}.") from error
 
 
 def read_source(source: str, data_root: Path | None, class_names: Path | None) -> Dataset:

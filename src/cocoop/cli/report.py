@@ -10,8 +10,13 @@ from cocoop.progress import note
 PAGE = Path("report.html")
 
 Runs = Annotated[list[Path], typer.Argument(help="Run folders, or folders that hold some at any depth.")]
-Form = Annotated[str, typer.Option("--format", help="table, md, csv, latex, html or json; csv and json are unrounded.")]
-Out = Annotated[Path | None, typer.Option(help="Write there instead of printing; html goes to report.html without it.")]
+Form = Annotated[
+    str, typer.Option("--format", metavar="table|md|csv|latex|html|json", help="csv and json are unrounded.")
+]
+Out = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="Write there instead of printing; html goes to report.html without it."),
+]
 Interval = Annotated[
     bool, typer.Option("--ci95", help="Half the 95 % interval, 1.96 std / sqrt(n), instead of the std.")
 ]

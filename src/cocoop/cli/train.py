@@ -33,12 +33,12 @@ if TYPE_CHECKING:
     from cocoop.classifier import Classifier
     from cocoop.data import Dataset
 
-Out = Annotated[Path, typer.Option(help="The run folder to write; must be new.")]
-MethodName = Annotated[str, typer.Option(help="cocoop, coop, zero-shot, or a plugin's.")]
-Shots = Annotated[int, typer.Option(help="Training images per class, picked by the seed.")]
-Seed = Annotated[int, typer.Option(help="Any integer; the same seed gives the same run.")]
-Epochs = Annotated[int | None, typer.Option(help="Default: the paper's, 10 for cocoop, 200 for coop.")]
-BatchSize = Annotated[int | None, typer.Option(help="Default: the paper's, 1 for cocoop, 32 for coop.")]
+Out = Annotated[Path, typer.Option(metavar="DIR", help="The run folder to write; must be new.")]
+MethodName = Annotated[str, typer.Option(metavar="cocoop|coop|zero-shot|...", help="How to learn; or a plugin's.")]
+Shots = Annotated[int, typer.Option(metavar="N", help="Training images per class, picked by the seed.")]
+Seed = Annotated[int, typer.Option(metavar="N", help="Any integer; the same seed gives the same run.")]
+Epochs = Annotated[int | None, typer.Option(metavar="N", help="Default: the paper's, 10 for cocoop, 200 for coop.")]
+BatchSize = Annotated[int | None, typer.Option(metavar="N", help="Default: the paper's, 1 for cocoop, 32 for coop.")]
 Rate = Annotated[
     float | None, typer.Option(help="Learning rate at the top of the schedule. Default: the paper's, 0.002.")
 ]
@@ -61,10 +61,11 @@ Augment = Annotated[
     ),
 ]
 Views = Annotated[
-    int | None, typer.Option(help="Random crops and flips of each image, taken in turn. Default: one per epoch.")
+    int | None,
+    typer.Option(metavar="N", help="Random crops and flips of each image, taken in turn. Default: one per epoch."),
 ]
 CudaGraph = Annotated[
-    str, typer.Option(help="Record the training step on an NVIDIA GPU, which is faster: auto, on or off.")
+    str, typer.Option(metavar="auto|on|off", help="Record the training step on an NVIDIA GPU, which is faster.")
 ]
 
 
