@@ -136,7 +136,7 @@ def split_names(option: str, given: str, at_least: int = 1) -> list[str]:
 
 def split_numbers(option: str, given: Sequence[str] | str | None) -> tuple[int, ...]:
     """The whole numbers in a line with commas, or in several; none of None."""
-    if not given:
+    if given is None or given == []:
         return ()
     line = given if isinstance(given, str) else ",".join(given)
     try:

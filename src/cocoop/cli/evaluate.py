@@ -114,7 +114,7 @@ def evaluate(
     elif classes is not None:
         classifier.set_classes(split_names("--classes", classes, at_least=2))
     notes = [*other_classes(trained, classifier.model_.class_names)]
-    if calibrate is False:
+    if calibrate is False and classifier.calibration_ is not None:
         classifier.fit_ = replace(classifier.fit_, calibration=None)
         _keep(run, None)
     if calibrate:
