@@ -29,13 +29,14 @@ def test_quiet_keeps_old_names_and_warnings_back_and_no_error(cocoop, photos, tr
     told = cocoop("train", "photos", "--out", "two", "--features", "kept", "--epochs", 1).err
     assert told.startswith("note: --features is called ") and "warm-up" in told
     ran = cocoop("-q", "predict", "run", "nowhere.png")
-    assert ran.code == 1 and ran.err.startswith("cocoop: 1 of 1 pictures could not be read")
+    assert ran.code == 2 and ran.err.startswith("cocoop: nowhere.png: expected picture files")
 
 
 def test_bars(monkeypatch):
     terminal = StringIO()
     terminal.isatty = lambda: True
     monkeypatch.setattr(sys, "stderr", terminal)
+    be_quiet(False)
     try:
         assert not counter("x", 1, "it").disable
         be_quiet(True)
