@@ -202,7 +202,7 @@ def test_a_process_that_dies_is_an_error_that_says_what_to_do(clip, monkeypatch)
 
 
 def test_an_error_in_the_process_is_told(clip):
-    with pytest.raises(RunError, match=r"got InputError dtype: expected one of .* If memory ran out, give fewer"):
+    with pytest.raises(RunError, match=r"got InputError dtype: expected one of .* If memory ran out, give smaller"):
         peak_megabytes(clip, SHAPES["tiny"], "float3", 5, 1, plain=False)
 
 
