@@ -119,6 +119,7 @@ def record(
         "zero_shot": {},
         "prompt_from": None,
         "trial": None,
+        "calibration": None,
         **more,
     }
 

@@ -55,7 +55,7 @@ ONLY_PARSED = {
     r"cocoop bench\b": "measures for minutes",
     r"--report-to": "needs a logger",
     r"\bRN50\.pt|ViT-B-16\.pt|info ViT-B/16": "needs a released CLIP",
-    r"datasets check all --root data": "fails on purpose: nothing of the fifteen lies there",
+    r"datasets check all --data-root data": "fails on purpose: nothing of the fifteen lies there",
     r"shards/\*\.tar": "needs archives",
     r"report cocoop-benchmark": "needs the runs of the lines before it",
 }

@@ -44,16 +44,18 @@ MAY_IMPORT = {
     "fitting": MODELS | TORCH_FREE | {"features", "training", "arguments", "labels", "learning", "callbacks"},
     "saved": MODELS | {"results", "arguments", "fitting"},
     "old_names": set(),
-    "classifier": MODELS | TORCH_FREE | {"features", "training", "evaluation"} | PARTS_OF_THE_CLASSIFIER,
+    "fitted": MODELS | {"results", "features", "evaluation", "arguments", "labels", "fitting"},
+    "classifier": MODELS | TORCH_FREE | {"features", "training", "evaluation", "fitted"} | PARTS_OF_THE_CLASSIFIER,
     "estimator": BOTTOM | {"classifier", "old_names"},
     "serving": MODELS | {"data", "features", "evaluation", "fitting", "labels", "classifier"},
     "reports": TORCH_FREE,
     "protocols": MODELS
     | TORCH_FREE
-    | {"features", "training", "evaluation", "classifier", "fitting", "arguments", "callbacks", "loggers"},
+    | {"features", "training", "evaluation", "labels", "classifier", "fitting", "arguments", "callbacks", "loggers"},
     "bench": MODELS | {"results", "features", "training"},
 }
 MAY_IMPORT["cli"] = set(MAY_IMPORT)
+MAY_IMPORT["__main__"] = {"cli"}
 """Part of the package -> the parts it may import."""
 
 IMAGES = {"examples", "split", "dataset"}

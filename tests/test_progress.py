@@ -44,7 +44,7 @@ class Clock:
 def clock(monkeypatch):
     made = Clock()
     monkeypatch.setattr(module, "time", made)
-    monkeypatch.setattr(module, "_silent", False)
+    monkeypatch.setattr(module, "_bars", True)
     return made
 
 
@@ -92,7 +92,7 @@ def test_slow_work_is_told_while_nothing_is_finished(clock, capsys):
 
 def test_what_is_short_or_in_a_worker_says_nothing(clock, capsys, monkeypatch):
     list(progress(clock.passing(range(29), 1), "short"))
-    monkeypatch.setattr(module, "_silent", True)
+    monkeypatch.setattr(module, "_bars", False)
     list(progress(clock.passing(range(100), 1), "worker"))
     with counter("worker", 100, " images") as bar:
         for _ in range(100):
@@ -109,7 +109,7 @@ class Terminal(io.StringIO):
 
 def test_a_terminal_has_a_bar(monkeypatch):
     monkeypatch.setattr(sys, "stderr", Terminal())
-    monkeypatch.setattr(module, "_silent", False)
+    monkeypatch.setattr(module, "_bars", True)
     with counter("training", 8, " images") as bar:
         bar.set_postfix_str("epoch 1 of 2, loss 0.5", refresh=False)
         bar.update(4)

@@ -6,36 +6,32 @@ estimator.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from inspect import Parameter, signature
 from os import PathLike
 from pathlib import Path
 from typing import Any, Self
 
-import numpy as np
-from numpy.typing import NDArray
-from torch import Tensor
-
 from cocoop import fitting
-from cocoop.arguments import check_pictures, check_weights
 from cocoop.clip import CLIP
-from cocoop.errors import InputError, NotFittedError, expect_choice
-from cocoop.evaluation import Agreement, Metrics, class_probabilities, evaluate, verify_shortlist
-from cocoop.features import Picture, StoredFeatures, encode_pictures
-from cocoop.fitting import OF_THE_CLIP, OF_THE_MACHINE, Fit, feature_store, load_clip, places_of
-from cocoop.labels import new_classes, number_labels
+from cocoop.errors import InputError, expect_choice
+from cocoop.evaluation import (
+    Metrics,
+)
+from cocoop.features import Picture
+from cocoop.fitted import FittedClassifier
+from cocoop.fitting import OF_THE_CLIP, OF_THE_MACHINE, load_clip, places_of
 from cocoop.loggers import reporting
-from cocoop.methods import Method, Shortlist
 from cocoop.old_names import OLD_NAMES, RENAMED, from_old_names
-from cocoop.results import Epoch, Figures, Run, check_new, keeping, run_pictures, write_run
+from cocoop.results import Figures, Run, check_new, keeping, run_pictures, write_run
 from cocoop.results.card import model_card
-from cocoop.rgb import EXIF, Exif
+from cocoop.rgb import Exif
 from cocoop.saved import lies_elsewhere, read_saved
 from cocoop.saved import to_run as fit_to_run
 
 
-class Classifier:
+class Classifier(FittedClassifier):
     """Learn prompts from a few labelled images; classify images, into other classes too.
 
     Args:
@@ -73,7 +69,7 @@ class Classifier:
         classes_: [K] the labels, in the order of the probabilities' columns.
         model_: the fitted `Method`. clip_: its `CLIP`.
         fit_: the `Fit`: what was learned from what, and with which parameters, as they were then.
-        history_, picked_, seconds_: the same as in `fit_`.
+        history_, picked_, seconds_, calibration_: the same as in `fit_`.
     """
 
     def __init__(
@@ -175,123 +171,6 @@ class Classifier:
         self.clip_ = self.model_.clip
         return self
 
-    @property
-    def history_(self) -> list[Epoch]:
-        """One `Epoch` per epoch of the fit."""
-        return self._fitted().history
-
-    @property
-    def picked_(self) -> list[int]:
-        """Indices into the fit's `images` of those it learned from."""
-        return self._fitted().picked
-
-    @property
-    def seconds_(self) -> float:
-        """Wall-clock time of the fit."""
-        return self._fitted().seconds
-
-    def predict_proba(self, images: Sequence[Picture], shortlist: int | None = None) -> NDArray[np.float64]:
-        """Class probabilities [N, K] float64 of image files or Pillow images; columns as in `classes_`.
-
-        `shortlist`: approximate, on each image's likeliest classes alone, with conditional prompts only; see
-        `Shortlist`. None is exact.
-        """
-        self._fitted()
-        check_pictures(images)
-        return class_probabilities(self._inference(shortlist), self.encode(images))
-
-    def predict(self, images: Sequence[Picture], shortlist: int | None = None) -> NDArray[Any]:
-        """[N] the most probable class of each image, as in `classes_`; `shortlist` as in `predict_proba`."""
-        best = self.predict_proba(images, shortlist).argmax(axis=1)
-        predicted: NDArray[Any] = self.classes_[best]
-        return predicted
-
-    def evaluate(
-        self,
-        images: Sequence[Picture],
-        labels: Sequence[Any],
-        class_names: Sequence[str] | None = None,
-        shortlist: int | None = None,
-    ) -> Metrics:
-        """Accuracy, macro-F1, per-class accuracy and calibration error, in percent, on labelled images.
-
-        Args:
-            images: [N] image files or Pillow images.
-            labels: [N] members of `classes_`.
-            class_names: if given, `labels` are numbers into this list, as in `fit`.
-            shortlist: as in `predict_proba`.
-
-        Raises:
-            InputError: a label that is not among `classes_`; `set_classes` first for other classes.
-        """
-        self._fitted()
-        check_pictures(images, labels)
-        numbers, model = number_labels(self.classes_, labels, class_names), self._inference(shortlist)
-        return evaluate(model, self.encode(images), numbers)
-
-    def verify_shortlist(
-        self,
-        images: Sequence[Picture],
-        labels: Sequence[Any],
-        class_names: Sequence[str] | None = None,
-        shortlist: int = 20,
-    ) -> Agreement:
-        """`evaluate` both with the shortlist and in full, on images encoded once, and compare; the same errors."""
-        self._fitted()
-        check_pictures(images, labels)
-        numbers = number_labels(self.classes_, labels, class_names)
-        self._inference(shortlist)  # refuses before the images are encoded
-        return verify_shortlist(self.model_, self.encode(images), numbers, shortlist)
-
-    def score(
-        self,
-        images: Sequence[Picture],
-        labels: Sequence[Any],
-        sample_weight: Sequence[float] | None = None,
-        shortlist: int | None = None,
-    ) -> float:
-        """The share of images that are classified as labelled, 0..1; arguments and errors as in `evaluate`.
-
-        `sample_weight`: [N] how much each image counts, 0 or more; None counts all the same.
-        """
-        if sample_weight is None:
-            return self.evaluate(images, labels, shortlist=shortlist).accuracy / 100
-        self._fitted()
-        check_pictures(images, labels)
-        numbers, weights = number_labels(self.classes_, labels), check_weights(sample_weight, len(images))
-        hits = self.predict_proba(images, shortlist).argmax(axis=1) == np.asarray(numbers)
-        return float(np.average(hits, weights=weights))
-
-    def encode(self, images: Sequence[Picture]) -> Tensor | StoredFeatures:
-        """Image features [N, E], unit norm, without augmentation; those that `feature_cache` holds are read from it."""
-        self._fitted()
-        expect_choice("exif", self.exif, EXIF)
-        store = feature_store(self.feature_cache, self.clip_)
-        return encode_pictures(self.clip_, list(images), store, self.exif)
-
-    def set_classes(self, class_names: Iterable[Any], allow_equal: bool = False) -> Self:
-        """Classify into these classes from now on, with what was learned on the old ones.
-
-        Args:
-            class_names: [K] names, in an order that stays: a list, or anything but a set that can be made one.
-            allow_equal: whether two names may read the same in a prompt, as two of ImageNet's do.
-        """
-        self._fitted()
-        classes, names = new_classes(class_names, allow_equal)
-        self.model_.set_classes(names)
-        self.classes_ = classes
-        return self
-
-    @property
-    def trained_on(self) -> frozenset[str]:
-        """The `fingerprint` of every training image that is a file, which is one of its bytes, not of its name."""
-        return frozenset(self._fitted().trained_on)
-
-    @property
-    def validated_on(self) -> frozenset[str]:
-        """The same of the validation images."""
-        return frozenset(self._fitted().validated_on)
-
     def as_run(self) -> Run:
         """All that a run folder holds, in memory; its record has no "results" yet. `NotFittedError` if not fitted."""
         return fit_to_run(self._fitted(), self.model_, self.classes_.tolist())
@@ -346,16 +225,3 @@ class Classifier:
         self.model_, self.classes_ = saved.model(self.clip_, folder), saved.classes
         self.fit_ = replace(saved.fit, parameters=replace(saved.fit.parameters, **places_of(self.clip_)))
         return self
-
-    def _inference(self, shortlist: int | None) -> Method | Shortlist:
-        return self.model_ if shortlist is None else Shortlist(self.model_, shortlist)
-
-    def _fitted(self) -> Fit:
-        fit: Fit | None = getattr(self, "fit_", None)
-        if fit is None:
-            raise self._not_fitted(
-                f"{type(self).__name__}: expected a fitted classifier. Call fit(images, labels) first."
-            )
-        return fit
-
-    _not_fitted: type[NotFittedError] = NotFittedError

@@ -23,7 +23,7 @@ from cocoop.features import FeatureStore, Picture, fingerprints
 from cocoop.labels import number_classes
 from cocoop.learning import hold_out, learn, learning_of, source_of
 from cocoop.methods import METHODS, Method, expect_rebuildable
-from cocoop.results import Environment, Epoch, Learning, Parameters, environment, peak_memory_mb
+from cocoop.results import Calibration, Environment, Epoch, Learning, Parameters, environment, peak_memory_mb
 from cocoop.results.plain import plain
 from cocoop.training import kept_epoch
 
@@ -37,6 +37,8 @@ OF_THE_MACHINE = ("device", "dtype", "memory_budget", "feature_cache", "cuda_gra
 @dataclass(frozen=True, kw_only=True)
 class Fit:
     """What a fit leaves beside the model, as it was then; nothing that is set later changes it.
+
+    `calibration` alone comes later; see `Classifier.calibrate`.
 
     parameters: the classifier's, without the machine's. history: one `Epoch` per epoch.
     clip_fingerprint: of the CLIP that it was learned on; None is the model's own.
@@ -61,6 +63,7 @@ class Fit:
     seconds: float
     peak_memory_mb: float | None
     peak_gpu_memory_mb: float | None
+    calibration: Calibration | None = None
     environment: Environment
 
     @property

@@ -1,4 +1,4 @@
-"""Progress: a bar on a terminal, elsewhere a line now and then, and nothing for what is short. Durations."""
+"""What is said on stderr beside errors: notes, warnings, and progress, as a bar or a line now and then. Durations."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import sys
 import time
 import warnings
 from collections.abc import Iterable, Iterator, Sized
+from functools import partial
 from threading import RLock
 from typing import Any, Generic, Protocol, Self, TypeVar
 
@@ -16,7 +17,8 @@ T = TypeVar("T")
 _EVERY = 30.0
 """Seconds between two lines where stderr is no terminal."""
 
-_silent = False
+_bars = True
+_notes = True
 
 
 class Bar(Protocol):
@@ -43,7 +45,7 @@ def progress(items: Iterable[T], what: str, total: int | None = None, unit: str 
 
     `what` names the work, `total` their number if unsized.
     """
-    if _silent or _is_watched():
+    if _is_silent() or _is_watched():
         bar: Iterable[T] = tqdm(items, desc=what, total=total, unit=unit, delay=2, **_manners())
         return bar
     return _Lines(what, len(items) if total is None and isinstance(items, Sized) else total, unit, items)
@@ -51,7 +53,7 @@ def progress(items: Iterable[T], what: str, total: int | None = None, unit: str 
 
 def counter(what: str, total: int, unit: str, delay: float = 0) -> Bar:
     """A `Bar`, which appears after `delay` seconds."""
-    if _silent or _is_watched():
+    if _is_silent() or _is_watched():
         bar: Bar = tqdm(desc=what, total=total, unit=unit, delay=delay, **_manners())
         return bar
     return _Lines(what, total, unit)
@@ -117,23 +119,47 @@ def duration(seconds: float) -> str:
     return f"{seconds / 60:.1f} minutes" if seconds < 3600 else f"{seconds / 3600:,.1f} hours"
 
 
+def _is_silent() -> bool:
+    return not (_bars and _notes)
+
+
 def _manners() -> dict[str, Any]:
     # disable=None: silent unless stderr is a terminal.
-    return {"disable": True if _silent else None, "leave": False, "dynamic_ncols": True}
+    return {"disable": True if _is_silent() else None, "leave": False, "dynamic_ncols": True}
 
 
 def silence() -> None:
     """Show no progress in this process: where several work at once, one shows it for all."""
-    global _silent
-    _silent = True
+    global _bars
+    _bars = False
     # tqdm's own lock is shared between processes: a killed process would leave it behind, and Python would warn.
     tqdm.set_lock(RLock())
 
 
-def note_warnings() -> None:
-    """From now on show each warning of this process as a line of stderr, "note: ...", without its place in the code."""
-    warnings.showwarning = _note
+def be_quiet(quiet: bool) -> None:
+    """Whether bars, notes and warnings are kept back in this process."""
+    global _notes
+    _notes = not quiet
 
 
-def _note(message: Warning | str, *_: object, **__: object) -> None:
-    print(f"note: {str(message).removeprefix('cocoop: ')}", file=sys.stderr)
+def is_quiet() -> bool:
+    """Whether they are."""
+    return not _notes
+
+
+def note(text: str) -> None:
+    """Say something about the run on stderr."""
+    if _notes:
+        print(text, file=sys.stderr)
+
+
+def note_warnings(places: bool = False) -> None:
+    """From now on show each warning of this process as a line of stderr, "note: ...".
+
+    `places`: whether with its place in the code.
+    """
+    warnings.showwarning = partial(_note, places)
+
+
+def _note(places: bool, message: Warning | str, _: object, file: str, line: int, *__: object, **___: object) -> None:
+    note(f"note: {str(message).removeprefix('cocoop: ')}" + (f" ({file}, line {line})" if places else ""))

@@ -195,12 +195,14 @@ def test_memory_is_unknown_where_the_peak_cannot_be_reset(clip, monkeypatch):
 
 def test_a_process_that_dies_is_an_error_that_says_what_to_do(clip, monkeypatch):
     monkeypatch.setattr(memory, "_tell", end)
-    with pytest.raises(RunError, match=r"exit code 9\. Most likely memory ran out: give fewer --classes or --images"):
+    with pytest.raises(
+        RunError, match=r"exit code 9\. Most likely memory ran out: give smaller --class-counts or --batch-sizes"
+    ):
         peak_megabytes(clip, SHAPES["tiny"], "float32", 5, 1, plain=False)
 
 
 def test_an_error_in_the_process_is_told(clip):
-    with pytest.raises(RunError, match=r"got InputError dtype: expected one of .* If memory ran out, give fewer"):
+    with pytest.raises(RunError, match=r"got InputError dtype: expected one of .* If memory ran out, give smaller"):
         peak_megabytes(clip, SHAPES["tiny"], "float3", 5, 1, plain=False)
 
 

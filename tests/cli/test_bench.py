@@ -7,7 +7,7 @@ import torch
 
 
 def test_the_command(cocoop):
-    arguments = "--shape tiny --classes 120 --images 1 --rounds 1 --device cpu --json"
+    arguments = "--shape tiny --class-counts 120 --batch-sizes 1 --rounds 1 --device cpu --json"
     ran = cocoop("bench", *arguments.split())
     assert ran.code == 0
     result = json.loads(ran.out)
@@ -33,7 +33,7 @@ def test_the_command(cocoop):
         ("--shape tiny --dtype int8", "dtype: expected one of"),
         ("--shape tiny --device abacus", "device: expected auto, cpu"),
         ("--classes 1", "classes: expected 2 or more; got 1"),
-        ("--images 8 --images 0", "images: expected 1 or more; got 8, 0"),
+        ("--batch-sizes 8,0", "images: expected 1 or more; got 8, 0"),
         ("--rounds 0", "rounds: expected 1 or more; got 0"),
     ],
 )
@@ -45,7 +45,7 @@ def test_bad_input(cocoop, arguments, message):
 def test_the_table(cocoop, monkeypatch):
     unknown = {"forward": None, "forward+backward": None}
     monkeypatch.setattr("cocoop.bench.measure.peak_megabytes", lambda *_, **__: unknown)
-    arguments = "--shape tiny --classes 3 --classes 4 --images 2 --rounds 1 --device cpu"
+    arguments = "--shape tiny --class-counts 3,4 --batch-sizes 2 --rounds 1 --device cpu"
     ran = cocoop("bench", *arguments.split())
     assert ran.code == 0
     lines = ran.out.splitlines()

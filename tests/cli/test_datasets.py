@@ -66,13 +66,13 @@ def test_show_draws_nothing(cocoop, tmp_path):
 
 
 def test_sample_then_read_then_check(cocoop, tmp_path):
-    ran = cocoop("datasets", "sample", "dtd", "--root", "data", "--images", 8, "--split-file")
+    ran = cocoop("datasets", "sample", "dtd", "--data-root", "data", "--images", 8, "--split-file")
     assert (ran.code, ran.out) == (0, "data/dtd\n")
     assert "try: cocoop benchmark base-to-new --datasets dtd --data-root data" in ran.err
     dataset = read_paper_dataset("dtd", tmp_path / "data")
     assert (len(dataset.class_names), len(dataset.test), dataset.split_made) == (6, 12, False)
 
-    ran = cocoop("datasets", "check", "dtd", "--root", "data")
+    ran = cocoop("datasets", "check", "dtd", "--data-root", "data")
     rows = [cells(line) for line in ran.out.splitlines()]
     assert ran.code == 1
     assert rows[2:] == [
@@ -85,9 +85,9 @@ def test_sample_then_read_then_check(cocoop, tmp_path):
 
 
 def test_check_a_whole_data_set(cocoop, monkeypatch):
-    cocoop("datasets", "sample", "dtd", "--root", "data")
+    cocoop("datasets", "sample", "dtd", "--data-root", "data")
     monkeypatch.setitem(PAPER_DATASETS, "dtd", PAPER_DATASETS["dtd"]._replace(classes=6, sizes=Sizes(36, 12, 24)))
-    ran = cocoop("datasets", "check", "dtd", "--root", "data")
+    ran = cocoop("datasets", "check", "dtd", "--data-root", "data")
     assert ran.code == 0 and ran.err == ""
     assert [cells(line)[-1] for line in ran.out.splitlines()[2:-1]] == ["note"]
     assert ran.out.endswith("\nnothing missing or miscounted: dtd\n")
@@ -95,7 +95,7 @@ def test_check_a_whole_data_set(cocoop, monkeypatch):
 
 def test_check_all_of_an_empty_root(cocoop, tmp_path):
     (tmp_path / "data").mkdir()
-    ran = cocoop("datasets", "check", "all", "--root", "data", "--json")
+    ran = cocoop("datasets", "check", "all", "--data-root", "data", "--json")
     findings = json.loads(ran.out)
     assert ran.code == 1 and [one["name"] for one in findings] == list(PAPER_DATASETS)
     assert findings[1] == {
@@ -109,37 +109,37 @@ def test_check_all_of_an_empty_root(cocoop, tmp_path):
 
 
 def test_sample_all_and_never_twice(cocoop, tmp_path):
-    ran = cocoop("datasets", "sample", "all", "--root", "data", "--images", 4)
+    ran = cocoop("datasets", "sample", "all", "--data-root", "data", "--images", 4)
     assert ran.code == 0
     assert ran.out.splitlines() == [f"data/{row.folder}" for row in PAPER_DATASETS.values()]
 
     shutil.rmtree(tmp_path / "data/imagenet")
-    ran = cocoop("datasets", "sample", "all", "--root", "data")
+    ran = cocoop("datasets", "sample", "all", "--data-root", "data")
     assert ran.code == 2 and "never overwritten" in ran.err and "caltech-101, oxford_pets" in ran.err
     assert not (tmp_path / "data/imagenet").exists()
 
 
 def test_a_variant_is_tried_after_learning_on_imagenet(cocoop):
-    ran = cocoop("datasets", "sample", "imagenet_r", "--root", "data")
+    ran = cocoop("datasets", "sample", "imagenet_r", "--data-root", "data")
     trial = "cocoop benchmark domain-generalization --datasets imagenet --targets imagenet_r --data-root data "
-    assert f"try: cocoop datasets sample imagenet --root data && {trial}" in ran.err
-    cocoop("datasets", "sample", "imagenet", "--root", "data")
-    assert f"try: {trial}" in cocoop("datasets", "sample", "imagenet_a", "--root", "data").err.replace("_a", "_r")
+    assert f"try: cocoop datasets sample imagenet --data-root data && {trial}" in ran.err
+    cocoop("datasets", "sample", "imagenet", "--data-root", "data")
+    assert f"try: {trial}" in cocoop("datasets", "sample", "imagenet_a", "--data-root", "data").err.replace("_a", "_r")
 
 
 def test_the_command_to_try_keeps_a_root_with_blanks_together(cocoop):
-    assert "--data-root 'my data' --clip tiny" in cocoop("datasets", "sample", "dtd", "--root", "my data").err
+    assert "--data-root 'my data' --clip tiny" in cocoop("datasets", "sample", "dtd", "--data-root", "my data").err
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         ("show pets", "data set: expected one of imagenet, "),
-        ("check pets --root .", "data set: expected one of imagenet, "),
-        ("check digits --root .", "data set: expected one of imagenet, "),
-        ("sample digits --root .", "data set: expected one of imagenet, "),
-        ("check dtd --root nowhere", "--root: expected the data root; there is no folder nowhere"),
-        ("sample dtd --root . --images 3", "images: expected 4 or more per class"),
+        ("check pets --data-root .", "data set: expected one of imagenet, "),
+        ("check digits --data-root .", "data set: expected one of imagenet, "),
+        ("sample digits --data-root .", "data set: expected one of imagenet, "),
+        ("check dtd --data-root nowhere", "--data-root: expected the data root; there is no folder nowhere"),
+        ("sample dtd --data-root . --images 3", "images: expected 4 or more per class"),
     ],
 )
 def test_wrong_input_is_one_line(cocoop, arguments, message):
@@ -152,7 +152,7 @@ def test_no_command_imports_torch(tmp_path):
     code = (
         "import sys\n"
         "from cocoop.cli import app\n"
-        "for line in ('list', 'show dtd', 'sample dtd --root .', 'check dtd --root .'):\n"
+        "for line in ('list', 'show dtd', 'sample dtd --data-root .', 'check dtd --data-root .'):\n"
         "    app(['datasets', *line.split()], standalone_mode=False)\n"
         "sys.exit('torch' in sys.modules)\n"
     )

@@ -71,7 +71,7 @@ def test_another_way_is_refused_in_a_line(cocoop, trained, command):
 
 
 def test_the_papers_data_are_learned_as_the_original_opens_them(cocoop):
-    cocoop("datasets", "sample", "dtd", "--root", "data")
+    cocoop("datasets", "sample", "dtd", "--data-root", "data")
     assert cocoop("train", "dtd", "--data-root", "data", "--out", "run", *TRAIN).code == 0
     assert read_config("run").parameters.exif == read_record("run").results["test"].exif == "original"
 

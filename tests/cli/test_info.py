@@ -31,7 +31,7 @@ def test_the_text(cocoop):
 
 
 def test_json_says_the_same_and_the_options_reach_it(cocoop, apart):
-    options = ("--tokenizer", "words", "--dtype", "bfloat16", "--device", "cpu", "--classes", 7, "--classes", 70)
+    options = ("--tokenizer", "words", "--dtype", "bfloat16", "--device", "cpu", "--class-counts", "7,70")
     ran = cocoop("info", "model", *options, "--json")
     assert (ran.code, ran.err) == (0, "")
     facts = json.loads(ran.out)
@@ -48,7 +48,7 @@ def test_json_says_the_same_and_the_options_reach_it(cocoop, apart):
         (["notes.txt"], "notes.txt: expected weights: .*got a text file"),
         (["empty"], "empty: expected a model folder"),
         (["siglip"], "siglip: expected a CLIP .*causal.*bidirectional"),
-        (["tiny", "--classes", "0"], "classes: expected numbers of classes, 1 to 100,000; got 0"),
+        (["tiny", "--class-counts", "0"], "classes: expected numbers of classes, 1 to 100,000; got 0"),
         (["tiny", "--dtype", "int4"], "dtype: expected one of auto"),
         (["tiny", "--tokenizer", "nowhere"], "nowhere: expected a folder with a tokenizer"),
     ],

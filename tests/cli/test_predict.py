@@ -57,7 +57,7 @@ def test_a_folder_to_csv(cocoop, paths):
 
 
 def test_few_pictures_have_the_bits_of_predict_proba(cocoop, paths):
-    ran = cocoop(*PREDICT, *paths[:7], "--results-format", "jsonl", "--top", 3)
+    ran = cocoop(*PREDICT, *paths[:7], "--format", "jsonl", "--top", 3)
     assert (ran.code, ran.err) == (0, "")
     rows = [
         {entry["class"]: entry["probability"] for entry in json.loads(line)["top"]} for line in ran.out.splitlines()
@@ -185,9 +185,9 @@ def test_killed_and_resumed(trained, paths, ending, cocoop):
         (["run"], r"expected a run folder and then pictures; got run alone"),
         (["run", "--clip", "tiny", "--classes", "one,two"], "got run alone"),
         (["--clip", "tiny", "--classes", "one,two", "nowhere"], "nowhere: expected picture files"),
-        (["run", "photos", "--results-format", "xls"], "--results-format: expected one of table, csv, jsonl, parquet"),
+        (["run", "photos", "--format", "xls"], "--format: expected one of table, csv, jsonl, parquet"),
         (["run", "photos", "--out", "rows.xls"], "--out: expected a file that ends in"),
-        (["run", "photos", "--out", "run/config.json", "--results-format", "csv"], "expected a new file"),
+        (["run", "photos", "--out", "run/config.json", "--format", "csv"], "expected a new file"),
         (["run", "photos", "--embeddings"], "--embeddings: expected"),
         (["run", "photos", "--resume"], "--resume: expected --out"),
         (["run", "empty"], "empty: expected pictures; got none"),

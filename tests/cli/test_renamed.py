@@ -112,3 +112,22 @@ def test_a_run_with_old_options_is_that_with_new_ones(cocoop, tmp_path):
     assert runs[0].config == runs[1].config
     assert runs[0].config.settings["context"] == "8"
     assert (runs[0].tensors["ctx"] == runs[1].tensors["ctx"]).all()
+
+
+@pytest.mark.parametrize(
+    ("given", "now"),
+    [
+        ("predict run photos --results-format csv", "predict run photos --format csv"),
+        ("bench --classes 3 --classes 4 --images=2", "bench --class-counts 3 --class-counts 4 --batch-sizes 2"),
+        ("info tiny --classes 3", "info tiny --class-counts 3"),
+        ("datasets check all --root data", "datasets check all --data-root data"),
+        ("datasets sample dtd --root=data --images 8", "datasets sample dtd --data-root data --images 8"),
+        ("-q --verbose datasets check all --root data", "-q --verbose datasets check all --data-root data"),
+        ("evaluate run photos --classes cat,dog", "evaluate run photos --classes cat,dog"),
+        ("datasets show dtd --root data", "datasets show dtd --root data"),
+        ("datasets --root data", "datasets --root data"),
+    ],
+)
+def test_names_that_clashed(given, now):
+    arguments, notes = renamed(given.split())
+    assert arguments == now.split() and bool(notes) == (given != now)

@@ -66,7 +66,7 @@ def test_split_files_that_cannot_be_read(tmp_path, content, message):
     text = content if isinstance(content, str) else json.dumps(content)
     with pytest.raises(InputError, match=message) as raised:
         read_paper_dataset("dtd", write(tmp_path, {"dtd/split_zhou_DescribableTextures.json": text}))
-    assert "`cocoop datasets check dtd --root DIR`" in str(raised.value)
+    assert "`cocoop datasets check dtd --data-root DIR`" in str(raised.value)
 
 
 def test_a_broken_link_to_a_split_file_does_not_mean_another_split(tmp_path):

@@ -121,7 +121,8 @@ def test_wrong_layouts(tmp_path, files, message):
     with pytest.raises(InputError, match=message) as raised:
         read_paper_dataset("dtd", write(tmp_path, files))
     assert str(raised.value).endswith(
-        " See `cocoop datasets show dtd` for the layout and `cocoop datasets check dtd --root DIR` for what is missing."
+        " See `cocoop datasets show dtd` for the layout and `cocoop datasets check dtd --data-root DIR` for what is "
+        "missing."
     )
 
 

@@ -231,7 +231,7 @@ def test_what_is_missing_or_of_another_form_is_named(tmp_path, name, files, chan
     with pytest.raises(InputError, match=message) as raised:
         read_paper_dataset(name, tmp_path)
     assert str(raised.value).startswith(str(tmp_path / folder))
-    assert f"`cocoop datasets check {name} --root DIR`" in str(raised.value)
+    assert f"`cocoop datasets check {name} --data-root DIR`" in str(raised.value)
 
 
 def test_images_are_not_looked_for(tmp_path):

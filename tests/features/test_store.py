@@ -94,6 +94,12 @@ def test_a_store_of_other_images_does_not_make_the_work_look_smaller(golden, pic
     assert counts == [6]
 
 
+def test_no_image_is_looked_for_in_a_store_that_has_some(golden, pictures, tmp_path):
+    store = FeatureStore(tmp_path / "kept", golden)
+    encode_pictures(golden, pictures, store)
+    assert encode_pictures(golden, [], store).shape == (0, golden.embed_dim)
+
+
 def test_an_image_that_occurs_twice_is_encoded_once(golden, pictures, tmp_path, encoded):
     copy = tmp_path / "copy.png"
     copy.write_bytes(pictures[0].read_bytes())

@@ -147,7 +147,7 @@ def test_another_file_is_left_as_it_is(clip, tmp_path, content, name, more):
 def test_what_cannot_be_asked_for(tmp_path):
     with pytest.raises(InputError, match=r"--out: expected a file that ends in \.csv, \.jsonl, \.parquet"):
         format_of(None, Path("rows.xls"))
-    with pytest.raises(InputError, match="--results-format: expected one of table, csv, jsonl, parquet; got 'xls'"):
+    with pytest.raises(InputError, match="--format: expected one of table, csv, jsonl, parquet; got 'xls'"):
         format_of("xls", None)
     assert [format_of("csv", Path("rows.xls")), format_of(None, None), format_of(None, Path("A.CSV"))] == [
         "csv",
@@ -156,7 +156,7 @@ def test_what_cannot_be_asked_for(tmp_path):
     ]
     for form, out, embeddings, resume, message in [
         ("parquet", None, False, False, "expected --out FILE.parquet"),
-        ("csv", None, True, False, "--embeddings: expected --results-format jsonl or parquet; got csv"),
+        ("csv", None, True, False, "--embeddings: expected --format jsonl or parquet; got csv"),
         ("csv", None, False, True, "--resume: expected --out"),
         ("parquet", tmp_path / "x.parquet", False, True, "only when it is whole"),
     ]:

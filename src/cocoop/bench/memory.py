@@ -53,7 +53,7 @@ def peak_megabytes(
         process.join()
         raise RunError(
             f"memory: expected a pass over {classes:,} classes and {images} images to end; its process came to exit "
-            f"code {process.exitcode}. Most likely memory ran out: give fewer --classes or --images."
+            f"code {process.exitcode}. Most likely memory ran out: give smaller --class-counts or --batch-sizes."
         ) from error
     finally:
         process.kill()
@@ -102,7 +102,8 @@ def _tell(work: Callable[[], dict[str, float | None]], connection: Connection) -
     except Exception as error:
         reason = " ".join([type(error).__name__, *str(error).splitlines()[:1]])
         told = RunError(
-            f"memory: expected a pass to end; got {reason}. If memory ran out, give fewer --classes or --images."
+            f"memory: expected a pass to end; got {reason}. If memory ran out, give smaller --class-counts or "
+            "--batch-sizes."
         )
     connection.send(told)
 

@@ -95,6 +95,6 @@ def bench(
         except torch.OutOfMemoryError as error:
             raise RunError(
                 f"bench: expected {count:,} classes to fit into the memory of {clip.device}; got: "
-                f"{str(error).splitlines()[0]} Give fewer --classes or --images."
+                f"{str(error).splitlines()[0]} Give smaller --class-counts or --batch-sizes."
             ) from error
     return Bench(shape, str(clip.device), clip.precision.name, torch.get_num_threads(), rounds, cells, training)

@@ -14,9 +14,8 @@ from typing import Annotated
 import typer
 
 from cocoop.cli import bench, benchmark, datasets, demo, embed, evaluate, info, predict, report, train
+from cocoop.cli.manners import Quiet, Verbose, behave, exit_code, start_afresh, with_manners
 from cocoop.cli.renamed import with_new_names
-from cocoop.errors import CocoopError, InputError
-from cocoop.progress import note_warnings
 
 app = typer.Typer(
     name="cocoop",
@@ -26,7 +25,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
-    context_settings={"max_content_width": 100},
+    context_settings={"max_content_width": 100, "help_option_names": ["-h", "--help"]},
 )
 
 
@@ -49,8 +48,10 @@ def _root(
     wanted: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
     ] = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
 ) -> None:
-    pass
+    behave(quiet, verbose)
 
 
 app.callback(help=app.info.help)(_root)
@@ -59,7 +60,7 @@ app.callback(help=app.info.help)(_root)
 def _add(to: typer.Typer, name: str, command: Callable[..., None], short_help: str) -> None:
     # A line with nothing but \b keeps click from joining the examples' lines. In the docstrings it would be in the way.
     text = (inspect.getdoc(command) or "").replace("\n\nExample", "\n\n\b\nExample")
-    to.command(name, help=text, short_help=short_help)(command)
+    to.command(name, help=text, short_help=short_help)(with_manners(command))
 
 
 _add(app, "demo", demo.demo, "Compare the three methods on real images; about a minute.")
@@ -79,8 +80,8 @@ _add(datasets_app, "sample", datasets.sample, "Write a miniature of one in its e
 
 
 def main() -> None:
-    """Entry point: run the command, and turn this package's errors into one line and an exit code."""
-    note_warnings()
+    """Entry point: run the command, and turn errors into one line and an exit code."""
+    start_afresh()
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     if isinstance(sys.stdout, io.TextIOWrapper):  # as stderr does of itself: names of files need not be text
         sys.stdout.reconfigure(errors="backslashreplace")
@@ -89,13 +90,7 @@ def main() -> None:
         os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     command = typer.main.get_command(app)
     arguments, notes = with_new_names(sys.argv[1:], command)
-    for note in notes:
-        print(note, file=sys.stderr)
     try:
-        command(arguments, prog_name="cocoop")
-    except InputError as error:
-        print(f"cocoop: {error}", file=sys.stderr)
-        sys.exit(2)
-    except CocoopError as error:
-        print(f"cocoop: {error}", file=sys.stderr)
-        sys.exit(1)
+        command(arguments, prog_name="cocoop", obj=notes)
+    except Exception as error:
+        sys.exit(exit_code(error))

@@ -4,23 +4,26 @@ from typing import Annotated
 
 import typer
 
-from cocoop.cli.common import AsJson, Device, Dtype, print_json
+from cocoop.cli.common import AsJson, Device, Dtype, print_json, split_numbers
 
-CLASSES = [10, 100, 1000]
-IMAGES = [1, 8, 32]
+CLASSES = (10, 100, 1000)
+BATCH_SIZES = (1, 8, 32)
 
-Shape = Annotated[str, typer.Option(help="tiny, ViT-B/32, ViT-B/16, ViT-L/14 or ViT-L/14@336.")]
-ClassCounts = Annotated[list[int] | None, typer.Option(metavar="K", help="Give several; default: 10, 100 and 1000.")]
-ImageCounts = Annotated[
-    list[int] | None, typer.Option(metavar="B", help="Images at a time; give several; default: 1, 8 and 32.")
+Shape = Annotated[
+    str,
+    typer.Option(metavar="tiny|ViT-B/32|ViT-B/16|ViT-L/14|ViT-L/14@336", help="Whose sizes."),
 ]
+ClassCounts = Annotated[
+    list[str] | None, typer.Option(metavar="K,K,...", help="Numbers of classes. Default: 10,100,1000.")
+]
+BatchSizes = Annotated[list[str] | None, typer.Option(metavar="B,B,...", help="Images at a time. Default: 1,8,32.")]
 Rounds = Annotated[int, typer.Option(help="Turns of each work; the best counts. Fewer where they take over a minute.")]
 
 
 def bench(
     shape: Shape = "ViT-B/16",
-    classes: ClassCounts = None,
-    images: ImageCounts = None,
+    class_counts: ClassCounts = None,
+    batch_sizes: BatchSizes = None,
     device: Device = "auto",
     dtype: Dtype = "float32",
     rounds: Rounds = 5,
@@ -33,15 +36,16 @@ def bench(
     without, and nothing else. They take turns. Two CPU cores need half an hour for all of the defaults.
 
     Examples:
-      cocoop bench --classes 100 --images 1
-      cocoop bench --shape ViT-L/14 --classes 100 --dtype bfloat16 --json
-      cocoop bench --device cuda --dtype bfloat16 --classes 1000 --images 1 --images 32
+      cocoop bench --class-counts 100 --batch-sizes 1
+      cocoop bench --shape ViT-L/14 --class-counts 100 --dtype bfloat16 --json
+      cocoop bench --device cuda --dtype bfloat16 --class-counts 1000 --batch-sizes 1,32
     """
     from cocoop.bench import CELL_HEADER, TRAINING_HEADER, cell_rows, remarks, summary, training_rows
     from cocoop.bench import bench as measure
     from cocoop.reports import text_table
 
-    result = measure(shape, classes or CLASSES, images or IMAGES, device, dtype, rounds)
+    counts, images = split_numbers("--class-counts", class_counts), split_numbers("--batch-sizes", batch_sizes)
+    result = measure(shape, counts or CLASSES, images or BATCH_SIZES, device, dtype, rounds)
     if as_json:
         print_json(result.as_dict())
         return

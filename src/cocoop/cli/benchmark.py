@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import sys
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -19,11 +20,13 @@ from cocoop.cli.common import (
     MemoryBudget,
     Plugins,
     Tokenizer,
-    note,
+    check_beside,
     print_json,
     split_names,
+    split_numbers,
 )
 from cocoop.errors import InputError
+from cocoop.progress import note
 
 if TYPE_CHECKING:
     from cocoop.data import Dataset
@@ -31,38 +34,50 @@ if TYPE_CHECKING:
 
 
 Protocol = Annotated[
-    str, typer.Argument(help="base-to-new, cross-dataset, domain-generalization or few-shot.", show_default=False)
+    str,
+    typer.Argument(
+        metavar="PROTOCOL",
+        help="base-to-new, cross-dataset, domain-generalization or few-shot.",
+        show_default=False,
+    ),
 ]
 Out = Annotated[
     Path | None,
     typer.Option(
+        metavar="DIR",
         help="Where run folders go; runs that are there already are done. Default: cocoop-benchmark; of the smoke "
-        "preset cocoop-smoke."
+        "preset cocoop-smoke.",
     ),
 ]
 PresetName = Annotated[
     str | None,
     typer.Option(
         "--preset",
+        metavar="paper|offline|smoke",
         help="paper: the papers' data sets, below --data-root. offline: data drawn here, for the bundled CLIP. "
         "smoke: a trial of the papers' on miniatures. Default: paper with --data-root, else offline.",
     ),
 ]
 Datasets = Annotated[
-    str | None, typer.Option(help="What to learn on, comma-separated: names, or anything that `train` takes.")
+    str | None,
+    typer.Option(metavar="NAME,NAME,...", help="What to learn on: names, or anything that `train` takes."),
 ]
 Targets = Annotated[
-    str | None, typer.Option(help="cross-dataset, domain-generalization: what to test on, comma-separated.")
+    str | None,
+    typer.Option(metavar="NAME,NAME,...", help="cross-dataset, domain-generalization: what to test on."),
 ]
-MethodNames = Annotated[str | None, typer.Option(help="Of zero-shot,coop,cocoop, or a plugin's.")]
-Shots = Annotated[str | None, typer.Option(help="Training images per class, such as 1,2,4,8,16.")]
-Seeds = Annotated[str | None, typer.Option(help="Such as 1,2,3.")]
-Epochs = Annotated[int | None, typer.Option(help="For all methods, instead of the papers'.")]
+MethodNames = Annotated[
+    str | None, typer.Option(metavar="NAME,NAME,...", help="Of zero-shot,coop,cocoop, or a plugin's.")
+]
+Shots = Annotated[str | None, typer.Option(metavar="N,N,...", help="Training images per class, such as 1,2,4,8,16.")]
+Seeds = Annotated[str | None, typer.Option(metavar="N,N,...", help="Such as 1,2,3.")]
+Epochs = Annotated[int | None, typer.Option(metavar="N", help="For all methods, instead of the papers'.")]
 Views = Annotated[
     int | None,
     typer.Option(
+        metavar="N",
         help="Random crops and flips of each image, taken in turn. Default: one per epoch; none of images that are "
-        "drawn here, nor of your own if the CLIP's files say so."
+        "drawn here, nor of your own if the CLIP's files say so.",
     ),
 ]
 SharedCache = Annotated[
@@ -122,18 +137,18 @@ def benchmark(
             _names("--datasets", datasets),
             _names("--targets", targets),
             methods=_names("--methods", methods),
-            shots=_numbers("--shots", shots),
-            seeds=_numbers("--seeds", seeds),
+            shots=split_numbers("--shots", shots),
+            seeds=split_numbers("--seeds", seeds),
             epochs=epochs,
             views=views,
         )
         trials = plan.trials(protocol)
         with _gathered(trials, chosen == "smoke", data_root, out, dry_run) as data:
             runs = Benchmark(trials, out, clip, data, device, dtype, feature_cache, memory_budget, tokenizer, plugins)
-            _note_on_clip(clip, chosen)
+            notes = _notes(clip, data)
             if plan == preset(protocol, chosen) and not dry_run:
                 note(f"expected of {plan.command}: {plan.expected}")
-            (_print_estimates if dry_run else _run)(runs, jobs, as_json)
+            (_print_estimates if dry_run else _run)(runs, jobs, notes, as_json)
 
 
 @contextmanager
@@ -153,15 +168,12 @@ def _gathered(
     """The data sets of the trials. Those of the smoke preset are written here; a dry run leaves none of them."""
     from cocoop.protocols import gather, write_miniatures
 
+    check_beside(out, [name for trial in trials for name in trial.data])
     with TemporaryDirectory() as away:
         if smoke:
             data_root = (Path(away) if dry_run else out) / "miniatures"
             write_miniatures([name for trial in trials for name in trial.data], data_root)
-        datasets = gather(trials, data_root, out / "splits", keep=not dry_run)
-        for name, dataset in datasets.items():
-            for text in dataset.notes:
-                note(f"note: {name}: {text}")
-        yield datasets
+        yield gather(trials, data_root, out / "splits", keep=not dry_run)
 
 
 def _chosen_preset(preset: str | None, data_root: Path | None) -> str:
@@ -176,13 +188,6 @@ def _names(option: str, given: str | None) -> tuple[str, ...]:
     return () if given is None else tuple(split_names(option, given))
 
 
-def _numbers(option: str, given: str | None) -> tuple[int, ...]:
-    try:
-        return tuple(int(text) for text in _names(option, given))
-    except ValueError as error:
-        raise InputError(f"{option}: expected whole numbers, comma-separated, such as 1,2,3; got {given!r}.") from error
-
-
 def _check_options(jobs: int, out: Path) -> None:
     if jobs < 1:
         raise InputError(f"--jobs: expected 1 or more; got {jobs}.")
@@ -190,12 +195,18 @@ def _check_options(jobs: int, out: Path) -> None:
         raise InputError(f"--out: expected a folder, new or of an earlier benchmark; {out} is a file. Choose another.")
 
 
-def _note_on_clip(clip: str, preset: str) -> None:
-    if clip == "tiny" and preset == "paper":
-        note("note: the bundled CLIP 'tiny' is for trials; for photographs add --clip openai/clip-vit-base-patch16")
+def _notes(clip: str, datasets: Mapping[str, Dataset]) -> list[str]:
+    """What to know before the figures, said on stderr, too."""
+    from cocoop.protocols import for_photographs
+
+    notes = [f"{name}: {text}" for name, dataset in datasets.items() for text in dataset.notes]
+    notes += for_photographs(clip, datasets.values())
+    for text in notes:
+        note(f"note: {text}")
+    return notes
 
 
-def _run(benchmark: Benchmark, jobs: int, as_json: bool) -> None:
+def _run(benchmark: Benchmark, jobs: int, notes: list[str], as_json: bool) -> None:
     from cocoop.reports import format_tables, protocol_tables
     from cocoop.results import read_records
 
@@ -210,12 +221,13 @@ def _run(benchmark: Benchmark, jobs: int, as_json: bool) -> None:
         import json
 
         content = json.loads(format_tables(tables, "json")) if tables else []
-        print_json({"out": str(benchmark.out), "done": len(records), "failed": _told(failures), "tables": content})
+        done = {"done": len(records), "failed": _told(failures)}
+        print_json({"out": str(benchmark.out), **done, "tables": content, "notes": notes})
     elif tables:
         print(format_tables(tables, "table"))
     note(f"{len(records):,} of {len(benchmark.trials):,} runs are done: {benchmark.out / benchmark.trials[0].protocol}")
     for failure in failures:
-        note(f"failed: {failure.trial.folder}: {failure.reason}")
+        print(f"failed: {failure.trial.folder}: {failure.reason}", file=sys.stderr)
     if records:
         note(f"next: cocoop report {benchmark.out} --format html")
     if failures:
@@ -226,7 +238,7 @@ def _told(failures: list[Failure]) -> list[dict[str, str]]:
     return [{"run": str(failure.trial.folder), "error": failure.reason} for failure in failures]
 
 
-def _print_estimates(benchmark: Benchmark, jobs: int, as_json: bool) -> None:
+def _print_estimates(benchmark: Benchmark, jobs: int, notes: list[str], as_json: bool) -> None:
     from cocoop.progress import duration
     from cocoop.protocols import estimate
     from cocoop.reports import text_table
@@ -235,7 +247,8 @@ def _print_estimates(benchmark: Benchmark, jobs: int, as_json: bool) -> None:
     total, each = estimate(benchmark, jobs)
     rows = [_row(trial, trial.folder not in todo, cost) for trial, cost in zip(benchmark.trials, each, strict=True)]
     if as_json:
-        print_json({"runs": rows, "estimated_seconds": total.seconds, "estimated_memory_mb": total.memory_mb})
+        estimated = {"estimated_seconds": total.seconds, "estimated_memory_mb": total.memory_mb}
+        print_json({"runs": rows, **estimated, "notes": notes})
         return
     header = [name.replace("_", " ") for name in rows[0]]
     print(text_table(header, [[_shown(name, value) for name, value in row.items()] for row in rows]))

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import csv
 import json
-import sys
+import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from cocoop.errors import InputError
+from cocoop.progress import note
 
 if TYPE_CHECKING:
     from cocoop.data import Dataset
@@ -31,13 +33,14 @@ DataRoot = Annotated[
 Clip = Annotated[
     str,
     typer.Option(
+        metavar="CLIP",
         help='"tiny" (bundled, for trials), a hub id, ViT-B/16 and other names of OpenAI\'s, a Hugging Face folder, '
-        "OpenAI's .pt archive, or an open_clip file. For photographs: openai/clip-vit-base-patch16."
+        "OpenAI's .pt archive, or an open_clip file. For photographs: openai/clip-vit-base-patch16.",
     ),
 ]
 OtherClip = Annotated[
     str | None,
-    typer.Option("--clip", help="The CLIP, if it lies elsewhere now than at training."),
+    typer.Option("--clip", metavar="CLIP", help="The CLIP, if it lies elsewhere now than at training."),
 ]
 Tokenizer = Annotated[
     str | None,
@@ -57,12 +60,15 @@ ClassNames = Annotated[
 Classes = Annotated[
     str | None,
     typer.Option(
+        metavar="NAME,NAME,...",
         help='Other class names: --classes "cat,dog,red panda", with quotes around a name that has a comma, or '
-        "--classes @FILE, a text file with one a line, or a list in .json."
+        "--classes @FILE, a text file with one a line, or a list in .json.",
     ),
 ]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps, ...")]
-Dtype = Annotated[str, typer.Option(help="auto, float32, bfloat16, float16, float64, or tf32 on a GPU.")]
+Device = Annotated[str, typer.Option(metavar="DEVICE", help="auto, cpu, cuda, cuda:1, mps, ...")]
+Dtype = Annotated[
+    str, typer.Option(metavar="auto|float32|bfloat16|float16|float64|tf32", help="What it computes in; tf32 on a GPU.")
+]
 MemoryBudget = Annotated[
     str,
     typer.Option(metavar="SIZE", help="What the text side may take beside the weights: auto (what is free), 4GB, ..."),
@@ -128,6 +134,17 @@ def split_names(option: str, given: str, at_least: int = 1) -> list[str]:
     return names
 
 
+def split_numbers(option: str, given: Sequence[str] | str | None) -> tuple[int, ...]:
+    """The whole numbers in a line with commas, or in several; none of None."""
+    if given is None or given == []:
+        return ()
+    line = given if isinstance(given, str) else ",".join(given)
+    try:
+        return tuple(int(text) for text in split_names(option, line))
+    except ValueError as error:
+        raise InputError(f"{option}: expected whole numbers, comma-separated, such as 1,2,3; got {line!r}.") from error
+
+
 def read_source(source: str, data_root: Path | None, class_names: Path | None) -> Dataset:
     """`read_dataset`, and its notes on stderr."""
     from cocoop.data import read_dataset
@@ -138,9 +155,22 @@ def read_source(source: str, data_root: Path | None, class_names: Path | None) -
     return dataset
 
 
-def note(text: str) -> None:
-    """Say something about the run on stderr."""
-    print(text, file=sys.stderr)
+def check_beside(out: Path, sources: Sequence[str]) -> None:
+    """Raise `InputError` if a folder of results would lie in a folder of images, as a class of them the next time."""
+    for source in sources:
+        if os.path.isdir(source) and Path(source).resolve() in out.resolve().parents:
+            raise InputError(
+                f"--out: expected a folder outside {source}, where it would be read as a class of images the next "
+                f"time; got {out}. Choose another."
+            )
+
+
+def check_new_run(out: Path, source: str) -> None:
+    """Raise `InputError` unless a run folder of these images can be written as `out`."""
+    from cocoop.results import check_new
+
+    check_new(out)
+    check_beside(out, [source])
 
 
 def print_json(content: Any) -> None:

@@ -11,18 +11,24 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cocoop.cli.common import AsJson, note, print_json, read_source
+from cocoop.cli.common import AsJson, print_json, read_source
 from cocoop.errors import InputError, expect_choice
+from cocoop.progress import note
 
 if TYPE_CHECKING:
     from cocoop.data import Finding
 
-Root = Annotated[Path, typer.Option(help="The data root: the folder that holds the data sets' folders.")]
+Root = Annotated[
+    Path,
+    typer.Option("--data-root", metavar="DIR", help="The data root: the folder that holds the data sets' folders."),
+]
 Name = Annotated[
     str, typer.Argument(help="A name of `cocoop datasets list`, or images of your own, as train takes them.")
 ]
 NameOrAll = Annotated[str, typer.Argument(metavar="NAME|all", help="One of the papers' fifteen data sets, or all.")]
-ImagesPerClass = Annotated[int, typer.Option(help="Images per class, 4 or more, for train, val and test together.")]
+ImagesPerClass = Annotated[
+    int, typer.Option(metavar="N", help="Images per class, 4 or more, for train, val and test together.")
+]
 WithSplitFile = Annotated[
     bool, typer.Option("--split-file", help="Write the split file, too, where the data set has one.")
 ]
@@ -108,15 +114,15 @@ def check(name: NameOrAll, root: Root, as_json: AsJson = False) -> None:
     no image. Exit code 0 if nothing is wrong, else 1.
 
     Examples:
-      cocoop datasets check oxford_pets --root data
-      cocoop datasets check all --root data
+      cocoop datasets check oxford_pets --data-root data
+      cocoop datasets check all --data-root data
     """
     from cocoop.data import check_dataset
     from cocoop.progress import progress
 
     names = _names(name)
     if not os.path.isdir(root):
-        raise InputError(f"--root: expected the data root; there is no folder {root}. Check the path.")
+        raise InputError(f"--data-root: expected the data root; there is no folder {root}. Check the path.")
     findings = [
         (name, finding)
         for name in progress(names, "checking", unit=" data sets")
@@ -137,8 +143,8 @@ def sample(name: NameOrAll, root: Root, images: ImagesPerClass = 12, split_file:
     4 to 12 of its classes, one shape in one colour for each. Nothing is overwritten. Figures on it mean nothing.
 
     Examples:
-      cocoop datasets sample oxford_pets --root miniatures
-      cocoop datasets sample all --root miniatures --split-file
+      cocoop datasets sample oxford_pets --data-root miniatures
+      cocoop datasets sample all --data-root miniatures --split-file
     """
     from cocoop.data import PAPER_DATASETS, write_miniature
 
@@ -147,8 +153,8 @@ def sample(name: NameOrAll, root: Root, images: ImagesPerClass = 12, split_file:
     there = [folder for folder in folders if os.path.lexists(root / folder)]
     if there:
         raise InputError(
-            f"--root: expected a folder without {', '.join(there)}, because data are never overwritten; got {root}. "
-            "Give another."
+            f"--data-root: expected a folder without {', '.join(there)}, because data are never overwritten; got "
+            f"{root}. Give another."
         )
     for name in names:
         print(write_miniature(name, root, images, split_file))
@@ -218,7 +224,7 @@ def _trial(name: str, root: Path) -> str:
     if name in IMAGENET_VARIANTS:
         options = f"domain-generalization --datasets imagenet --targets {name}"
         if not os.path.isdir(root / "imagenet"):
-            first = f"cocoop datasets sample imagenet --root {where} && "
+            first = f"cocoop datasets sample imagenet --data-root {where} && "
     else:
         options = f"base-to-new --datasets {name}"
     return (

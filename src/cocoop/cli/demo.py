@@ -5,12 +5,12 @@ from typing import Annotated
 
 import typer
 
-from cocoop.cli.common import note
+from cocoop.progress import note
 
 SHOTS = 16
 SEEDS = (1, 2, 3)
 
-Out = Annotated[Path, typer.Option(help="The folder to write; must be new.")]
+Out = Annotated[Path, typer.Option(metavar="DIR", help="The folder to write; must be new.")]
 
 
 def demo(out: Out = Path("cocoop-demo")) -> None:

@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
-from cocoop.cli.common import Clip, Device, Dtype, FeatureCache, MemoryBudget, Tokenizer, note
+from cocoop.cli.common import Clip, Device, Dtype, FeatureCache, MemoryBudget, Tokenizer
 from cocoop.errors import InputError, RunError
+from cocoop.progress import note
 
 
 def embed(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -23,25 +25,43 @@ from cocoop.cli.common import (
     Shortlist,
     Source,
     Tokenizer,
-    note,
     print_json,
     read_source,
     split_names,
 )
 from cocoop.errors import InputError
+from cocoop.progress import note
 
 if TYPE_CHECKING:
     from cocoop.classifier import Classifier
-    from cocoop.data import Example
+    from cocoop.data import Dataset
     from cocoop.evaluation import Agreement, Metrics
+    from cocoop.results import Calibration, CalibrationFigures
 
 FolderClasses = Annotated[
     bool, typer.Option("--folder-classes", help="Classify into the classes of these images, not those trained on.")
 ]
 IncludeTraining = Annotated[bool, typer.Option("--include-training", help="Score the images it was trained on, too.")]
+Calibrate = Annotated[
+    bool | None,
+    typer.Option(
+        "--calibrate/--no-calibrate",
+        show_default=False,
+        help="Fit one temperature on images that it did not learn from (the val split, or a half) and keep it in RUN: "
+        "from then on probabilities are calibrated, and the top class stays the same. Or take it out of RUN again.",
+    ),
+]
 Verify = Annotated[
     bool, typer.Option("--verify", help="With --shortlist: run all classes, too, and report how far both agree.")
 ]
+
+_PARTS = {
+    "val": "of the val split",
+    "train": "of the training split that it did not learn from",
+    "half": "of one half that it did not learn from",
+    None: "",
+}
+"""What they are called that a temperature was fitted on."""
 
 
 def evaluate(
@@ -54,6 +74,7 @@ def evaluate(
     include_training: IncludeTraining = False,
     shortlist: Shortlist = None,
     verify: Verify = False,
+    calibrate: Calibrate = None,
     exif: ExifOption = None,
     feature_cache: FeatureCache = None,
     clip: OtherClip = None,
@@ -70,78 +91,130 @@ def evaluate(
 
     Examples:
       cocoop evaluate my-run photos/
+      cocoop evaluate my-run photos/ --calibrate
       cocoop evaluate my-run other-photos.csv --folder-classes
       cocoop evaluate my-run imagenetv2 --data-root data/ --folder-classes
       cocoop evaluate my-run imagenetv2 --data-root data/ --folder-classes --shortlist 20 --verify
     """
     from cocoop.classifier import Classifier
     from cocoop.methods.plugins import load_plugins
+    from cocoop.protocols.cautions import other_classes
     from cocoop.rgb import chosen_exif
 
-    _check_options(classes, folder_classes, shortlist, verify)
+    _check_options(classes, folder_classes, shortlist, verify, calibrate, include_training)
     load_plugins(plugin or ())
     dataset = read_source(source, data_root, class_names)
-    examples = dataset.test or dataset.train
     classifier = Classifier.load(
         run, clip, tokenizer, device=device, dtype=dtype, memory_budget=memory_budget, feature_cache=feature_cache
     )
     classifier.exif = chosen_exif(exif, classifier.exif, dataset.exif)
+    trained = classifier.classes_.tolist()
     if folder_classes:
-        _say_what_is_left_out(classifier.classes_.tolist(), dataset.class_names)
         classifier.set_classes(dataset.class_names, allow_equal=True)
     elif classes is not None:
         classifier.set_classes(split_names("--classes", classes, at_least=2))
-    scored = examples if include_training else _new_to(classifier, examples, f"{source}: expected images that {run}")
-    labelled = ([example.path for example in scored], [example.label for example in scored], dataset.class_names)
-    agreement = classifier.verify_shortlist(*labelled, shortlist) if verify and shortlist else None
-    metrics = agreement.shortlisted if agreement else classifier.evaluate(*labelled, shortlist)
-    if len(scored) < len(examples):
-        note(f"note: left out {len(examples) - len(scored):,} images that {run} was {_seen(classifier)} on")
-    approximate = shortlist is not None and shortlist < len(classifier.classes_)  # or it is a list of all classes
-    inference = {} if shortlist is None else {"shortlist": shortlist, "approximate": approximate}
-    if as_json:
-        print_json({**inference, **metrics.as_dict(), **({"agreement": agreement.as_dict()} if agreement else {})})
-        return
-    _print_figures(metrics, agreement, inference)
+    notes = [*other_classes(trained, classifier.model_.class_names)]
+    if calibrate is False and classifier.calibration_ is not None:
+        classifier.fit_ = replace(classifier.fit_, calibration=None)
+        _keep(run, None)
+    if calibrate:
+        _calibrate(run, classifier, dataset, notes, as_json)
+    else:
+        _evaluate(classifier, dataset, notes, shortlist, verify, include_training, as_json)
 
 
-def _check_options(classes: str | None, folder_classes: bool, shortlist: int | None, verify: bool) -> None:
+def _check_options(
+    classes: str | None,
+    folder_classes: bool,
+    shortlist: int | None,
+    verify: bool,
+    calibrate: bool | None,
+    include_training: bool,
+) -> None:
     if classes is not None and folder_classes:
         raise InputError("--classes: expected nothing beside --folder-classes, which takes the images'. Give one.")
     if verify and shortlist is None:
         raise InputError("--verify: expected --shortlist N beside it, whose agreement it reports; got none. Add it.")
+    beside = {"--shortlist": shortlist is not None, "--include-training": include_training}
+    for option, given in beside.items():
+        if calibrate and given:
+            raise InputError(
+                f"{option}: expected nothing beside --calibrate, which takes all classes and other images."
+            )
 
 
-def _say_what_is_left_out(trained: Sequence[Any], chosen: Sequence[str]) -> None:
-    """With fewer classes to choose from, or none of those that are alike, the question is an easier one."""
-    from cocoop.class_names import as_read
+def _evaluate(
+    classifier: Classifier,
+    dataset: Dataset,
+    notes: list[str],
+    shortlist: int | None,
+    verify: bool,
+    include_training: bool,
+    as_json: bool,
+) -> None:
+    from cocoop.protocols import evaluate_on
 
-    left = {as_read(name) for name in chosen}
-    missing = [str(name) for name in trained if as_read(str(name)) not in left]
-    if missing:
-        first = ", ".join(missing[:5]) + (", ..." if len(missing) > 5 else "")
-        note(
-            f"note: {len(missing):,} of the run's {len(trained):,} classes are not among the {len(chosen):,} to choose "
-            f"from here: {first}. With fewer or other classes the question is another one, and may be easier"
-        )
-
-
-def _seen(classifier: Classifier) -> str:
-    return "trained or validated" if classifier.validated_on else "trained"
-
-
-def _new_to(classifier: Classifier, examples: Sequence[Example], expected: str) -> list[Example]:
-    from cocoop.protocols import not_trained_on
-
-    scored = not_trained_on(classifier, examples)
-    if not scored:
-        raise InputError(
-            f"{expected} was not trained on; all {len(examples)} were. Give other images, or add --include-training."
-        )
-    return scored
+    metrics, agreement, cautions = evaluate_on(classifier, dataset, shortlist, verify, include_training)
+    notes += cautions
+    _say(notes)
+    approximate = shortlist is not None and shortlist < len(classifier.classes_)  # or it is a list of all classes
+    inference: dict[str, Any] = {} if shortlist is None else {"shortlist": shortlist, "approximate": approximate}
+    temperature = classifier.temperature
+    if as_json:
+        calibrated = {} if temperature is None else {"temperature": temperature}
+        compared = {"agreement": agreement.as_dict()} if agreement else {}
+        print_json({**inference, **calibrated, **metrics.as_dict(), **compared, "notes": [*dataset.notes, *notes]})
+        return
+    _print_figures(metrics, agreement, inference, temperature)
 
 
-def _print_figures(metrics: Metrics, agreement: Agreement | None, inference: Mapping[str, Any]) -> None:
+def _calibrate(run: Path, classifier: Classifier, dataset: Dataset, notes: list[str], as_json: bool) -> None:
+    """Fit the temperature, keep it in the run, and print what it does to the figures of other images."""
+    from cocoop.protocols import calibrate
+    from cocoop.protocols.cautions import need_not_calibrate
+    from cocoop.reports import text_table
+
+    calibration = calibrate(classifier, dataset)
+    _keep(run, calibration)
+    notes += need_not_calibrate(calibration)
+    _say(notes)
+    if as_json:
+        print_json({"run": str(run), "calibration": asdict(calibration), "notes": [*dataset.notes, *notes]})
+        return
+    low, high = calibration.interval
+    print(f"temperature {calibration.temperature:.2f} (95 % interval {low:.2f} to {high:.2f})")
+    print(f"fitted on {calibration.images:,} images {_PARTS[calibration.part]}")
+    if calibration.before is not None and calibration.after is not None:
+        columns = [_fit_of(figures) for figures in (calibration.before, calibration.after)]
+        rows = [[name, *(figures[name] for figures in columns)] for name in columns[0]]
+        print(f"scored on {calibration.others:,} others:\n")
+        print(text_table(["figure", "before", "calibrated"], rows))
+
+
+def _keep(run: Path, calibration: Calibration | None) -> None:
+    from cocoop.results import read_config, read_record, rewrite_record
+    from cocoop.results.card import model_card
+
+    record = replace(read_record(run), calibration=calibration)
+    rewrite_record(run, record, model_card(read_config(run), record))
+
+
+def _fit_of(figures: CalibrationFigures) -> dict[str, str]:
+    return {
+        "accuracy, %": f"{figures.accuracy:.2f}",
+        "expected calibration error, %": f"{figures.expected_calibration_error:.2f}",
+        "negative log-likelihood, nats": f"{figures.negative_log_likelihood:.4f}",
+    }
+
+
+def _say(notes: Sequence[str]) -> None:
+    for text in notes:
+        note(f"note: {text}")
+
+
+def _print_figures(
+    metrics: Metrics, agreement: Agreement | None, inference: Mapping[str, Any], temperature: float | None
+) -> None:
     from cocoop.reports import text_table
 
     column = "value"
@@ -153,6 +226,9 @@ def _print_figures(metrics: Metrics, agreement: Agreement | None, inference: Map
         seconds = (agreement.shortlist_seconds, agreement.full_seconds)
         for figures, taken in zip(columns.values(), seconds, strict=True):
             figures["seconds without the image tower"] = f"{taken:.2f}"
+    if temperature is not None:
+        for figures in columns.values():
+            figures["temperature"] = f"{temperature:.2f} (calibrated)"
     rows = [[name, *(figures[name] for figures in columns.values())] for name in columns[column]]
     print(text_table(["figure", *columns], rows))
     print()

@@ -5,9 +5,9 @@ from typing import Annotated, Any
 
 import typer
 
-from cocoop.cli.common import AsJson, Device, Dtype, Tokenizer, print_json
+from cocoop.cli.common import AsJson, Device, Dtype, Tokenizer, print_json, split_numbers
 
-CLASSES = [10, 100, 1000]
+CLASSES = (10, 100, 1000)
 
 Model = Annotated[
     str,
@@ -17,15 +17,15 @@ Model = Annotated[
     ),
 ]
 ClassCounts = Annotated[
-    list[int] | None,
-    typer.Option(metavar="K", help="For so many classes estimate the memory; give several; default: 10, 100, 1000."),
+    list[str] | None,
+    typer.Option(metavar="K,K,...", help="For so many classes estimate the memory. Default: 10,100,1000."),
 ]
 
 
 def info(
     model: Model,
     tokenizer: Tokenizer = None,
-    classes: ClassCounts = None,
+    class_counts: ClassCounts = None,
     device: Device = "auto",
     dtype: Dtype = "auto",
     as_json: AsJson = False,
@@ -37,14 +37,16 @@ def info(
 
     Examples:
       cocoop info tiny
-      cocoop info openai/clip-vit-base-patch16 --classes 37 --classes 397
+      cocoop info openai/clip-vit-base-patch16 --class-counts 37,397
       cocoop info RN50.pt --tokenizer openai/clip-vit-base-patch16 --json
     """
     from cocoop.clip import CLIP
     from cocoop.clip.describe import describe
     from cocoop.reports import text_table
 
-    facts = describe(CLIP.load(model, tokenizer, device, dtype), classes or CLASSES)
+    facts = describe(
+        CLIP.load(model, tokenizer, device, dtype), split_numbers("--class-counts", class_counts) or CLASSES
+    )
     if as_json:
         print_json(facts)
         return

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cocoop.cli.common import note
+from cocoop.progress import note
 
 if TYPE_CHECKING:
     from cocoop.data import Dataset

@@ -19,10 +19,10 @@ from cocoop.cli.common import (
     Plugins,
     Shortlist,
     Tokenizer,
-    note,
     split_names,
 )
 from cocoop.errors import InputError, RunError
+from cocoop.progress import note
 
 if TYPE_CHECKING:
     from cocoop.data import LeftOut
@@ -46,7 +46,9 @@ Threshold = Annotated[
 ]
 ResultsFormat = Annotated[
     str | None,
-    typer.Option(metavar="FORMAT", help="table, csv, jsonl or parquet. Default: by the ending of --out, or table."),
+    typer.Option(
+        "--format", metavar="table|csv|jsonl|parquet", help="Of the rows. Default: by the ending of --out, or table."
+    ),
 ]
 Out = Annotated[Path | None, typer.Option(metavar="FILE", help="Write the rows to this new file, as they are made.")]
 Resume = Annotated[
@@ -56,7 +58,10 @@ Embeddings = Annotated[
     bool, typer.Option("--embeddings", help="Add the image feature to each row (jsonl and parquet).")
 ]
 AnyClip = Annotated[
-    str | None, typer.Option(help="The CLIP, if it lies elsewhere now than at training; or, without a run, any CLIP.")
+    str | None,
+    typer.Option(
+        metavar="CLIP", help="The CLIP, if it lies elsewhere now than at training; or, without a run, any CLIP."
+    ),
 ]
 
 

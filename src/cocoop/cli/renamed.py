@@ -21,8 +21,12 @@ _NOW: dict[str, _Forms] = {
         "--template": ("--set templates={text}",),
     },
     "evaluate": _FEATURES,
-    "predict": _FEATURES,
+    "predict": {**_FEATURES, "--results-format": ("--format {}",)},
     "benchmark": _FEATURES,
+    "bench": {"--classes": ("--class-counts {}",), "--images": ("--batch-sizes {}",)},
+    "info": {"--classes": ("--class-counts {}",)},
+    "datasets check": {"--root": ("--data-root {}",)},
+    "datasets sample": {"--root": ("--data-root {}",)},
 }
 """Command -> option that it had -> what that is now: {} is its value, {text} a value that stays text ("none", "8")."""
 
@@ -31,14 +35,15 @@ def with_new_names(arguments: Sequence[str], group: Any) -> tuple[list[str], lis
     """The arguments with today's options, and one note for each that had another name.
 
     Args:
-        arguments: of the command line, the command's name first.
+        arguments: of the command line.
         group: the command line, as `typer.main.get_command` makes it. It tells which options take the next word.
     """
-    now = _NOW.get(arguments[0], {}) if arguments else {}
-    takes_next = _options_with_value(group.commands[arguments[0]]) if now else set()
-    new: list[str] = []
+    name, command, begins = _command(arguments, group)
+    now = _NOW.get(name, {})
+    takes_next = _options_with_value(command) if now else set()
+    new: list[str] = [*arguments[:begins]]
     notes: list[str] = []
-    words = iter(arguments)
+    words = iter(arguments[begins:])
     for word in words:
         if word == "--":
             return [*new, word, *words], notes
@@ -60,6 +65,22 @@ def with_new_names(arguments: Sequence[str], group: Any) -> tuple[list[str], lis
         shown = " ".join(forms).replace("{}", "...").replace("{text}", "...")
         notes.append(f"note: {option} is called {shown} now; the old name will be gone in the next release")
     return new, notes
+
+
+def _command(arguments: Sequence[str], group: Any) -> tuple[str, Any, int]:
+    """The name of the command that is called, such as "datasets check", it, and where its arguments begin."""
+    names: list[str] = []
+    command = group
+    for position, word in enumerate(arguments):
+        if word.startswith("-"):
+            continue
+        command = getattr(command, "commands", {}).get(word)
+        if command is None:
+            break
+        names.append(word)
+        if not hasattr(command, "commands"):
+            return " ".join(names), command, position + 1
+    return "", group, 0
 
 
 def _options_with_value(command: Any) -> set[str]:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from cocoop.cli.common import note
+from cocoop.progress import note
 
 PAGE = Path("report.html")
 
@@ -14,14 +14,15 @@ Form = Annotated[
     str | None,
     typer.Option(
         "--format",
-        help="table, md, csv, latex, html or json; csv and json are unrounded. Default: html for one run folder, table "
-        "for more.",
+        metavar="table|md|csv|latex|html|json",
+        help="csv and json are unrounded. Default: html for one run folder, table for more.",
     ),
 ]
 Out = Annotated[
     Path | None,
     typer.Option(
-        help="Write there instead of printing. Without it html goes to report.html, in the run folder if it is one."
+        metavar="FILE",
+        help="Write there instead of printing. Without it html goes to report.html, in the run folder if it is one.",
     ),
 ]
 Interval = Annotated[

@@ -22,7 +22,7 @@ from cocoop.cli.common import (
     Plugins,
     Source,
     Tokenizer,
-    note,
+    check_new_run,
     print_json,
     read_source,
     split_names,
@@ -30,18 +30,19 @@ from cocoop.cli.common import (
 from cocoop.cli.next_steps import say_next
 from cocoop.cli.settings import parse_settings
 from cocoop.errors import InputError
+from cocoop.progress import note
 
 if TYPE_CHECKING:
     from cocoop.classifier import Classifier
     from cocoop.data import Dataset
     from cocoop.results import Run
 
-Out = Annotated[Path, typer.Option(help="The run folder to write; must be new.")]
-MethodName = Annotated[str, typer.Option(help="cocoop, coop, zero-shot, or a plugin's.")]
+Out = Annotated[Path, typer.Option(metavar="DIR", help="The run folder to write; must be new.")]
+MethodName = Annotated[str, typer.Option(metavar="cocoop|coop|zero-shot|...", help="How to learn; or a plugin's.")]
 Shots = Annotated[str, typer.Option(metavar="N|all", help="Training images per class, picked by the seed; or all.")]
-Seed = Annotated[int, typer.Option(help="Any integer; the same seed gives the same run.")]
-Epochs = Annotated[int | None, typer.Option(help="Default: the paper's, 10 for cocoop, 200 for coop.")]
-BatchSize = Annotated[int | None, typer.Option(help="Default: the paper's, 1 for cocoop, 32 for coop.")]
+Seed = Annotated[int, typer.Option(metavar="N", help="Any integer; the same seed gives the same run.")]
+Epochs = Annotated[int | None, typer.Option(metavar="N", help="Default: the paper's, 10 for cocoop, 200 for coop.")]
+BatchSize = Annotated[int | None, typer.Option(metavar="N", help="Default: the paper's, 1 for cocoop, 32 for coop.")]
 Rate = Annotated[
     float | None, typer.Option(help="Learning rate at the top of the schedule. Default: the paper's, 0.002.")
 ]
@@ -64,7 +65,8 @@ Augment = Annotated[
     ),
 ]
 Views = Annotated[
-    int | None, typer.Option(help="Random crops and flips of each image, taken in turn. Default: one per epoch.")
+    int | None,
+    typer.Option(metavar="N", help="Random crops and flips of each image, taken in turn. Default: one per epoch."),
 ]
 Validate = Annotated[
     bool,
@@ -74,7 +76,12 @@ Validate = Annotated[
         "each class that are not learned from (with --shots all, a tenth of the class). They are not scored.",
     ),
 ]
-Keep = Annotated[str, typer.Option(help="The epoch that is kept: last, as in the papers, or best, by --validate.")]
+Keep = Annotated[
+    str,
+    typer.Option(
+        metavar="last|best", help="The epoch that is kept: the last one, as in the papers, or the best, by --validate."
+    ),
+]
 Patience = Annotated[
     int | None, typer.Option(metavar="N", help="End after N epochs in a row without a better one, by --validate.")
 ]
@@ -84,12 +91,10 @@ ClassWeight = Annotated[
 ]
 ReportTo = Annotated[
     str | None,
-    typer.Option(
-        metavar="NAMES", help="Tell the figures to these, too, comma-separated: tensorboard, wandb, mlflow, trackio."
-    ),
+    typer.Option(metavar="NAME,NAME,...", help="Tell the figures to these, too: tensorboard, wandb, mlflow, trackio."),
 ]
 CudaGraph = Annotated[
-    str, typer.Option(help="Record the training step on an NVIDIA GPU, which is faster: auto, on or off.")
+    str, typer.Option(metavar="auto|on|off", help="Record the training step on an NVIDIA GPU, which is faster.")
 ]
 
 
@@ -133,10 +138,8 @@ def train(
       cocoop train photos/ --out my-run --shots all --class-weight balanced --validate --keep best --patience 3
       cocoop train photos/ --out my-run --plugin my_method.py --method mine --set weight=8
     """
-    from cocoop.results import check_new
-
     settings = _settings_of(method, set_ or (), plugin or ())
-    check_new(out)
+    check_new_run(out, source)
     learning: dict[str, Any] = {"seed": seed, "epochs": epochs, "batch_size": batch_size, "lr": lr, "views": views}
     watched: dict[str, Any] = {"keep": keep, "patience": patience, "class_weight": class_weight}
     machine: dict[str, Any] = {"device": device, "dtype": dtype, "memory_budget": memory_budget}
@@ -210,11 +213,10 @@ def _learn(
         folder = write_run(out, run, model_card(run.config, run.record, pictures), pictures)
     for text in notes:
         note(f"note: {text}")
-    if classifier.clip == "tiny":
-        note("note: the bundled CLIP 'tiny' is for trials; for photographs add --clip openai/clip-vit-base-patch16")
     if as_json:
         names = ("training_images", "validation_images", "kept_epoch", "results", "zero_shot")
-        print_json({"run": str(folder), **{name: asdict(run.record)[name] for name in names}})
+        kept = {name: asdict(run.record)[name] for name in names}
+        print_json({"run": str(folder), **kept, "notes": [*dataset.notes, *notes]})
         return
     learned = f"learned from {len(classifier.picked_):,} images" if classifier.picked_ else "nothing to learn"
     print(f"{learned}, {len(classifier.classes_):,} classes: {folder}")

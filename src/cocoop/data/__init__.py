@@ -20,7 +20,7 @@ from cocoop.data.papers.miniature import write_miniature
 from cocoop.data.papers.read import read_paper_dataset
 from cocoop.data.papers.table import IMAGENET_VARIANTS, PAPER_DATASETS, TRAINABLE, TRANSFER_TARGETS, PaperDataset, Sizes
 from cocoop.data.sources import Labelled, read_dataset
-from cocoop.data.split import Splits, hold_out, random_split, read_split_json, split_content, split_hash
+from cocoop.data.split import Splits, halves, hold_out, random_split, read_split_json, split_content, split_hash
 
 __all__ = [
     "Classes",
@@ -59,6 +59,7 @@ __all__ = [
     "class_names",
     "few_shot_indices",
     "fingerprint",
+    "halves",
     "hold_out",
     "layout_tree",
     "list_offline_dataset",

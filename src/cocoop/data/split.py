@@ -80,6 +80,12 @@ def hold_out(examples: Sequence[Example], seed: int, fraction: float = 0.2) -> t
     return train, val
 
 
+def halves(examples: Sequence[Example], seed: int) -> tuple[list[Example], list[Example]]:
+    """Every class in two halves at random, the first with the odd image of all; the same for the same input. Pure."""
+    shuffled = [example for items in _shuffled_classes(examples, seed) for example in items]
+    return shuffled[::2], shuffled[1::2]
+
+
 def _shuffled_classes(examples: Sequence[Example], seed: int) -> Iterator[list[Example]]:
     """The images of one class after the other, by first appearance, shuffled from one random stream."""
     stream = Random(seed)

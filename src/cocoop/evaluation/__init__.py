@@ -1,19 +1,32 @@
 """Evaluation: probabilities for many images, and the figures that follow from them."""
 
 from cocoop.evaluation.agreement import Agreement, verify_shortlist
-from cocoop.evaluation.evaluate import class_probabilities, evaluate, images_at_once, predict_probabilities
-from cocoop.evaluation.metrics import Metrics, measure
+from cocoop.evaluation.calibration import LEAST, Temperature, calibration_figures, fit_temperature
+from cocoop.evaluation.evaluate import (
+    class_probabilities,
+    evaluate,
+    images_at_once,
+    predict_logits,
+    predict_probabilities,
+)
+from cocoop.evaluation.metrics import Metrics, distinct, measure
 from cocoop.evaluation.score import MISTAKES, Scores, score
 
 __all__ = [
+    "LEAST",
     "MISTAKES",
     "Agreement",
     "Metrics",
     "Scores",
+    "Temperature",
+    "calibration_figures",
     "class_probabilities",
+    "distinct",
     "evaluate",
+    "fit_temperature",
     "images_at_once",
     "measure",
+    "predict_logits",
     "predict_probabilities",
     "score",
     "verify_shortlist",

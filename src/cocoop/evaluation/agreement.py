@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from cocoop.evaluation.evaluate import predict_probabilities
 from cocoop.evaluation.metrics import Metrics, measure
 from cocoop.features import Features
-from cocoop.methods import Method, Shortlist
+from cocoop.methods import Method, inference
 
 
 @dataclass(frozen=True)
@@ -43,16 +43,20 @@ class Agreement:
         return asdict(self)
 
 
-def verify_shortlist(model: Method, image_features: Features, labels: Sequence[int], size: int) -> Agreement:
+def verify_shortlist(
+    model: Method, image_features: Features, labels: Sequence[int], size: int, temperature: float | None = None
+) -> Agreement:
     """Run both on unit-norm image features [N, E] with the classes [N], 0 <= label < K, and compare.
+
+    `temperature`: of both; None where they are not calibrated.
 
     Raises:
         InputError: as `Shortlist` and `measure`.
     """
     started = time.perf_counter()
-    shortlisted = predict_probabilities(Shortlist(model, size), image_features).numpy()
+    shortlisted = predict_probabilities(inference(model, size, temperature), image_features).numpy()
     between = time.perf_counter()
-    full = predict_probabilities(model, image_features).numpy()
+    full = predict_probabilities(inference(model, None, temperature), image_features).numpy()
     ended = time.perf_counter()
     numbers = np.asarray(labels)
     return Agreement(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -13,7 +13,7 @@ from cocoop.clip import CLIP
 from cocoop.errors import RunError
 from cocoop.evaluation.metrics import Metrics, measure
 from cocoop.features import Features
-from cocoop.methods import Method, Shortlist
+from cocoop.methods import Inference, Method
 from cocoop.progress import counter
 
 _TEXT_FEATURES_AT_ONCE = 65_536  # B x K of one step; at E = 512 in float32 128 MB
@@ -21,19 +21,31 @@ _COPIES = 4  # of them, from the tower through norm and product, float32
 _SHARE = 4  # they may take a quarter of a given memory budget, beside the pass and the hoisted tensors
 
 
-def predict_probabilities(model: Method | Shortlist, image_features: Features) -> Tensor:
+def predict_probabilities(model: Inference, image_features: Features) -> Tensor:
     """Class probabilities [N, K] of unit-norm image features [N, E], any N, on the CPU, with a progress bar.
 
-    With the images, memory grows by these probabilities alone: 4 bytes each (8 where the CLIP is float64).
+    With the images, memory grows by these probabilities alone: 4 bytes each (8 where the CLIP is float64, or they are
+    calibrated).
 
     Raises:
         RunError: one is not finite, because weights are damaged or numbers too large for the dtype.
     """
+    return _in_parts(model.probabilities, model, image_features)
+
+
+@torch.no_grad()
+def predict_logits(model: Method, image_features: Features) -> Tensor:
+    """The same of the logits [N, K]."""
+    return _in_parts(model, model, image_features)
+
+
+def _in_parts(rows_of: Callable[[Tensor], Tensor], model: Inference, image_features: Features) -> Tensor:
+    """What the model makes of each image, [N, K]."""
     count, at_once = len(image_features), images_at_once(model)
     whole = torch.empty(0)
     with counter("classifying", count, " images", delay=2) as bar:
         for start in range(0, count, at_once):
-            part = model.probabilities(image_features[start : start + at_once])
+            part = rows_of(image_features[start : start + at_once])
             if start == 0:
                 whole = torch.empty(count, part.shape[1], dtype=part.dtype)
             whole[start : start + len(part)] = part
@@ -43,7 +55,7 @@ def predict_probabilities(model: Method | Shortlist, image_features: Features) -
     return whole
 
 
-def class_probabilities(model: Method | Shortlist, image_features: Features) -> NDArray[np.float64]:
+def class_probabilities(model: Inference, image_features: Features) -> NDArray[np.float64]:
     """`predict_probabilities` in float64, whose rows sum to 1 in that, too: [N, K]."""
     rounded = predict_probabilities(model, image_features).double()
     probabilities: NDArray[np.float64] = (rounded / rounded.sum(dim=1, keepdim=True)).numpy()
@@ -57,7 +69,7 @@ def _not_finite(clip: CLIP) -> str:
     )
 
 
-def images_at_once(model: Method | Shortlist) -> int:
+def images_at_once(model: Inference) -> int:
     """How many images `predict_probabilities` gives the model in one step.
 
     Fewer within a given memory budget, where each image has text features of its own.
@@ -68,7 +80,7 @@ def images_at_once(model: Method | Shortlist) -> int:
     return max(1, pairs // len(model.class_names))
 
 
-def evaluate(model: Method | Shortlist, image_features: Features, labels: Sequence[int]) -> Metrics:
+def evaluate(model: Inference, image_features: Features, labels: Sequence[int]) -> Metrics:
     """The figures of `measure` for unit-norm image features [N, E] and their classes [N], 0 <= label < K."""
     probabilities = predict_probabilities(model, image_features).numpy()
     return measure(probabilities, np.asarray(labels), model.class_names)

@@ -68,7 +68,7 @@ def measure(
     present = np.flatnonzero(actual)
     recalls = 100 * positives[present] / actual[present]
     f1 = 2 * positives[present] / (actual[present] + called[present])
-    names = _distinct(class_names)
+    names = distinct(class_names)
     return Metrics(
         n=len(labels),
         correct=int(hits.sum()),
@@ -89,7 +89,8 @@ def _calibration_error(confidence: NDArray[np.float64], hits: NDArray[np.bool_])
     return 100 * float(np.abs(gaps).sum()) / len(hits)
 
 
-def _distinct(class_names: Sequence[str]) -> list[str]:
+def distinct(class_names: Sequence[str]) -> list[str]:
+    """The names [K] by which `Metrics.per_class_accuracy` tells classes apart."""
     counts = Counter(class_names)
     return [f"{name} (label {k})" if counts[name] > 1 else name for k, name in enumerate(class_names)]
 

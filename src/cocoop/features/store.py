@@ -100,7 +100,7 @@ class FeatureStore:
         distinct, back = np.unique(contents, return_inverse=True)
         block, row = np.full((2, len(distinct)), -1)
         blocks: list[Block] = []
-        for path in blocks_of(self._place(view)):
+        for path in blocks_of(self._place(view)) if len(distinct) else ():
             held = contents_of(path)
             which = np.searchsorted(distinct, held).clip(max=len(distinct) - 1)
             rows = np.flatnonzero((distinct[which] == held) & (block[which] < 0))

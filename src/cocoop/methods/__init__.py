@@ -1,6 +1,7 @@
 """The methods. To add one: write its file and its line in `METHODS`; from outside: `cocoop.METHODS["mine"] = Mine`."""
 
 from cocoop.methods.base import Method, Recipe
+from cocoop.methods.calibrated import Calibrated, Inference, inference
 from cocoop.methods.cocoop import CoCoOp
 from cocoop.methods.coop import CoOp
 from cocoop.methods.kept import expect_rebuildable, expect_setting, load_tensors
@@ -16,9 +17,11 @@ BASELINE: type[Method] = ZeroShot
 __all__ = [
     "BASELINE",
     "METHODS",
+    "Calibrated",
     "CoCoOp",
     "CoOp",
     "ConditionalPrompts",
+    "Inference",
     "Method",
     "PromptMethod",
     "Recipe",
@@ -26,5 +29,6 @@ __all__ = [
     "ZeroShot",
     "expect_rebuildable",
     "expect_setting",
+    "inference",
     "load_tensors",
 ]

@@ -1,7 +1,10 @@
 """Protocols: which images are learned from, which are scored, and what is reported."""
 
 from cocoop.protocols.benchmark import Benchmark
+from cocoop.protocols.calibration import calibrate
+from cocoop.protocols.cautions import for_photographs
 from cocoop.protocols.estimate import Estimate, Estimator, Total, estimate
+from cocoop.protocols.evaluated import Evaluated, evaluate_on
 from cocoop.protocols.gather import gather, write_miniatures
 from cocoop.protocols.learned import learned_by
 from cocoop.protocols.own_images import fit_and_score, not_trained_on
@@ -14,6 +17,7 @@ __all__ = [
     "Benchmark",
     "Estimate",
     "Estimator",
+    "Evaluated",
     "Failure",
     "PRESETS",
     "PROTOCOLS",
@@ -21,8 +25,11 @@ __all__ = [
     "Runner",
     "Total",
     "Trial",
+    "calibrate",
     "estimate",
+    "evaluate_on",
     "fit_and_score",
+    "for_photographs",
     "gather",
     "learned_by",
     "narrowed",

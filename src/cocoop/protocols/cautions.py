@@ -3,17 +3,32 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Protocol
 
+from cocoop.class_names import as_read
 from cocoop.classifier import Classifier
-from cocoop.data import Dataset, Example
-from cocoop.results import RunRecord
+from cocoop.clip.sources.load import BUNDLED
+from cocoop.data import OFFLINE, OFFLINE_VARIANTS, Dataset, Example
+from cocoop.evaluation import distinct
+from cocoop.results import Calibration, Learning, RunRecord
+
+
+class _Figures(Protocol):
+    """Those of `Metrics` and of a record's `Figures` that are looked at."""
+
+    @property
+    def n(self) -> int: ...
+    @property
+    def accuracy(self) -> float: ...
+    @property
+    def per_class_accuracy(self) -> dict[str, float]: ...
 
 
 def cautions(
     classifier: Classifier, dataset: Dataset, record: RunRecord, tested_on_training: int, tested_on_validation: int
 ) -> Iterator[str]:
-    """What to know beside the figures, a line each; nothing where nothing was learned.
+    """What to know beside the figures of a training, a line each.
 
     Args:
         classifier: fitted on shots of `dataset`.
@@ -22,15 +37,18 @@ def cautions(
         tested_on_training: how many images of the test split were learned from, too.
         tested_on_validation: how many were left out because they were validated on.
     """
-    if not classifier.picked_:
-        return
-    yield from _few_images(classifier, dataset, record)
+    if classifier.picked_:
+        yield from _few_images(classifier, dataset, record)
     if tested_on_training:
         count, total = f"{tested_on_training:,}", f"{len(dataset.test):,}"
         yield f"{count} of the {total} test images were learned from, too; `evaluate` leaves them out"
     if tested_on_validation:
         yield f"{tested_on_validation:,} of the {len(dataset.test):,} test images are validation images, and left out"
-    yield from _worse_than_zero_shot(record)
+    learned, beside = record.results.get("test"), record.zero_shot.get("test")
+    if learned is not None and beside is not None:
+        yield from untested(learned, dataset.class_names)
+        if record.learning is not None:
+            yield from worse_than_zero_shot(record.learning, learned, beside)
 
 
 def in_two_classes(told: Iterable[tuple[str, Example]]) -> Iterator[str]:
@@ -49,6 +67,70 @@ def in_two_classes(told: Iterable[tuple[str, Example]]) -> Iterator[str]:
         )
 
 
+def for_photographs(clip: str, datasets: Iterable[Dataset]) -> Iterator[str]:
+    """A line if the bundled CLIP, by its name, sees anything but what is drawn here."""
+    if clip in BUNDLED and any(dataset.name not in (*OFFLINE, *OFFLINE_VARIANTS) for dataset in datasets):
+        yield f"the bundled CLIP {clip!r} is for trials; for photographs add --clip openai/clip-vit-base-patch16"
+
+
+def other_classes(trained: Sequence[object], chosen: Sequence[str]) -> Iterator[str]:
+    """A line if some classes of the training are not among those to choose from.
+
+    With fewer, or none of those that are alike, the question is an easier one.
+    """
+    left = {as_read(name) for name in chosen}
+    missing = [str(name) for name in trained if as_read(str(name)) not in left]
+    if missing:
+        yield (
+            f"{len(missing):,} of the run's {len(trained):,} classes are not among the {len(chosen):,} to choose from "
+            f"here: {_first(missing)}. With fewer or other classes the question is another one, and may be easier"
+        )
+
+
+def untested(figures: _Figures, class_names: Sequence[str]) -> Iterator[str]:
+    """A line if the scored images are not of all the classes [K] that they were classified into."""
+    tested, names = figures.per_class_accuracy, distinct(class_names)
+    if len(tested) == 1:
+        [name] = tested
+        yield (
+            f"all {figures.n:,} scored images are of one class, {name}: the figures do not say how often others are "
+            "taken for it"
+        )
+    elif len(tested) < len(names):
+        yield f"no scored image of {_first([name for name in names if name not in tested])}"
+
+
+def worse_than_zero_shot(learning: Learning, learned: _Figures, beside: _Figures) -> Iterator[str]:
+    """What to say and to try where learning did harm on the scored images; `beside` are zero-shot's on the same."""
+    if learned.accuracy >= beside.accuracy:
+        return
+    rates = f"{learned.accuracy:.2f} % to its {beside.accuracy:.2f} %"
+    yield f"learning did worse than the hand-written prompt on these images, {rates}; what may help:"
+    if learning.augment:
+        yield "  augment=False (--no-augment), if a cut or mirrored image shows something else, as signs and letters do"
+    yield f"  a lower lr than {learning.lr:g}, fewer epochs than {learning.epochs}, or more shots"
+    yield "  choose among these on images of their own (a val split), not on the ones scored here"
+
+
+def half_calibrated(calibration: Calibration | None, dataset: Dataset) -> Iterator[str]:
+    """A line if some of the images that are scored may be those that the temperature was fitted on."""
+    if calibration is not None and calibration.part == "half" and calibration.dataset == dataset.name:
+        yield (
+            f"the temperature was fitted on {calibration.images:,} of these images; --calibrate shows the calibration "
+            "error on the others"
+        )
+
+
+def need_not_calibrate(calibration: Calibration) -> Iterator[str]:
+    """A line if the images do not tell the temperature from 1, with which nothing changes."""
+    low, high = calibration.interval
+    if low <= 1 <= high:
+        yield (
+            f"a temperature of 1 lies in the interval: these {calibration.images:,} images do not say that the "
+            "probabilities need a calibration; more images may. --no-calibrate takes it out again"
+        )
+
+
 def _few_images(classifier: Classifier, dataset: Dataset, record: RunRecord) -> Iterator[str]:
     counts = Counter(dataset.train[index].label for index in record.picked)
     names = list(enumerate(dataset.class_names))
@@ -62,15 +144,3 @@ def _few_images(classifier: Classifier, dataset: Dataset, record: RunRecord) -> 
 
 def _first(names: list[str], shown: int = 5) -> str:
     return ", ".join(names[:shown]) + (f" and {len(names) - shown:,} others" if len(names) > shown else "")
-
-
-def _worse_than_zero_shot(record: RunRecord) -> Iterator[str]:
-    """What to say and to try where learning did harm on the scored images."""
-    learning, learned, beside = record.learning, record.results.get("test"), record.zero_shot.get("test")
-    if learning is None or learned is None or beside is None or learned.accuracy >= beside.accuracy:
-        return
-    yield "learning did worse than the hand-written prompt on these images; what may help:"
-    if learning.augment:
-        yield "  augment=False (--no-augment), if a cut or mirrored image shows something else, as signs and letters do"
-    yield f"  a lower lr than {learning.lr:g}, fewer epochs than {learning.epochs}, or more shots"
-    yield "  choose among these on images of their own (a val split), not on the ones scored here"

@@ -18,7 +18,7 @@ from cocoop.fitting import BeforeTraining
 from cocoop.loggers import reporting
 from cocoop.methods import BASELINE
 from cocoop.progress import progress
-from cocoop.protocols.cautions import cautions, in_two_classes
+from cocoop.protocols.cautions import cautions, for_photographs, in_two_classes
 from cocoop.protocols.held_out import HeldOut, held_out
 from cocoop.results import Run
 from cocoop.rgb import Exif
@@ -73,6 +73,7 @@ def fit_and_score(
     picked = [dataset.train[position] for position in run.record.picked]
     told = [*zip(classifier.fit_.trained_on, picked, strict=True), *test.told]
     notes = [*in_two_classes(told), *cautions(classifier, dataset, run.record, test.trained_on, test.validated_on)]
+    notes += for_photographs(classifier.clip_.name, [dataset])
     return OwnRun(run, notes)
 
 

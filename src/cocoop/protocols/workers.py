@@ -18,7 +18,7 @@ import torch
 
 from cocoop.child import serve
 from cocoop.errors import CocoopError, RunError
-from cocoop.progress import note_warnings, silence
+from cocoop.progress import be_quiet, is_quiet, note_warnings, silence
 from cocoop.protocols.plan import Trial
 from cocoop.protocols.runner import Runner
 
@@ -99,7 +99,7 @@ class _Worker:
         with _deaf_to_interrupts():
             self.process.start()
         theirs.close()
-        self._send(partial(_work, start, device, threads))
+        self._send(partial(_work, start, device, threads, is_quiet()))
 
     def give(self, trial: Trial) -> None:
         """Let it begin `trial`."""
@@ -146,8 +146,9 @@ def _deaf_to_interrupts() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _work(start: Callable[[str], Runner], device: str, threads: int, connection: Connection) -> None:
+def _work(start: Callable[[str], Runner], device: str, threads: int, quiet: bool, connection: Connection) -> None:
     silence()
+    be_quiet(quiet)
     note_warnings()
     torch.set_num_threads(threads)
     try:

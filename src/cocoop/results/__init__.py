@@ -9,9 +9,11 @@ from cocoop.results.pictures import run_pictures
 from cocoop.results.places import check_file, check_new, keeping
 from cocoop.results.published import departures, is_published_clip, published
 from cocoop.results.record import PACKAGES, environment, peak_memory_mb, reset_peak_memory
-from cocoop.results.run_folder import Run, read_config, read_record, read_run, write_run
+from cocoop.results.run_folder import Run, read_config, read_record, read_run, rewrite_record, write_run
 from cocoop.results.schema import (
     PROTOCOL_NAMES,
+    Calibration,
+    CalibrationFigures,
     Environment,
     Epoch,
     Figures,
@@ -28,6 +30,8 @@ from cocoop.results.summary import harmonic_mean, mean_std
 __all__ = [
     "PACKAGES",
     "PROTOCOL_NAMES",
+    "Calibration",
+    "CalibrationFigures",
     "Environment",
     "Epoch",
     "Figures",
@@ -58,6 +62,7 @@ __all__ = [
     "read_records",
     "read_run",
     "reset_peak_memory",
+    "rewrite_record",
     "run_pictures",
     "write_json",
     "write_jsonl",

@@ -58,6 +58,8 @@ def model_card(config: RunConfig, record: RunRecord, pictures: Iterable[str] = (
     }
     for test, figures in record.results.items():
         facts |= _test_rows(test, figures, record.zero_shot.get(test))
+    if record.calibration is not None:
+        facts["temperature (calibrated)"] = f"{record.calibration.temperature:.2f}"
     return _CARD.format(
         method=record.method,
         count=len(names),

@@ -25,7 +25,7 @@ _FIGURES_OF_1: dict[str, Any] = {"dataset": None, "test_hash": None, "mistakes":
 _PARAMETERS_OF_1: dict[str, Any] = {"views": None, "view_seed": None, "tokenizer": None}
 _FIGURES_OF_2: dict[str, Any] = {"exif": "original"}
 _PARAMETERS_OF_2: dict[str, Any] = {"exif": "ignore", "keep": "last", "patience": None, "class_weight": None}
-_RECORD_OF_2: dict[str, Any] = {"kept_epoch": None, "validation_images": 0, "validated_on": []}
+_RECORD_OF_2: dict[str, Any] = {"kept_epoch": None, "validation_images": 0, "validated_on": [], "calibration": None}
 """What format 2 need not have: it left photos as they were stored, and converted all pictures as the original does."""
 
 _SETTINGS_OF_1 = ("context", "context_length", "class_specific", "class_position", "templates")

@@ -74,6 +74,15 @@ def write_run(folder: str | PathLike[str], run: Run, card: str, pictures: Mappin
     return Path(folder)
 
 
+def rewrite_record(folder: str | PathLike[str], record: RunRecord, card: str) -> None:
+    """Put another record and README.md into a run folder, each at once; the record last, so that it holds.
+
+    `RunError` where the disk refuses, or a figure is not finite.
+    """
+    write_text(Path(folder) / _CARD, card)
+    write_json(Path(folder) / _RECORD, asdict(record))
+
+
 def read_run(folder: str | PathLike[str]) -> Run:
     """Read a run folder back.
 

@@ -64,6 +64,41 @@ class Figures:
     mistakes: list[Mistake] = field(default_factory=list)
 
 
+@dataclass(frozen=True, kw_only=True)
+class CalibrationFigures:
+    """How well probabilities fit labelled images.
+
+    accuracy, expected_calibration_error: as in `Figures`. negative_log_likelihood: the mean over the images, in nats.
+    """
+
+    accuracy: Percent
+    expected_calibration_error: Percent
+    negative_log_likelihood: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Calibration:
+    """One temperature, which the logits are divided by; Guo et al. 2017.
+
+    temperature: above 0. interval: its 95 % interval, low and high, as the images tell it.
+    images, classes: how many it was fitted on; none of the images was learned from.
+    dataset: whose images; None for lists of images. part: which of them: the "val" split, those of "train" that were
+    not learned from, or a random "half" of all that were not; None for lists.
+    others: how many other images, of the test split or the other half, `before` and `after` are about; 0 and None
+    where none were given.
+    """
+
+    temperature: Annotated[float, Check(lambda number: number > 0, "above 0")]
+    interval: tuple[float, ...]
+    images: int
+    classes: int
+    dataset: str | None = None
+    part: Literal["val", "train", "half"] | None = None
+    others: int = 0
+    before: CalibrationFigures | None = None
+    after: CalibrationFigures | None = None
+
+
 @dataclass(frozen=True)
 class TrialTest:
     """What a trial is scored on: the test split of `dataset`, its "base", its "new" or "all" its classes."""
@@ -165,6 +200,7 @@ class RunRecord:
     images. trained_on: hashes of those that are files. validated_on: of the validation images that are files.
     prompt_from: the run folder, relative to the benchmark's, that the prompt was taken from, with its seconds and
     memory; None where it was learned here. trial: what was asked for; None outside the papers' protocols.
+    calibration: how probabilities are calibrated since, if they are; `results` are those of the training.
     """
 
     format: int = FORMAT
@@ -197,6 +233,7 @@ class RunRecord:
     validated_on: list[str] = field(default_factory=list)
     prompt_from: str | None = None
     trial: TrialRecord | None = None
+    calibration: Calibration | None = None
     environment: Environment
 
 

@@ -20,7 +20,7 @@ from cocoop.evaluation import class_probabilities
 from cocoop.features import EncodedRow, FeatureStore, usable_cpus
 from cocoop.fitting import feature_store, load_clip
 from cocoop.labels import new_classes
-from cocoop.methods import Method, Shortlist, ZeroShot
+from cocoop.methods import Inference, ZeroShot, inference
 from cocoop.rgb import Exif, chosen_exif
 from cocoop.serving.encode import encode
 from cocoop.serving.tables import Named
@@ -51,7 +51,7 @@ class Prediction(NamedTuple):
 
 class _Ready(NamedTuple):
     clip: CLIP
-    model: Method | Shortlist
+    model: Inference
     classes: NDArray[Any]
     store: FeatureStore | None
     exif: Exif
@@ -236,17 +236,16 @@ class Predictor:
         if self.run is None:
             clip = load_clip(self.clip, tokenizer=self.tokenizer, **machine)
             labels, names = new_classes(self.classes or (), allow_equal=False)
-            model: Method = ZeroShot(clip, names, self.templates)
+            model = inference(ZeroShot(clip, names, self.templates), self.shortlist, None)
             learned: Exif = "apply"
         else:
             classifier = Classifier.load(self.run, self.clip, self.tokenizer, **machine)
             if self.classes is not None:
                 classifier.set_classes(self.classes)
-            clip, model, labels = classifier.clip_, classifier.model_, classifier.classes_
+            clip, model, labels = classifier.clip_, classifier.inference(self.shortlist), classifier.classes_
             learned = classifier.exif
         store = feature_store(self.feature_cache, clip)
-        used = model if self.shortlist is None else Shortlist(model, self.shortlist)
-        return _Ready(clip, used, labels, store, chosen_exif(self.exif, learned))
+        return _Ready(clip, model, labels, store, chosen_exif(self.exif, learned))
 
     def __getstate__(self) -> dict[str, Any]:
         if isinstance(self.clip, CLIP) or not isinstance(self.tokenizer, str | None):

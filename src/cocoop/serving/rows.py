@@ -39,13 +39,13 @@ class Results(Protocol):
 def format_of(given: str | None, out: Path | None) -> str:
     """The format that is named, or else that of the file's ending, or else the table. `InputError` for others."""
     if given is not None:
-        expect_choice("--results-format", given, FORMATS)
+        expect_choice("--format", given, FORMATS)
         return given
     if out is None:
         return "table"
     if out.suffix.lower() not in _ENDINGS:
         raise InputError(
-            f"--out: expected a file that ends in {', '.join(_ENDINGS)}, or --results-format beside it; got {out}."
+            f"--out: expected a file that ends in {', '.join(_ENDINGS)}, or --format beside it; got {out}."
         )
     return _ENDINGS[out.suffix.lower()]
 
@@ -85,11 +85,9 @@ def open_results(
 def check_results(form: str, out: Path | None, embeddings: bool, resume: bool) -> None:
     """`InputError` for what cannot be written."""
     if form == "parquet" and out is None:
-        raise InputError(
-            "--results-format parquet: expected --out FILE.parquet beside it, for it is no text; got none."
-        )
+        raise InputError("--format parquet: expected --out FILE.parquet beside it, for it is no text; got none.")
     if embeddings and form not in ("jsonl", "parquet"):
-        raise InputError(f"--embeddings: expected --results-format jsonl or parquet; got {form}.")
+        raise InputError(f"--embeddings: expected --format jsonl or parquet; got {form}.")
     if resume and (out is None or form not in ("csv", "jsonl")):
         raise InputError(
             f"--resume: expected --out with a .csv or .jsonl file, which can be gone on with; got {out or 'no file'}. "

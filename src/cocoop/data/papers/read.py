@@ -61,8 +61,8 @@ def read_paper_dataset(name: str, root: str | PathLike[str]) -> Dataset:
         return _read(name, row, Path(root))
     except InputError as error:
         raise InputError(
-            f"{error} See `cocoop datasets show {name}` for the layout and `cocoop datasets check {name} --root DIR` "
-            "for what is missing."
+            f"{error} See `cocoop datasets show {name}` for the layout and `cocoop datasets check {name} --data-root "
+            "DIR` for what is missing."
         ) from error
 
 

@@ -1,0 +1,75 @@
+"""What every command takes beside its own options: -q and -v, before its name or after it."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Callable
+from functools import wraps
+from inspect import Parameter, Signature, signature
+from typing import Annotated, Any
+
+import typer
+
+from cocoop.errors import CocoopError, InputError, reason
+from cocoop.progress import be_quiet, note, note_warnings
+
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no notes on stderr, errors alone.")]
+Verbose = Annotated[
+    bool, typer.Option("--verbose", "-v", help="The whole traceback of an error, and the place of a warning.")
+]
+
+_verbose = False
+
+
+def behave(quiet: bool = False, verbose: bool = False) -> None:
+    """Begin to be quiet or verbose."""
+    global _verbose
+    if quiet:
+        be_quiet(True)
+    if verbose:
+        _verbose = True
+        note_warnings(places=True)
+
+
+def start_afresh() -> None:
+    """Be neither, whatever an earlier command of this process was."""
+    global _verbose
+    _verbose = False
+    be_quiet(False)
+    note_warnings()
+
+
+def with_manners(command: Callable[..., None]) -> Callable[..., None]:
+    """The command with -q and -v behind its own options; and first it says the notes that its context carries."""
+
+    @wraps(command)
+    def run(context: typer.Context, quiet: bool, verbose: bool, **options: Any) -> None:
+        behave(quiet, verbose)
+        for text in context.obj or ():
+            note(text)
+        command(**options)
+
+    own, ours = (
+        [one.replace(kind=Parameter.KEYWORD_ONLY) for one in signature(of, eval_str=True).parameters.values()]
+        for of in (command, _ours)
+    )
+    parameters = [*own, *ours]
+    run.__signature__ = Signature(parameters)  # type: ignore[attr-defined]
+    run.__annotations__ = {one.name: one.annotation for one in parameters}
+    return run
+
+
+def _ours(context: typer.Context, quiet: Quiet = False, verbose: Verbose = False) -> None: ...
+
+
+def exit_code(error: Exception) -> int:
+    """Say what went wrong, and return the exit code: 2 where the input cannot work, else 1."""
+    if _verbose:
+        traceback.print_exception(error)
+    if isinstance(error, CocoopError):
+        print(f"cocoop: {error}", file=sys.stderr)
+        return 2 if isinstance(error, InputError) else 1
+    advice = "" if _verbose else " Run it again with --verbose for the place, and report that."
+    print(f"cocoop: an error that nobody expected: {reason(error)}.{advice}", file=sys.stderr)
+    return 1

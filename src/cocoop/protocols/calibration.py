@@ -1,0 +1,66 @@
+"""A learned prompt calibrated on images that it did not learn from, and scored before and after on others."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Literal, NamedTuple, cast
+
+from cocoop.classifier import Classifier
+from cocoop.data import Dataset, Example, halves
+from cocoop.evaluation import LEAST, calibration_figures, predict_logits
+from cocoop.labels import number_labels
+from cocoop.protocols.own_images import not_trained_on
+from cocoop.results import Calibration
+
+_SEED = 1
+"""Of the halves: the same images for every run, so that its figures can be compared."""
+
+
+class HeldOut(NamedTuple):
+    """Images that a classifier did not learn from: those to fit on, which they are, and others to score."""
+
+    fit: list[Example]
+    part: Literal["val", "train", "half"]
+    others: list[Example]
+
+
+def calibrate(classifier: Classifier, dataset: Dataset) -> Calibration:
+    """`Classifier.calibrate` on images of the data set that were not learned from; figures on others that were not.
+
+    Raises:
+        InputError: as `Classifier.calibrate`.
+    """
+    held_out, names = _held_out(classifier, dataset), dataset.class_names
+    classifier.calibrate(*_labelled(held_out.fit), names)
+    fitted = cast(Calibration, classifier.calibration_)
+    paths, labels = _labelled(held_out.others)
+    logits = predict_logits(classifier.model_, classifier.encode(paths))
+    scored = (logits, number_labels(classifier.classes_, labels, names), classifier.model_.class_names)
+    calibration = replace(
+        fitted,
+        dataset=dataset.name,
+        part=held_out.part,
+        others=len(paths),
+        before=calibration_figures(*scored, temperature=1.0),
+        after=calibration_figures(*scored, temperature=fitted.temperature),
+    )
+    classifier.fit_ = replace(classifier.fit_, calibration=calibration)
+    return calibration
+
+
+def _held_out(classifier: Classifier, dataset: Dataset) -> HeldOut:
+    """The val split, or else what is left of the training split, to fit on, and the test split to score.
+
+    Where there is no test split, or too little beside it, halves of all that was not learned from.
+    """
+    train, val, test = (not_trained_on(classifier, split) for split in (dataset.train, dataset.val, dataset.test))
+    beside = val or train
+    if test and len(beside) >= LEAST:
+        return HeldOut(beside, "val" if val else "train", test)
+    fit, others = halves([*train, *val, *test], _SEED)
+    return HeldOut(fit, "half", others)
+
+
+def _labelled(examples: Sequence[Example]) -> tuple[list[str], list[int]]:
+    return [str(example.path) for example in examples], [example.label for example in examples]

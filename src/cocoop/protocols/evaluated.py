@@ -1,0 +1,67 @@
+"""A learned prompt scored on labelled images, and what to know beside the figures."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from cocoop.classifier import Classifier
+from cocoop.data import Dataset, fingerprint
+from cocoop.errors import InputError
+from cocoop.evaluation import Agreement, Metrics, evaluate, verify_shortlist
+from cocoop.labels import number_labels
+from cocoop.methods import BASELINE
+from cocoop.protocols.cautions import for_photographs, half_calibrated, in_two_classes, untested, worse_than_zero_shot
+
+
+class Evaluated(NamedTuple):
+    """The figures, those of both kinds of inference where they were compared, and notes beside them, a line each."""
+
+    metrics: Metrics
+    agreement: Agreement | None
+    notes: list[str]
+
+
+def evaluate_on(
+    classifier: Classifier,
+    dataset: Dataset,
+    shortlist: int | None = None,
+    verify: bool = False,
+    include_training: bool = False,
+) -> Evaluated:
+    """Score a classifier on the test split, or on all images where there is none. Each is encoded once.
+
+    Args:
+        classifier: fitted, and set to the classes to choose from.
+        dataset: whose images; their classes are among the classifier's.
+        shortlist: as in `Classifier.predict_proba`.
+        verify: whether to run all classes, too, and compare.
+        include_training: whether images that it learned from, or was validated on, are scored as well.
+
+    Raises:
+        InputError: as `Classifier.evaluate`, or all images were learned from.
+    """
+    examples = dataset.test or dataset.train
+    told = [(fingerprint(example.path), example) for example in examples]
+    seen = classifier.trained_on | classifier.validated_on
+    scored = told if include_training else [pair for pair in told if pair[0] not in seen]
+    if not scored:
+        raise InputError(
+            f"{dataset.name}: expected images that the run was not trained on; all {len(examples)} were. Give other "
+            "images, or add --include-training."
+        )
+    names, model = classifier.model_.class_names, classifier.inference(shortlist)
+    labels = number_labels(classifier.classes_, [example.label for _, example in scored], dataset.class_names)
+    features = classifier.encode([example.path for _, example in scored])
+    agreement = None
+    if verify and shortlist is not None:
+        agreement = verify_shortlist(classifier.model_, features, labels, shortlist, classifier.temperature)
+    metrics = agreement.shortlisted if agreement else evaluate(model, features, labels)
+    notes = [*in_two_classes(scored), *untested(metrics, names), *for_photographs(classifier.clip_.name, [dataset])]
+    if len(scored) < len(told):
+        how = "trained or validated on" if classifier.validated_on else "trained on"
+        notes.append(f"left out {len(told) - len(scored):,} images that the run was {how}")
+    notes += half_calibrated(classifier.calibration_, dataset)
+    if classifier.fit_.learning is not None:
+        baseline = BASELINE(classifier.clip_, names, **BASELINE.template_settings(dataset.template))
+        notes += worse_than_zero_shot(classifier.fit_.learning, metrics, evaluate(baseline, features, labels))
+    return Evaluated(metrics, agreement, notes)
