@@ -16,9 +16,7 @@ from typing import Any, Self
 from cocoop import fitting
 from cocoop.clip import CLIP
 from cocoop.errors import InputError, expect_choice
-from cocoop.evaluation import (
-    Metrics,
-)
+from cocoop.evaluation import Metrics
 from cocoop.features import Picture
 from cocoop.fitted import FittedClassifier
 from cocoop.fitting import OF_THE_CLIP, OF_THE_MACHINE, load_clip, places_of
