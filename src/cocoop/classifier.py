@@ -14,19 +14,21 @@ from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn.functional import normalize
 
 from cocoop import fitting
 from cocoop.arguments import check_pictures, check_weights
 from cocoop.clip import CLIP
 from cocoop.errors import InputError, NotFittedError, expect_choice
-from cocoop.evaluation import Agreement, Metrics, class_probabilities, evaluate, verify_shortlist
+from cocoop.evaluation import Agreement, Metrics, class_probabilities, evaluate, verify
 from cocoop.features import Picture, StoredFeatures, encode_pictures
 from cocoop.fitting import OF_THE_CLIP, OF_THE_MACHINE, Fit, feature_store, load_clip, places_of
 from cocoop.labels import new_classes, number_labels
 from cocoop.loggers import reporting
-from cocoop.methods import Method, Shortlist
+from cocoop.methods import Inference, Method, TangentPrompts, inference_of
 from cocoop.old_names import OLD_NAMES, RENAMED, from_old_names
 from cocoop.results import Epoch, Figures, Run, check_new, keeping, run_pictures, write_run
 from cocoop.results.card import model_card
@@ -190,19 +192,27 @@ class Classifier:
         """Wall-clock time of the fit."""
         return self._fitted().seconds
 
-    def predict_proba(self, images: Sequence[Picture], shortlist: int | None = None) -> NDArray[np.float64]:
+    def predict_proba(
+        self, images: Sequence[Picture], shortlist: int | None = None, inference: str = "exact"
+    ) -> NDArray[np.float64]:
         """Class probabilities [N, K] float64 of image files or Pillow images; columns as in `classes_`.
 
-        `shortlist`: approximate, on each image's likeliest classes alone, with conditional prompts only; see
-        `Shortlist`. None is exact.
+        Args:
+            images: [N] image files or Pillow images.
+            shortlist: approximate, on each image's likeliest classes alone, with conditional prompts only; see
+                `Shortlist`. None is all classes.
+            inference: "exact", or "tangent", approximate and verified, with conditional prompts only, for hundreds of
+                images or more; see `TangentPrompts`, which are made at the first call for a list of classes.
         """
         self._fitted()
         check_pictures(images)
-        return class_probabilities(self._inference(shortlist), self.encode(images))
+        return class_probabilities(self.inference(shortlist, inference), self.encode(images))
 
-    def predict(self, images: Sequence[Picture], shortlist: int | None = None) -> NDArray[Any]:
-        """[N] the most probable class of each image, as in `classes_`; `shortlist` as in `predict_proba`."""
-        best = self.predict_proba(images, shortlist).argmax(axis=1)
+    def predict(
+        self, images: Sequence[Picture], shortlist: int | None = None, inference: str = "exact"
+    ) -> NDArray[Any]:
+        """[N] the most probable class of each image, as in `classes_`; the arguments are those of `predict_proba`."""
+        best = self.predict_proba(images, shortlist, inference).argmax(axis=1)
         predicted: NDArray[Any] = self.classes_[best]
         return predicted
 
@@ -212,6 +222,7 @@ class Classifier:
         labels: Sequence[Any],
         class_names: Sequence[str] | None = None,
         shortlist: int | None = None,
+        inference: str = "exact",
     ) -> Metrics:
         """Accuracy, macro-F1, per-class accuracy and calibration error, in percent, on labelled images.
 
@@ -220,28 +231,32 @@ class Classifier:
             labels: [N] members of `classes_`.
             class_names: if given, `labels` are numbers into this list, as in `fit`.
             shortlist: as in `predict_proba`.
+            inference: as in `predict_proba`.
 
         Raises:
             InputError: a label that is not among `classes_`; `set_classes` first for other classes.
         """
         self._fitted()
         check_pictures(images, labels)
-        numbers, model = number_labels(self.classes_, labels, class_names), self._inference(shortlist)
+        numbers, model = number_labels(self.classes_, labels, class_names), self.inference(shortlist, inference)
         return evaluate(model, self.encode(images), numbers)
 
-    def verify_shortlist(
+    def verify(
         self,
         images: Sequence[Picture],
         labels: Sequence[Any],
         class_names: Sequence[str] | None = None,
-        shortlist: int = 20,
+        shortlist: int | None = None,
+        inference: str = "exact",
     ) -> Agreement:
-        """`evaluate` both with the shortlist and in full, on images encoded once, and compare; the same errors."""
+        """`evaluate` both approximately and exactly, on images encoded once, and compare; the same errors."""
         self._fitted()
         check_pictures(images, labels)
         numbers = number_labels(self.classes_, labels, class_names)
-        self._inference(shortlist)  # refuses before the images are encoded
-        return verify_shortlist(self.model_, self.encode(images), numbers, shortlist)
+        approximation = self.inference(shortlist, inference)
+        if isinstance(approximation, Method):
+            raise InputError("verify: expected a shortlist, or tangent for inference, to compare with exact inference.")
+        return verify(approximation, self.encode(images), numbers)
 
     def score(
         self,
@@ -249,17 +264,18 @@ class Classifier:
         labels: Sequence[Any],
         sample_weight: Sequence[float] | None = None,
         shortlist: int | None = None,
+        inference: str = "exact",
     ) -> float:
         """The share of images that are classified as labelled, 0..1; arguments and errors as in `evaluate`.
 
         `sample_weight`: [N] how much each image counts, 0 or more; None counts all the same.
         """
         if sample_weight is None:
-            return self.evaluate(images, labels, shortlist=shortlist).accuracy / 100
+            return self.evaluate(images, labels, None, shortlist, inference).accuracy / 100
         self._fitted()
         check_pictures(images, labels)
         numbers, weights = number_labels(self.classes_, labels), check_weights(sample_weight, len(images))
-        hits = self.predict_proba(images, shortlist).argmax(axis=1) == np.asarray(numbers)
+        hits = self.predict_proba(images, shortlist, inference).argmax(axis=1) == np.asarray(numbers)
         return float(np.average(hits, weights=weights))
 
     def encode(self, images: Sequence[Picture]) -> Tensor | StoredFeatures:
@@ -281,6 +297,18 @@ class Classifier:
         self.model_.set_classes(names)
         self.classes_ = classes
         return self
+
+    def inference(self, shortlist: int | None = None, inference: str = "exact") -> Inference:
+        """What `predict_proba` takes probabilities from; tangent prompts are kept until classes or tensors change."""
+        kept = self._fitted().sample
+        sample = None if kept is None else normalize(torch.from_numpy(kept).to(self.clip_.device).float(), dim=-1)
+        tangent: TangentPrompts | None = getattr(self, "_tangent", None)
+        if inference == "tangent" and shortlist is None and tangent is not None and tangent.holds(self.model_):
+            return tangent
+        chosen = inference_of(self.model_, inference, shortlist, sample)
+        if isinstance(chosen, TangentPrompts):
+            self._tangent = chosen
+        return chosen
 
     @property
     def trained_on(self) -> frozenset[str]:
@@ -346,9 +374,6 @@ class Classifier:
         self.model_, self.classes_ = saved.model(self.clip_, folder), saved.classes
         self.fit_ = replace(saved.fit, parameters=replace(saved.fit.parameters, **places_of(self.clip_)))
         return self
-
-    def _inference(self, shortlist: int | None) -> Method | Shortlist:
-        return self.model_ if shortlist is None else Shortlist(self.model_, shortlist)
 
     def _fitted(self) -> Fit:
         fit: Fit | None = getattr(self, "fit_", None)

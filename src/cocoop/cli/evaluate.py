@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -16,6 +16,7 @@ from cocoop.cli.common import (
     Dtype,
     ExifOption,
     FeatureCache,
+    InferenceOption,
     MemoryBudget,
     OtherClip,
     Plugins,
@@ -34,13 +35,18 @@ if TYPE_CHECKING:
     from cocoop.classifier import Classifier
     from cocoop.data import Example
     from cocoop.evaluation import Agreement, Metrics
+    from cocoop.methods import Inference
 
 FolderClasses = Annotated[
     bool, typer.Option("--folder-classes", help="Classify into the classes of these images, not those trained on.")
 ]
 IncludeTraining = Annotated[bool, typer.Option("--include-training", help="Score the images it was trained on, too.")]
 Verify = Annotated[
-    bool, typer.Option("--verify", help="With --shortlist: run all classes, too, and report how far both agree.")
+    bool,
+    typer.Option(
+        "--verify",
+        help="With --inference tangent or --shortlist: classify exactly, too, and report how far both agree.",
+    ),
 ]
 
 
@@ -52,6 +58,7 @@ def evaluate(
     classes: Classes = None,
     folder_classes: FolderClasses = False,
     include_training: IncludeTraining = False,
+    inference: InferenceOption = "exact",
     shortlist: Shortlist = None,
     verify: Verify = False,
     exif: ExifOption = None,
@@ -72,13 +79,14 @@ def evaluate(
       cocoop evaluate my-run photos/
       cocoop evaluate my-run other-photos.csv --folder-classes
       cocoop evaluate my-run imagenetv2 --data-root data/ --folder-classes
-      cocoop evaluate my-run imagenetv2 --data-root data/ --folder-classes --shortlist 20 --verify
+      cocoop evaluate my-run imagenetv2 --data-root data/ --folder-classes --inference tangent --verify
     """
     from cocoop.classifier import Classifier
+    from cocoop.methods import described
     from cocoop.methods.plugins import load_plugins
     from cocoop.rgb import chosen_exif
 
-    _check_options(classes, folder_classes, shortlist, verify)
+    _check_options(classes, folder_classes, verify and shortlist is None and inference == "exact")
     load_plugins(plugin or ())
     dataset = read_source(source, data_root, class_names)
     examples = dataset.test or dataset.train
@@ -86,30 +94,52 @@ def evaluate(
         run, clip, tokenizer, device=device, dtype=dtype, memory_budget=memory_budget, feature_cache=feature_cache
     )
     classifier.exif = chosen_exif(exif, classifier.exif, dataset.exif)
-    if folder_classes:
-        _say_what_is_left_out(classifier.classes_.tolist(), dataset.class_names)
-        classifier.set_classes(dataset.class_names, allow_equal=True)
-    elif classes is not None:
-        classifier.set_classes(split_names("--classes", classes, at_least=2))
+    _set_classes(classifier, classes, dataset.class_names if folder_classes else None)
     scored = examples if include_training else _new_to(classifier, examples, f"{source}: expected images that {run}")
     labelled = ([example.path for example in scored], [example.label for example in scored], dataset.class_names)
-    agreement = classifier.verify_shortlist(*labelled, shortlist) if verify and shortlist else None
-    metrics = agreement.shortlisted if agreement else classifier.evaluate(*labelled, shortlist)
+    used = classifier.inference(shortlist, inference)
+    agreement = classifier.verify(*labelled, shortlist, inference) if verify else None
+    metrics = agreement.approximate if agreement else classifier.evaluate(*labelled, shortlist, inference)
     if len(scored) < len(examples):
         note(f"note: left out {len(examples) - len(scored):,} images that {run} was {_seen(classifier)} on")
-    approximate = shortlist is not None and shortlist < len(classifier.classes_)  # or it is a list of all classes
-    inference = {} if shortlist is None else {"shortlist": shortlist, "approximate": approximate}
+    name, facts = _named(used)
     if as_json:
-        print_json({**inference, **metrics.as_dict(), **({"agreement": agreement.as_dict()} if agreement else {})})
+        print_json({**facts, **metrics.as_dict(), **({"agreement": agreement.as_dict()} if agreement else {})})
         return
-    _print_figures(metrics, agreement, inference)
+    if facts:
+        note(f"note: {described(used)}")
+    _print_figures(metrics, agreement, name)
 
 
-def _check_options(classes: str | None, folder_classes: bool, shortlist: int | None, verify: bool) -> None:
+def _named(used: Inference) -> tuple[str, dict[str, Any]]:
+    """How classes were found: the column of its figures, and what JSON says of it."""
+    from cocoop.methods import Method, Shortlist
+
+    if isinstance(used, Method):
+        return "value", {}
+    how = "exact" if used.exact else "approximate"
+    if isinstance(used, Shortlist):
+        return f"shortlist of {used.size} ({how})", {"shortlist": used.size, "approximate": not used.exact}
+    facts = {"check": used.check.as_dict(), "classified": dict(used.counts)}
+    return f"tangent ({how})", {"inference": "tangent", "approximate": not used.exact, "tangent": facts}
+
+
+def _check_options(classes: str | None, folder_classes: bool, nothing_to_verify: bool) -> None:
     if classes is not None and folder_classes:
         raise InputError("--classes: expected nothing beside --folder-classes, which takes the images'. Give one.")
-    if verify and shortlist is None:
-        raise InputError("--verify: expected --shortlist N beside it, whose agreement it reports; got none. Add it.")
+    if nothing_to_verify:
+        raise InputError(
+            "--verify: expected --inference tangent or --shortlist N beside it, whose agreement it reports; got none. "
+            "Add one."
+        )
+
+
+def _set_classes(classifier: Classifier, classes: str | None, of_the_images: Sequence[str] | None) -> None:
+    if of_the_images is not None:
+        _say_what_is_left_out(classifier.classes_.tolist(), of_the_images)
+        classifier.set_classes(of_the_images, allow_equal=True)
+    elif classes is not None:
+        classifier.set_classes(split_names("--classes", classes, at_least=2))
 
 
 def _say_what_is_left_out(trained: Sequence[Any], chosen: Sequence[str]) -> None:
@@ -141,16 +171,13 @@ def _new_to(classifier: Classifier, examples: Sequence[Example], expected: str) 
     return scored
 
 
-def _print_figures(metrics: Metrics, agreement: Agreement | None, inference: Mapping[str, Any]) -> None:
+def _print_figures(metrics: Metrics, agreement: Agreement | None, column: str) -> None:
     from cocoop.reports import text_table
 
-    column = "value"
-    if inference:
-        column = f"shortlist of {inference['shortlist']} ({'approximate' if inference['approximate'] else 'exact'})"
     columns = {column: _figures(metrics)}
     if agreement:
-        columns["all classes"] = _figures(agreement.full)
-        seconds = (agreement.shortlist_seconds, agreement.full_seconds)
+        columns["exact"] = _figures(agreement.exact)
+        seconds = (agreement.approximate_seconds, agreement.exact_seconds)
         for figures, taken in zip(columns.values(), seconds, strict=True):
             figures["seconds without the image tower"] = f"{taken:.2f}"
     rows = [[name, *(figures[name] for figures in columns.values())] for name in columns[column]]
@@ -176,7 +203,6 @@ def _figures(metrics: Metrics) -> dict[str, str]:
 def _agreement_rows(agreement: Agreement) -> list[list[str]]:
     return [
         ["same top class, % of images", f"{agreement.same_top_class:.2f}"],
-        ["top class of all classes is on the shortlist, % of images", f"{agreement.full_top_in_shortlist:.2f}"],
         ["largest difference of the top probability, 0..1", f"{agreement.largest_difference:.4f}"],
         ["mean difference of the top probability, 0..1", f"{agreement.mean_difference:.4f}"],
     ]

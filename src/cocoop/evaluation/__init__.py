@@ -1,7 +1,7 @@
 """Evaluation: probabilities for many images, and the figures that follow from them."""
 
-from cocoop.evaluation.agreement import Agreement, verify_shortlist
-from cocoop.evaluation.evaluate import class_probabilities, evaluate, images_at_once, predict_probabilities
+from cocoop.evaluation.agreement import Agreement, verify
+from cocoop.evaluation.evaluate import class_probabilities, evaluate, predict_probabilities
 from cocoop.evaluation.metrics import Metrics, measure
 from cocoop.evaluation.score import MISTAKES, Scores, score
 
@@ -12,9 +12,8 @@ __all__ = [
     "Scores",
     "class_probabilities",
     "evaluate",
-    "images_at_once",
     "measure",
     "predict_probabilities",
     "score",
-    "verify_shortlist",
+    "verify",
 ]

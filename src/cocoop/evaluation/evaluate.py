@@ -13,15 +13,11 @@ from cocoop.clip import CLIP
 from cocoop.errors import RunError
 from cocoop.evaluation.metrics import Metrics, measure
 from cocoop.features import Features
-from cocoop.methods import Method, Shortlist
+from cocoop.methods import Inference, images_at_once
 from cocoop.progress import counter
 
-_TEXT_FEATURES_AT_ONCE = 65_536  # B x K of one step; at E = 512 in float32 128 MB
-_COPIES = 4  # of them, from the tower through norm and product, float32
-_SHARE = 4  # they may take a quarter of a given memory budget, beside the pass and the hoisted tensors
 
-
-def predict_probabilities(model: Method | Shortlist, image_features: Features) -> Tensor:
+def predict_probabilities(model: Inference, image_features: Features) -> Tensor:
     """Class probabilities [N, K] of unit-norm image features [N, E], any N, on the CPU, with a progress bar.
 
     With the images, memory grows by these probabilities alone: 4 bytes each (8 where the CLIP is float64).
@@ -43,7 +39,7 @@ def predict_probabilities(model: Method | Shortlist, image_features: Features) -
     return whole
 
 
-def class_probabilities(model: Method | Shortlist, image_features: Features) -> NDArray[np.float64]:
+def class_probabilities(model: Inference, image_features: Features) -> NDArray[np.float64]:
     """`predict_probabilities` in float64, whose rows sum to 1 in that, too: [N, K]."""
     rounded = predict_probabilities(model, image_features).double()
     probabilities: NDArray[np.float64] = (rounded / rounded.sum(dim=1, keepdim=True)).numpy()
@@ -57,18 +53,7 @@ def _not_finite(clip: CLIP) -> str:
     )
 
 
-def images_at_once(model: Method | Shortlist) -> int:
-    """How many images `predict_probabilities` gives the model in one step.
-
-    Fewer within a given memory budget, where each image has text features of its own.
-    """
-    pairs = _TEXT_FEATURES_AT_ONCE
-    if model.conditional and model.clip.text.memory_budget is not None:
-        pairs = min(pairs, model.clip.text.memory_budget // (_SHARE * _COPIES * 4 * model.clip.embed_dim))
-    return max(1, pairs // len(model.class_names))
-
-
-def evaluate(model: Method | Shortlist, image_features: Features, labels: Sequence[int]) -> Metrics:
+def evaluate(model: Inference, image_features: Features, labels: Sequence[int]) -> Metrics:
     """The figures of `measure` for unit-norm image features [N, E] and their classes [N], 0 <= label < K."""
     probabilities = predict_probabilities(model, image_features).numpy()
     return measure(probabilities, np.asarray(labels), model.class_names)

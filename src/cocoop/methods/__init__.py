@@ -1,11 +1,14 @@
 """The methods. To add one: write its file and its line in `METHODS`; from outside: `cocoop.METHODS["mine"] = Mine`."""
 
+from cocoop.methods.at_once import images_at_once
 from cocoop.methods.base import Method, Recipe
 from cocoop.methods.cocoop import CoCoOp
 from cocoop.methods.coop import CoOp
+from cocoop.methods.inference import INFERENCES, Approximation, Inference, described, inference_of
 from cocoop.methods.kept import expect_rebuildable, expect_setting, load_tensors
 from cocoop.methods.prompt_method import ConditionalPrompts, PromptMethod
 from cocoop.methods.shortlist import Shortlist
+from cocoop.methods.tangent import TangentCheck, TangentPrompts
 from cocoop.methods.zero_shot import ZeroShot
 
 METHODS: dict[str, type[Method]] = {"zero-shot": ZeroShot, "coop": CoOp, "cocoop": CoCoOp}
@@ -15,16 +18,24 @@ BASELINE: type[Method] = ZeroShot
 
 __all__ = [
     "BASELINE",
+    "INFERENCES",
     "METHODS",
+    "Approximation",
     "CoCoOp",
     "CoOp",
     "ConditionalPrompts",
+    "Inference",
     "Method",
     "PromptMethod",
     "Recipe",
     "Shortlist",
+    "TangentCheck",
+    "TangentPrompts",
     "ZeroShot",
+    "described",
     "expect_rebuildable",
     "expect_setting",
+    "images_at_once",
+    "inference_of",
     "load_tensors",
 ]
