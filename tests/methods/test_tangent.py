@@ -219,6 +219,14 @@ def test_it_holds_until_classes_or_tensors_change(golden):
     assert tangent.holds(model) and not tangent.holds(model.set_classes(FACTS["new_class_names"]))
 
 
+def test_damaged_weights_are_no_traceback(golden):
+    """They give what they give exactly, and evaluation refuses that."""
+    model = make(golden).requires_grad_(False)
+    model.meta_net[2].weight[0, 0] = float("nan")
+    tangent = TangentPrompts(model, photos(20, 0))
+    assert tangent.exact and tangent.logits(photos(3, 1)).isnan().any()
+
+
 def test_a_sample_of_equal_images(golden):
     """No spread to measure steps by, and every other image is far: exact, without a division by zero."""
     model, images = make(golden), photos(20, 1)

@@ -115,15 +115,17 @@ class TangentPrompts:
             codes = _codes(model, sample)
             order = torch.randperm(len(sample), generator=torch.Generator().manual_seed(0))[:_CLASSIFIED]
             tried = sample[order.to(sample.device)]
-            self._verify(sample, codes, tried, self._exact_logits(tried))
+            self._verify(codes, tried, self._exact_logits(tried))
 
-    def _verify(self, sample: Tensor, codes: Tensor, tried: Tensor, exact: Tensor) -> None:
+    def _verify(self, codes: Tensor, tried: Tensor, exact: Tensor) -> None:
         """Expand around more and more anchors until the check is passed."""
         half = len(tried) // 2
         spread = float((codes - codes.mean(dim=0)).norm(dim=1).square().mean().sqrt())
         spread = spread or float(codes.norm(dim=1).mean()) or 1.0
-        for number in (number for number in ANCHORS if number == 1 or 2 * number <= len(sample)):
-            anchors = _anchors(codes, self.model.context_of(codes), number)
+        contexts = self.model.context_of(codes).flatten(1)
+        most = len(contexts.unique(dim=0)) // 2 if contexts.isfinite().all() else 1
+        for number in (number for number in ANCHORS if number == 1 or number <= most):
+            anchors = _anchors(codes, contexts, number)
             self._expansions: list[Expansion] = []  # the last ones make room
             self._expansions = [Expansion(self.model, anchor, spread) for anchor in anchors]
             self._take_margin(codes, tried[:half], exact[:half])
@@ -241,7 +243,7 @@ def _codes(model: ConditionalPrompts, sample: Tensor) -> Tensor:
     if len(sample) < 2:
         raise InputError(f"inference: expected two images or more to verify tangent prompts on; got {len(sample)}.")
     codes = model.code(sample)
-    if not torch.allclose(model.context(sample), model.context_of(codes), rtol=1e-3, atol=1e-5):
+    if not torch.allclose(model.context(sample), model.context_of(codes), rtol=1e-3, atol=1e-5, equal_nan=True):
         raise InputError(
             f"{type(model).__name__}: expected context_of(code(x)) to be context(x); they differ. Say them anew where "
             "a subclass says another context."
@@ -250,12 +252,12 @@ def _codes(model: ConditionalPrompts, sample: Tensor) -> Tensor:
 
 
 def _anchors(codes: Tensor, contexts: Tensor, number: int) -> list[Tensor]:
-    """The means of `number` clusters of codes [N, H], by k-means of their contexts."""
+    """The means of `number` clusters of codes [N, H], by k-means of their contexts [N, M * D]."""
     if number == 1:
         return [codes.mean(dim=0)]
     from sklearn.cluster import KMeans
 
-    means = KMeans(number, n_init=4, random_state=0).fit(contexts.flatten(1).cpu().double().numpy())
+    means = KMeans(number, n_init=4, random_state=0).fit(contexts.cpu().double().numpy())
     labels = torch.from_numpy(means.labels_).to(codes.device)
     return [codes[labels == label].mean(dim=0) for label in labels.unique()]
 
