@@ -172,7 +172,7 @@ class TangentPrompts:
         """What was verified, and what was done since, in one line."""
         check, counts = self.check, self.counts
         found = (
-            f"checked on {check.images} training images: {check.agreement:.4g} % have the same class as by exact "
+            f"checked on {check.images:,} training images: {check.agreement:.4g} % have the same class as by exact "
             f"inference, and no probability differs by more than {check.largest_difference:.2g}"
         )
         if self.exact:
