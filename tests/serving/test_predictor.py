@@ -61,6 +61,11 @@ def test_tangent_inference(learned):
     assert result["class"] == learned.classifier.predict(learned.paths).tolist()
     assert "tangent inference (checked on 3 training images" in tangent.inference_ and "36 images" in tangent.inference_
     assert pickle.loads(pickle.dumps(tangent)).inference == "tangent"
+    again = cocoop.PromptClassifier.load(learned.run, device="cpu")
+    assert np.array_equal(again.fit_.sample, learned.classifier.fit_.sample) and again.as_run().sample
+    kept = again.inference(inference="tangent")  # it is dear
+    assert again.inference(inference="tangent") is kept
+    assert again.set_classes(["four", "seven"]).inference(inference="tangent") is not kept
     with pytest.raises(InputError, match="inference: expected a conditional prompt"):
         Predictor.zero_shot("tiny", ["one", "two"], inference="tangent")
 
