@@ -21,6 +21,7 @@ from cocoop.clip.sources.load import BUNDLED
 from cocoop.data import few_shot_indices, picked_hash
 from cocoop.errors import InputError
 from cocoop.features import FeatureStore, Picture, fingerprints
+from cocoop.features.sources import FeatureSource
 from cocoop.labels import number_classes
 from cocoop.learning import hold_out, learn, learning_of, source_of
 from cocoop.methods import METHODS, Method, expect_rebuildable
@@ -238,7 +239,7 @@ def _pick(targets: Sequence[int], shots: int | None, seed: int) -> list[int]:
     return list(range(len(targets))) if shots is None else few_shot_indices(targets, shots, seed)
 
 
-def _sample(source: AugmentedFeatures | FixedFeatures, history: Sequence[Epoch]) -> NDArray[np.float16]:
+def _sample(source: FeatureSource, history: Sequence[Epoch]) -> NDArray[np.float16]:
     """Features of `_SAMPLE` of the images at most, evenly from their list.
 
     Random views are as good as whole images for what they are kept for, to see how far the context moves: it moves
