@@ -37,7 +37,7 @@ def row(model: CoCoOp, size: int, images: int, rounds: int) -> list[str]:
     works = {
         "all": lambda: model.probabilities(features),
         "shortlist": lambda: shortlist.probabilities(features),
-        "ranking": model.unconditional_text_features,
+        "ranking": model.shared_text_features,
     }
     best = best_seconds({name: timed(work, model.clip.device) for name, work in works.items()}, rounds)
     full, short, ranking = best["all"] / images, best["shortlist"] / images, best["ranking"]

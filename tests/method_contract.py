@@ -29,8 +29,9 @@ from own_photos import CLASSES, digit_images, labelled
 from sklearn.base import clone
 from torch import Tensor
 
-from cocoop import CLIP, InputError, Method, PromptClassifier
+from cocoop import CLIP, ConditionalPrompts, InputError, Method, PromptClassifier
 from cocoop.clip import Prompts
+from cocoop.methods import TangentPrompts
 
 OTHERS = ["four", "a big red kite"]
 PHOTOS, LABELS = labelled(4)
@@ -222,6 +223,16 @@ def check_class_weights_are_in_the_loss(case: Case) -> None:
     alone = [loss([weight, 1.0, 1.0, 1.0], slice(1)) for weight in (1.0, 2.0)]
     assert alone[1] > alone[0], "the weight of the only image in a batch cancels"
     assert model.class_weights is None
+
+
+def check_a_code_is_what_the_context_follows_from(case: Case) -> None:
+    """And so are tangent prompts, of a method that declares its code."""
+    model, images = case.build(), case.images()
+    if not isinstance(model, ConditionalPrompts) or type(model).code is ConditionalPrompts.code:
+        return
+    torch.testing.assert_close(model.context_of(model.code(images)), model.context(images), rtol=0, atol=1e-6)
+    tangent = TangentPrompts(model, images)
+    assert torch.equal(tangent.logits(images).argmax(dim=1), model(images).argmax(dim=1))
 
 
 def check_unconditional_prompts_are_encoded_once(case: Case) -> None:

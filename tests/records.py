@@ -166,5 +166,6 @@ RUN = Run(
     history=[Epoch(0, 1e-5, 1 / 3, 50.0, 0.1), Epoch(1, 0.002, 0.25, 100.0, 0.1)],
     record=record_from_json(record("few-shot", "dtd", "coop", {"test": 200 / 3}, trained_on=["ab"])),
     predictions={"test/label": np.arange(3, dtype=np.int32), "test/confidence": np.full(3, 0.5, np.float32)},
+    sample={"image_features": np.eye(2, 4, dtype=np.float16)},
 )
 """A run with every kind of file."""

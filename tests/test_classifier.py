@@ -259,7 +259,8 @@ def test_what_a_run_folder_holds(tiny, photos, tmp_path):
     folder = classifier.save(tmp_path / "run", metrics)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["run"]
     files = sorted(path.name for path in folder.iterdir())
-    assert files == ["README.md", "config.json", "metrics.jsonl", "prompt.safetensors", "record.json", "training.png"]
+    others = ["README.md", "config.json", "metrics.jsonl", "record.json", "training.png"]
+    assert files == sorted([*others, "prompt.safetensors", "sample.safetensors"])
     # Readable by all that may read the record (safetensors' own `save_file` writes for the owner only).
     assert len({stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()}) == 1
     tensors = load_file(folder / "prompt.safetensors")
@@ -273,6 +274,11 @@ def test_what_a_run_folder_holds(tiny, photos, tmp_path):
         "meta_net.linear2.bias": [width],
     }
     assert all(torch.equal(tensor, learned(classifier)[name]) for name, tensor in tensors.items())
+    # Of all nine images, as the last epoch had them, without random views here.
+    sample = load_file(folder / "sample.safetensors")["image_features"]
+    assert sample.shape == (9, joint) and sample.dtype == torch.float16
+    seen = classifier.encode([paths[i] for i in classifier.picked_])
+    torch.testing.assert_close(sample.float(), seen, rtol=0, atol=1e-3)
     assert sum(len(content) for content in listing(folder).values()) < 60_000
     record = json.loads((folder / "record.json").read_text())
     beside = {"dataset": None, "test_hash": None, "exif": "apply", "mistakes": []}

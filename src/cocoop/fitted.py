@@ -8,12 +8,14 @@ from os import PathLike
 from typing import Any, Self
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn.functional import normalize
 
 from cocoop.arguments import check_pictures, check_weights
 from cocoop.clip import CLIP
-from cocoop.errors import NotFittedError, expect_choice
+from cocoop.errors import InputError, NotFittedError, expect_choice
 from cocoop.evaluation import (
     Agreement,
     Metrics,
@@ -21,12 +23,12 @@ from cocoop.evaluation import (
     evaluate,
     fit_temperature,
     predict_logits,
-    verify_shortlist,
+    verify,
 )
 from cocoop.features import Picture, StoredFeatures, encode_pictures, read_pictures
 from cocoop.fitting import Fit, feature_store
 from cocoop.labels import new_classes, number_labels
-from cocoop.methods import Inference, Method, inference
+from cocoop.methods import Approximation, Inference, Method, TangentPrompts, calibrated, inference_of
 from cocoop.results import Calibration, Epoch
 from cocoop.rgb import EXIF, Exif
 
@@ -41,19 +43,27 @@ class FittedClassifier:
     feature_cache: str | PathLike[str] | None
     exif: Exif
 
-    def predict_proba(self, images: Sequence[Picture], shortlist: int | None = None) -> NDArray[np.float64]:
+    def predict_proba(
+        self, images: Sequence[Picture], shortlist: int | None = None, inference: str = "exact"
+    ) -> NDArray[np.float64]:
         """Class probabilities [N, K] float64 of image files or Pillow images; columns as in `classes_`.
 
-        `shortlist`: approximate, on each image's likeliest classes alone, with conditional prompts only; see
-        `Shortlist`. None is exact.
+        Args:
+            images: [N] image files or Pillow images.
+            shortlist: approximate, on each image's likeliest classes alone, with conditional prompts only; see
+                `Shortlist`. None is all classes.
+            inference: "exact", or "tangent", approximate and verified, with conditional prompts only, for hundreds of
+                images or more; see `TangentPrompts`, which are made at the first call for a list of classes.
         """
         self._fitted()
         check_pictures(images)
-        return class_probabilities(self.inference(shortlist), self.encode(images))
+        return class_probabilities(self.inference(shortlist, inference), self.encode(images))
 
-    def predict(self, images: Sequence[Picture], shortlist: int | None = None) -> NDArray[Any]:
-        """[N] the most probable class of each image, as in `classes_`; `shortlist` as in `predict_proba`."""
-        best = self.predict_proba(images, shortlist).argmax(axis=1)
+    def predict(
+        self, images: Sequence[Picture], shortlist: int | None = None, inference: str = "exact"
+    ) -> NDArray[Any]:
+        """[N] the most probable class of each image, as in `classes_`; the arguments are those of `predict_proba`."""
+        best = self.predict_proba(images, shortlist, inference).argmax(axis=1)
         predicted: NDArray[Any] = self.classes_[best]
         return predicted
 
@@ -63,6 +73,7 @@ class FittedClassifier:
         labels: Sequence[Any],
         class_names: Sequence[str] | None = None,
         shortlist: int | None = None,
+        inference: str = "exact",
     ) -> Metrics:
         """Accuracy, macro-F1, per-class accuracy and calibration error, in percent, on labelled images.
 
@@ -71,28 +82,32 @@ class FittedClassifier:
             labels: [N] members of `classes_`.
             class_names: if given, `labels` are numbers into this list, as in `fit`.
             shortlist: as in `predict_proba`.
+            inference: as in `predict_proba`.
 
         Raises:
             InputError: a label that is not among `classes_`; `set_classes` first for other classes.
         """
         self._fitted()
         check_pictures(images, labels)
-        numbers, model = number_labels(self.classes_, labels, class_names), self.inference(shortlist)
+        numbers, model = number_labels(self.classes_, labels, class_names), self.inference(shortlist, inference)
         return evaluate(model, self.encode(images), numbers)
 
-    def verify_shortlist(
+    def verify(
         self,
         images: Sequence[Picture],
         labels: Sequence[Any],
         class_names: Sequence[str] | None = None,
-        shortlist: int = 20,
+        shortlist: int | None = None,
+        inference: str = "exact",
     ) -> Agreement:
-        """`evaluate` both with the shortlist and in full, on images encoded once, and compare; the same errors."""
+        """`evaluate` both approximately and exactly, on images encoded once, and compare; the same errors."""
         self._fitted()
         check_pictures(images, labels)
         numbers = number_labels(self.classes_, labels, class_names)
-        self.inference(shortlist)  # refuses before the images are encoded
-        return verify_shortlist(self.model_, self.encode(images), numbers, shortlist, self.temperature)
+        approximation = self._chosen(shortlist, inference)
+        if isinstance(approximation, Method):
+            raise InputError("verify: expected a shortlist, or tangent for inference, to compare with exact inference.")
+        return verify(approximation, self.encode(images), numbers, self.temperature)
 
     def score(
         self,
@@ -100,17 +115,18 @@ class FittedClassifier:
         labels: Sequence[Any],
         sample_weight: Sequence[float] | None = None,
         shortlist: int | None = None,
+        inference: str = "exact",
     ) -> float:
         """The share of images that are classified as labelled, 0..1; arguments and errors as in `evaluate`.
 
         `sample_weight`: [N] how much each image counts, 0 or more; None counts all the same.
         """
         if sample_weight is None:
-            return self.evaluate(images, labels, shortlist=shortlist).accuracy / 100
+            return self.evaluate(images, labels, None, shortlist, inference).accuracy / 100
         self._fitted()
         check_pictures(images, labels)
         numbers, weights = number_labels(self.classes_, labels), check_weights(sample_weight, len(images))
-        hits = self.predict_proba(images, shortlist).argmax(axis=1) == np.asarray(numbers)
+        hits = self.predict_proba(images, shortlist, inference).argmax(axis=1) == np.asarray(numbers)
         return float(np.average(hits, weights=weights))
 
     def calibrate(
@@ -197,10 +213,21 @@ class FittedClassifier:
         """How its probabilities are calibrated, if they are."""
         return self._fitted().calibration
 
-    def inference(self, shortlist: int | None = None) -> Inference:
-        """What gives probabilities for image features [B, E]; `shortlist` as in `predict_proba`."""
-        self._fitted()
-        return inference(self.model_, shortlist, self.temperature)
+    def inference(self, shortlist: int | None = None, inference: str = "exact") -> Inference:
+        """What `predict_proba` takes probabilities from; tangent prompts are kept until classes or tensors change."""
+        return calibrated(self._chosen(shortlist, inference), self.temperature)
+
+    def _chosen(self, shortlist: int | None, inference: str) -> Method | Approximation:
+        """The same, not calibrated."""
+        kept = self._fitted().sample
+        sample = None if kept is None else normalize(torch.from_numpy(kept).to(self.clip_.device).float(), dim=-1)
+        tangent: TangentPrompts | None = getattr(self, "_tangent", None)
+        if inference == "tangent" and shortlist is None and tangent is not None and tangent.holds(self.model_):
+            return tangent
+        chosen = inference_of(self.model_, inference, shortlist, sample)
+        if isinstance(chosen, TangentPrompts):
+            self._tangent = chosen
+        return chosen
 
     @property
     def temperature(self) -> float | None:

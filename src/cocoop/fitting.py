@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from numpy.typing import NDArray
 
@@ -20,6 +21,7 @@ from cocoop.clip.sources.load import BUNDLED
 from cocoop.data import few_shot_indices, picked_hash
 from cocoop.errors import InputError
 from cocoop.features import FeatureStore, Picture, fingerprints
+from cocoop.features.sources import FeatureSource
 from cocoop.labels import number_classes
 from cocoop.learning import hold_out, learn, learning_of, source_of
 from cocoop.methods import METHODS, Method, expect_rebuildable
@@ -42,12 +44,14 @@ class Fit:
 
     parameters: the classifier's, without the machine's. history: one `Epoch` per epoch.
     clip_fingerprint: of the CLIP that it was learned on; None is the model's own.
+    sample: features [n, E] float16 of some of the images as the last epoch saw them; None unless it is conditional.
     All others are as in `RunRecord`, under the same names.
     """
 
     parameters: Parameters
     history: list[Epoch]
     clip_fingerprint: str | None = None
+    sample: NDArray[np.float16] | None = field(default=None, compare=False)
     shots: int | None
     learning: Learning | None
     kept_epoch: int | None = None
@@ -74,6 +78,10 @@ class Fit:
             {name: getattr(kept, name) for name in ("epoch", "loss", "accuracy", "validation_accuracy")} if kept else {}
         )
         return {"seconds": self.seconds} | {name: value for name, value in of_it.items() if value is not None}
+
+
+_SAMPLE = 256
+"""Images of which a fit keeps the features: 256 KB at E = 512."""
 
 
 class BeforeTraining(NamedTuple):
@@ -141,6 +149,7 @@ def fit(
         parameters=frozen,
         history=history,
         kept_epoch=kept_epoch(history, parameters["keep"]),
+        sample=_sample(source, history) if source and model.conditional else None,
         shots=frozen.shots if picked else 0,
         learning=learning,
         picked=picked,
@@ -231,6 +240,18 @@ def _new_model(
 
 def _pick(targets: Sequence[int], shots: int | None, seed: int) -> list[int]:
     return list(range(len(targets))) if shots is None else few_shot_indices(targets, shots, seed)
+
+
+def _sample(source: FeatureSource, history: Sequence[Epoch]) -> NDArray[np.float16]:
+    """Features of `_SAMPLE` of the images at most, evenly from their list.
+
+    Random views are as good as whole images for what they are kept for, to see how far the context moves: it moves
+    farther in them, if anything. And those of the last epoch are encoded already.
+    """
+    count = min(len(source), _SAMPLE)
+    chosen = [number * len(source) // count for number in range(count)]
+    (features,) = source.batches(history[-1].epoch if history else 0, chosen, count)
+    return features.cpu().numpy().astype(np.float16)
 
 
 def _circumstances(clip: CLIP) -> dict[str, Any]:

@@ -26,6 +26,10 @@ _OF_THE_FIT = {field.name for field in fields(Fit)} & {field.name for field in f
 """What a record says of the fit: a loaded classifier keeps it, whatever is set or done later."""
 
 
+_SAMPLE = "image_features"
+"""The tensor of `Run.sample`."""
+
+
 class Saved(NamedTuple):
     """What a run folder says of a classifier: the method with these settings on these classes, and its fit."""
 
@@ -70,7 +74,8 @@ def to_run(fit: Fit, model: Method, classes: Sequence[Any]) -> Run:
         **of_the_fit,
     )
     tensors = {name: tensor.detach().cpu().numpy() for name, tensor in model.state_dict().items()}
-    return Run(config, tensors, fit.history, record, {})
+    sample = {} if fit.sample is None else {_SAMPLE: fit.sample}
+    return Run(config, tensors, fit.history, record, {}, sample)
 
 
 def read_saved(folder: str | os.PathLike[str]) -> Saved:
@@ -87,7 +92,7 @@ def read_saved(folder: str | os.PathLike[str]) -> Saved:
         nothing: dict[str, Any] = dict.fromkeys(OF_A_TRAINING)
         parameters = replace(parameters, **nothing)
     of_the_fit = {name: getattr(run.record, name) for name in _OF_THE_FIT}
-    fit = Fit(parameters=parameters, history=[*run.history], **of_the_fit)
+    fit = Fit(parameters=parameters, history=[*run.history], sample=run.sample.get(_SAMPLE), **of_the_fit)
     return Saved(method, settings, names, classes, fit, run)
 
 

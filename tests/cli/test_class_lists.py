@@ -69,8 +69,8 @@ def test_an_easier_question_is_said(cocoop, trained, tmp_path):
     write_photos(tmp_path / "fewer", 2, ["one", "three"])
     ran = cocoop("evaluate", "run", "fewer", "--folder-classes", "--include-training")
     assert "note: 1 of the run's 3 classes are not among the 2 to choose from here: seven." in ran.err
-    assert "note: " not in cocoop("evaluate", "run", "fewer", "--include-training").err
-    assert "note: " not in cocoop("evaluate", "run", "photos", "--folder-classes", "--include-training").err
+    assert "choose from" not in cocoop("evaluate", "run", "fewer", "--include-training").err
+    assert "choose from" not in cocoop("evaluate", "run", "photos", "--folder-classes", "--include-training").err
 
 
 def test_notes_stand_before_the_figures(cocoop, photos, tmp_path):

@@ -43,6 +43,7 @@ def test_a_folder_to_csv(cocoop, paths):
     ran = cocoop(*PREDICT, "photos", "--out", "rows.csv", "--threshold", 0.5)
     assert (ran.code, ran.out) == (1, "rows.csv\t19\t1\n")
     assert ran.err.splitlines() == [
+        "note: exact inference",
         "note: left out files with other endings (1 .txt): photos/notes.txt",
         "cocoop: 1 of 19 pictures could not be read; their rows say why.",
     ]
@@ -58,7 +59,7 @@ def test_a_folder_to_csv(cocoop, paths):
 
 def test_few_pictures_have_the_bits_of_predict_proba(cocoop, paths):
     ran = cocoop(*PREDICT, *paths[:7], "--format", "jsonl", "--top", 3)
-    assert (ran.code, ran.err) == (0, "")
+    assert (ran.code, ran.err) == (0, "note: exact inference\n")
     rows = [
         {entry["class"]: entry["probability"] for entry in json.loads(line)["top"]} for line in ran.out.splitlines()
     ]
@@ -87,7 +88,7 @@ def test_zero_shot_without_a_run(cocoop, paths):
         assert (got[path, "one"], got[path, "three"]) == pytest.approx((one, three), abs=1e-6)
     # With a run in front the same options mean its prompt, on that CLIP and these classes.
     with_run = cocoop("predict", "run", *options, *paths[:3], "--json")
-    assert with_run.err == "" and with_run.out != ran.out
+    assert with_run.err == "note: exact inference\n" and with_run.out != ran.out
     assert cocoop("predict", *options, "photos/three").err.startswith("note: zero-shot")
 
 
@@ -97,7 +98,7 @@ def test_sources_side_by_side(cocoop, paths, tmp_path, monkeypatch):
     subprocess.run(["tar", "cf", "x.tar", *paths[3:5]], check=True, cwd=tmp_path)
     ran = cocoop(*PREDICT, "@list.txt", "t.csv:picture", "x.tar", "photos/se*/*.png", "--json")
     entries = json.loads(ran.out)
-    assert ran.err == "cocoop: 1 of 12 pictures could not be read; their rows say why.\n"
+    assert ran.err == "note: exact inference\ncocoop: 1 of 12 pictures could not be read; their rows say why.\n"
     names = [*paths[:3], "nowhere.png", *(f"x.tar/{path}" for path in paths[3:5]), *paths[6:12]]
     assert [entry["image"] for entry in entries] == names
     by_name = {entry["image"]: entry for entry in json.loads(cocoop(*PREDICT, *paths, "--json").out)}

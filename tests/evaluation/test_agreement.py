@@ -1,4 +1,4 @@
-"""`compare` against counting by hand, and `verify_shortlist` against both kinds of inference run here."""
+"""`compare` against counting by hand, and `verify` against both kinds of inference run here."""
 
 import json
 import math
@@ -8,10 +8,10 @@ import pytest
 import torch
 from golden_clip import FACTS, VALUES
 
-from cocoop import CoCoOp, CoOp, InputError
-from cocoop.evaluation import measure, verify_shortlist
+from cocoop import CoCoOp, InputError
+from cocoop.evaluation import measure, verify
 from cocoop.evaluation.agreement import compare
-from cocoop.methods import Shortlist
+from cocoop.methods import Shortlist, TangentPrompts
 
 NAMES = FACTS["class_names"]
 IMAGES = VALUES["image_features"]
@@ -25,7 +25,6 @@ def test_four_images_by_hand():
     assert compare(shortlisted, full) == pytest.approx(
         {
             "same_top_class": 75.0,
-            "full_top_in_shortlist": 75.0,
             "largest_difference": 0.25,
             "mean_difference": (0.15 + 0.25 + 0.175 + 0.1) / 4,
         }
@@ -34,7 +33,7 @@ def test_four_images_by_hand():
 
 def test_equal_probabilities_are_full_agreement():
     full = np.array([[0.6, 0.3, 0.1], [0.1, 0.2, 0.7]])
-    assert list(compare(full, full).values()) == [100.0, 100.0, 0.0, 0.0]
+    assert list(compare(full, full).values()) == [100.0, 0.0, 0.0]
 
 
 @pytest.fixture
@@ -56,18 +55,17 @@ def test_a_shortlist_that_misses_the_top_class_is_reported(misled):
     ranked = (IMAGES @ features.T).argsort(dim=1, descending=True)
     for size in (1, 2, 4):
         kept = ranked[:, :size].tolist()
-        same = hits = 0
+        same = 0
         differences = []
         for row, classes in zip(full.tolist(), kept, strict=True):
             top = max(range(len(NAMES)), key=lambda k, row=row: row[k])
             best = max(classes, key=lambda k, row=row: row[k])
-            same, hits = same + (best == top), hits + (top in classes)
+            same += best == top
             share_full = 1 / sum(math.exp(value - row[top]) for value in row)
             share_kept = 1 / sum(math.exp(row[k] - row[best]) for k in classes)
             differences.append(abs(share_full - share_kept))
-        agreement = verify_shortlist(misled, IMAGES, LABELS, size)
+        agreement = verify(Shortlist(misled, size), IMAGES, LABELS)
         assert agreement.same_top_class == pytest.approx(100 * same / 6)
-        assert agreement.full_top_in_shortlist == pytest.approx(100 * hits / 6)
         assert agreement.largest_difference == pytest.approx(max(differences), abs=1e-4)
         assert agreement.mean_difference == pytest.approx(sum(differences) / 6, abs=1e-4)
         if size == 1:
@@ -75,26 +73,30 @@ def test_a_shortlist_that_misses_the_top_class_is_reported(misled):
 
 
 def test_both_sets_of_figures_and_times(misled):
-    agreement = verify_shortlist(misled, IMAGES, LABELS, 3)
-    for metrics, model in ((agreement.shortlisted, Shortlist(misled, 3)), (agreement.full, misled)):
+    agreement = verify(Shortlist(misled, 3), IMAGES, LABELS)
+    for metrics, model in ((agreement.approximate, Shortlist(misled, 3)), (agreement.exact, misled)):
         probabilities = model.probabilities(IMAGES).double().numpy()
         assert metrics == measure(probabilities, np.array(LABELS), NAMES)
-    assert agreement.shortlisted != agreement.full
-    assert agreement.shortlist_seconds > 0 and agreement.full_seconds > 0
-    assert json.loads(json.dumps(agreement.as_dict()))["full"]["n"] == 6
+    assert agreement.approximate != agreement.exact
+    assert agreement.approximate_seconds > 0 and agreement.exact_seconds > 0
+    assert json.loads(json.dumps(agreement.as_dict()))["exact"]["n"] == 6
 
 
 def test_a_shortlist_of_all_classes_agrees_exactly(misled):
-    agreement = verify_shortlist(misled, IMAGES, LABELS, len(NAMES))
-    assert (agreement.same_top_class, agreement.full_top_in_shortlist) == (100, 100)
+    agreement = verify(Shortlist(misled, len(NAMES)), IMAGES, LABELS)
+    assert agreement.same_top_class == 100
     assert (agreement.largest_difference, agreement.mean_difference) == (0, 0)
-    assert agreement.shortlisted == agreement.full
+    assert agreement.approximate == agreement.exact
 
 
-def test_errors(golden, misled):
-    with pytest.raises(InputError, match="expected a conditional prompt"):
-        verify_shortlist(CoOp(golden, NAMES), IMAGES, LABELS, 3)
-    with pytest.raises(InputError, match="at least 1"):
-        verify_shortlist(misled, IMAGES, LABELS, 0)
+def test_tangent_prompts(misled):
+    tangent = TangentPrompts(misled, IMAGES)
+    agreement = verify(tangent, IMAGES, LABELS)
+    assert agreement.same_top_class == 100 and agreement.exact.n == 6
+    probabilities = tangent.probabilities(IMAGES).double().numpy()
+    assert agreement.approximate == measure(probabilities, np.array(LABELS), NAMES)
+
+
+def test_errors(misled):
     with pytest.raises(InputError, match=r"labels: expected 0\.\.8"):
-        verify_shortlist(misled, IMAGES, [9] * 6, 3)
+        verify(Shortlist(misled, 3), IMAGES, [9] * 6)

@@ -9,8 +9,8 @@ from peak_bytes import PeakBytes
 
 from cocoop import CLIP, CoCoOp, CoOp
 from cocoop.bench import class_names
-from cocoop.evaluation import evaluate, images_at_once, measure, predict_probabilities
-from cocoop.methods import Shortlist
+from cocoop.evaluation import evaluate, measure, predict_probabilities
+from cocoop.methods import Shortlist, images_at_once
 
 
 class Given:

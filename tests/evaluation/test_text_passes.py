@@ -1,7 +1,5 @@
 """What no image changes is encoded once for a class list, however many batches of images there are."""
 
-import sys
-
 import pytest
 import torch
 from own_photos import labelled
@@ -9,7 +7,8 @@ from small_data import make_trial, write_datasets
 
 from cocoop import METHODS, PromptClassifier
 from cocoop.clip import Prompts
-from cocoop.evaluation import evaluate, images_at_once, predict_probabilities
+from cocoop.evaluation import evaluate, predict_probabilities
+from cocoop.methods import at_once, images_at_once
 from cocoop.protocols import Runner
 
 IMAGES, LABELS = labelled(5)
@@ -34,7 +33,7 @@ def passes(monkeypatch):
 
 
 def few_images_at_once(monkeypatch, classes: int) -> None:
-    monkeypatch.setattr(sys.modules["cocoop.evaluation.evaluate"], "_TEXT_FEATURES_AT_ONCE", AT_ONCE * classes)
+    monkeypatch.setattr(at_once, "_TEXT_FEATURES_AT_ONCE", AT_ONCE * classes)
 
 
 @pytest.mark.parametrize("method", UNCONDITIONAL)

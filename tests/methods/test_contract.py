@@ -101,7 +101,13 @@ class LowRank(ConditionalPrompts):
         return {**super().settings, "pull": self.pull, "gate": self.gate}
 
     def context(self, image_features: Tensor) -> Tensor:
-        shift = image_features @ self.down.T @ self.up.T
+        return self.context_of(self.code(image_features))
+
+    def code(self, image_features: Tensor) -> Tensor:
+        return image_features @ self.down.T
+
+    def context_of(self, code: Tensor) -> Tensor:
+        shift = code @ self.up.T
         return self.ctx + (shift.tanh() if self.gate else shift)[:, None]
 
     def loss(self, image_features: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:

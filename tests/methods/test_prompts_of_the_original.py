@@ -68,7 +68,7 @@ def test_coop(clip, position):
 
 def test_cocoop(clip):
     model = CoCoOp(clip, NAMES)
-    assert_same(model.unconditional_text_features()[0], clip)
+    assert_same(model.shared_text_features()[0], clip)
     with torch.no_grad():  # pi = 0: the prompt is that of the words
         model.meta_net.linear2.weight.zero_()
         model.meta_net.linear2.bias.zero_()

@@ -81,6 +81,15 @@ def test_logits_on_the_shortlist_are_the_full_ones_and_the_others_minus_infinity
         torch.testing.assert_close(probabilities.double(), expected, rtol=0, atol=1e-4)
 
 
+def test_a_sample_ranks_by_its_mean_context(golden):
+    model = make(golden)
+    with torch.no_grad():
+        features = model._prompts.encode(model.context(IMAGES[:4]).mean(dim=0)[None])[0]
+    expected = (IMAGES @ features.T).argsort(dim=1, descending=True)[:, :3]
+    assert torch.equal(Shortlist(model, 3, IMAGES[:4]).classes(IMAGES), expected)
+    assert not torch.equal(Shortlist(model, 3).classes(IMAGES), expected)
+
+
 def test_on_both_text_paths(both_paths):
     model = make(both_paths)
     shortlist = Shortlist(model, 3)

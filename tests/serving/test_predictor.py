@@ -53,6 +53,23 @@ def test_other_classes_and_a_shortlist(learned, number):
     assert other.classes_ == tuple(names)
 
 
+def test_tangent_inference(learned):
+    tangent = Predictor.load(learned.run, device="cpu", top=3, inference="tangent")
+    result = tangent({"image": learned.paths})
+    expected = learned.classifier.predict_proba(learned.paths, inference="tangent")
+    assert np.array_equal(probabilities(result, learned.classifier.classes_), expected)
+    assert result["class"] == learned.classifier.predict(learned.paths).tolist()
+    assert "tangent inference (checked on 3 training images" in tangent.inference_ and "36 images" in tangent.inference_
+    assert pickle.loads(pickle.dumps(tangent)).inference == "tangent"
+    again = cocoop.PromptClassifier.load(learned.run, device="cpu")
+    assert np.array_equal(again.fit_.sample, learned.classifier.fit_.sample) and again.as_run().sample
+    kept = again.inference(inference="tangent")  # it is dear
+    assert again.inference(inference="tangent") is kept
+    assert again.set_classes(["four", "seven"]).inference(inference="tangent") is not kept
+    with pytest.raises(InputError, match="inference: expected a conditional prompt"):
+        Predictor.zero_shot("tiny", ["one", "two"], inference="tangent")
+
+
 def test_every_form_of_a_picture_is_one_picture(learned, predictor):
     path = Path(learned.paths[0])
     array = np.array(Image.open(path).convert("RGB"))

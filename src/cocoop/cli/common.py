@@ -79,8 +79,17 @@ Shortlist = Annotated[
         min=1,
         metavar="N",
         help="Approximate, methods with conditional prompts only: compute the prompts of each image's N likeliest "
-        "classes by the prompt that all images share, such as 20, and give the others probability 0. Without it all "
-        "classes, exactly.",
+        "classes by the prompt of the mean image, such as 20, and give the others probability 0. For few images and "
+        "many classes. Without it all classes.",
+    ),
+]
+InferenceOption = Annotated[
+    str,
+    typer.Option(
+        "--inference",
+        metavar="exact|tangent",
+        help="How conditional prompts are computed: exactly, for every image; or by a first-order expansion, "
+        "verified on training images and exact where classes are close: for hundreds of images.",
     ),
 ]
 ExifOption = Annotated[

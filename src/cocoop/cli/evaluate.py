@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -18,6 +18,7 @@ from cocoop.cli.common import (
     Dtype,
     ExifOption,
     FeatureCache,
+    InferenceOption,
     MemoryBudget,
     OtherClip,
     Plugins,
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from cocoop.classifier import Classifier
     from cocoop.data import Dataset
     from cocoop.evaluation import Agreement, Metrics
+    from cocoop.methods import Inference
     from cocoop.results import Calibration, CalibrationFigures
 
 FolderClasses = Annotated[
@@ -52,7 +54,11 @@ Calibrate = Annotated[
     ),
 ]
 Verify = Annotated[
-    bool, typer.Option("--verify", help="With --shortlist: run all classes, too, and report how far both agree.")
+    bool,
+    typer.Option(
+        "--verify",
+        help="With --inference tangent or --shortlist: classify exactly, too, and report how far both agree.",
+    ),
 ]
 
 _PARTS = {
@@ -72,6 +78,7 @@ def evaluate(
     classes: Classes = None,
     folder_classes: FolderClasses = False,
     include_training: IncludeTraining = False,
+    inference: InferenceOption = "exact",
     shortlist: Shortlist = None,
     verify: Verify = False,
     calibrate: Calibrate = None,
@@ -94,14 +101,14 @@ def evaluate(
       cocoop evaluate my-run photos/ --calibrate
       cocoop evaluate my-run other-photos.csv --folder-classes
       cocoop evaluate my-run imagenetv2 --data-root data/ --folder-classes
-      cocoop evaluate my-run imagenetv2 --data-root data/ --folder-classes --shortlist 20 --verify
+      cocoop evaluate my-run imagenetv2 --data-root data/ --folder-classes --inference tangent --verify
     """
     from cocoop.classifier import Classifier
     from cocoop.methods.plugins import load_plugins
     from cocoop.protocols.cautions import other_classes
     from cocoop.rgb import chosen_exif
 
-    _check_options(classes, folder_classes, shortlist, verify, calibrate, include_training)
+    _check_options(classes, folder_classes, shortlist, inference, verify, calibrate, include_training)
     load_plugins(plugin or ())
     dataset = read_source(source, data_root, class_names)
     classifier = Classifier.load(
@@ -120,22 +127,30 @@ def evaluate(
     if calibrate:
         _calibrate(run, classifier, dataset, notes, as_json)
     else:
-        _evaluate(classifier, dataset, notes, shortlist, verify, include_training, as_json)
+        _evaluate(classifier, dataset, notes, shortlist, inference, verify, include_training, as_json)
 
 
 def _check_options(
     classes: str | None,
     folder_classes: bool,
     shortlist: int | None,
+    inference: str,
     verify: bool,
     calibrate: bool | None,
     include_training: bool,
 ) -> None:
     if classes is not None and folder_classes:
         raise InputError("--classes: expected nothing beside --folder-classes, which takes the images'. Give one.")
-    if verify and shortlist is None:
-        raise InputError("--verify: expected --shortlist N beside it, whose agreement it reports; got none. Add it.")
-    beside = {"--shortlist": shortlist is not None, "--include-training": include_training}
+    if verify and shortlist is None and inference == "exact":
+        raise InputError(
+            "--verify: expected --inference tangent or --shortlist N beside it, whose agreement it reports; got none. "
+            "Add one."
+        )
+    beside = {
+        "--shortlist": shortlist is not None,
+        "--inference": inference != "exact",
+        "--include-training": include_training,
+    }
     for option, given in beside.items():
         if calibrate and given:
             raise InputError(
@@ -148,24 +163,40 @@ def _evaluate(
     dataset: Dataset,
     notes: list[str],
     shortlist: int | None,
+    inference: str,
     verify: bool,
     include_training: bool,
     as_json: bool,
 ) -> None:
+    from cocoop.methods import described
     from cocoop.protocols import evaluate_on
 
-    metrics, agreement, cautions = evaluate_on(classifier, dataset, shortlist, verify, include_training)
-    notes += cautions
+    scored = evaluate_on(classifier, dataset, shortlist, inference, verify, include_training)
+    metrics, agreement, used = scored.metrics, scored.agreement, scored.used
+    column, facts = _named(used)
+    notes += scored.notes + ([str(described(used))] if facts else [])
     _say(notes)
-    approximate = shortlist is not None and shortlist < len(classifier.classes_)  # or it is a list of all classes
-    inference: dict[str, Any] = {} if shortlist is None else {"shortlist": shortlist, "approximate": approximate}
     temperature = classifier.temperature
     if as_json:
         calibrated = {} if temperature is None else {"temperature": temperature}
         compared = {"agreement": agreement.as_dict()} if agreement else {}
-        print_json({**inference, **calibrated, **metrics.as_dict(), **compared, "notes": [*dataset.notes, *notes]})
+        print_json({**facts, **calibrated, **metrics.as_dict(), **compared, "notes": [*dataset.notes, *notes]})
         return
-    _print_figures(metrics, agreement, inference, temperature)
+    _print_figures(metrics, agreement, column, temperature)
+
+
+def _named(used: Inference) -> tuple[str, dict[str, Any]]:
+    """How classes were found: the column of its figures, and what JSON says of it."""
+    from cocoop.methods import Calibrated, Method, Shortlist
+
+    model = used.model if isinstance(used, Calibrated) else used
+    if isinstance(model, Method):
+        return "value", {}
+    how = "exact" if model.exact else "approximate"
+    if isinstance(model, Shortlist):
+        return f"shortlist of {model.size} ({how})", {"shortlist": model.size, "approximate": not model.exact}
+    facts = {"check": model.check.as_dict(), "classified": dict(model.counts)}
+    return f"tangent ({how})", {"inference": "tangent", "approximate": not model.exact, "tangent": facts}
 
 
 def _calibrate(run: Path, classifier: Classifier, dataset: Dataset, notes: list[str], as_json: bool) -> None:
@@ -194,9 +225,11 @@ def _calibrate(run: Path, classifier: Classifier, dataset: Dataset, notes: list[
 def _keep(run: Path, calibration: Calibration | None) -> None:
     from cocoop.results import read_config, read_record, rewrite_record
     from cocoop.results.card import model_card
+    from cocoop.results.pictures import CONFUSION, TRAINING
 
     record = replace(read_record(run), calibration=calibration)
-    rewrite_record(run, record, model_card(read_config(run), record))
+    pictures = [name for name in (TRAINING, CONFUSION) if (run / name).is_file()]
+    rewrite_record(run, record, model_card(read_config(run), record, pictures))
 
 
 def _fit_of(figures: CalibrationFigures) -> dict[str, str]:
@@ -212,18 +245,13 @@ def _say(notes: Sequence[str]) -> None:
         note(f"note: {text}")
 
 
-def _print_figures(
-    metrics: Metrics, agreement: Agreement | None, inference: Mapping[str, Any], temperature: float | None
-) -> None:
+def _print_figures(metrics: Metrics, agreement: Agreement | None, column: str, temperature: float | None) -> None:
     from cocoop.reports import text_table
 
-    column = "value"
-    if inference:
-        column = f"shortlist of {inference['shortlist']} ({'approximate' if inference['approximate'] else 'exact'})"
     columns = {column: _figures(metrics)}
     if agreement:
-        columns["all classes"] = _figures(agreement.full)
-        seconds = (agreement.shortlist_seconds, agreement.full_seconds)
+        columns["exact"] = _figures(agreement.exact)
+        seconds = (agreement.approximate_seconds, agreement.exact_seconds)
         for figures, taken in zip(columns.values(), seconds, strict=True):
             figures["seconds without the image tower"] = f"{taken:.2f}"
     if temperature is not None:
@@ -252,7 +280,6 @@ def _figures(metrics: Metrics) -> dict[str, str]:
 def _agreement_rows(agreement: Agreement) -> list[list[str]]:
     return [
         ["same top class, % of images", f"{agreement.same_top_class:.2f}"],
-        ["top class of all classes is on the shortlist, % of images", f"{agreement.full_top_in_shortlist:.2f}"],
         ["largest difference of the top probability, 0..1", f"{agreement.largest_difference:.4f}"],
         ["mean difference of the top probability, 0..1", f"{agreement.mean_difference:.4f}"],
     ]

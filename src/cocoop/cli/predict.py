@@ -15,6 +15,7 @@ from cocoop.cli.common import (
     Dtype,
     ExifOption,
     FeatureCache,
+    InferenceOption,
     MemoryBudget,
     Plugins,
     Shortlist,
@@ -74,6 +75,7 @@ def predict(
     out: Out = None,
     resume: Resume = False,
     embeddings: Embeddings = False,
+    inference: InferenceOption = "exact",
     shortlist: Shortlist = None,
     exif: ExifOption = None,
     feature_cache: FeatureCache = None,
@@ -96,6 +98,7 @@ def predict(
       cocoop predict my-run photos/ --out predictions.csv --threshold 0.5
       cocoop predict my-run photos/ --out predictions.csv --threshold 0.5 --resume
       cocoop predict my-run table.csv:path --out predictions.parquet --embeddings
+      cocoop predict my-run photos/ --out predictions.csv --inference tangent
       cocoop predict --clip openai/clip-vit-base-patch16 --classes "cat,dog" *.jpg
     """
     from cocoop.data import LeftOut
@@ -111,15 +114,13 @@ def predict(
     names = None if classes is None else split_names("--classes", classes, at_least=2)
     machine: dict[str, Any] = {"tokenizer": tokenizer, "device": device, "dtype": dtype, "memory_budget": memory_budget}
     pictures: dict[str, Any] = {"exif": exif, "feature_cache": feature_cache}
-    answers: dict[str, Any] = {"top": top, "threshold": threshold, "shortlist": shortlist}
+    answers: dict[str, Any] = {"top": top, "threshold": threshold, "shortlist": shortlist, "inference": inference}
     predictor = _predictor(run, names, clip, machine | pictures | answers)
     with open_results(form, out, top, embeddings, resume, predictor.clip_) as results:
         _write(rows_of(predictor, results), results, sources)
     if out is not None:
         print(f"{out}\t{results.count}\t{results.errors}")
-    if shortlist is not None and shortlist < len(predictor.classes_):
-        note(f"note: --shortlist {shortlist} is approximate, and probabilities are normalised over the shortlist")
-    for text in left_out.notes():
+    for text in filter(None, [predictor.inference_, *left_out.notes()]):
         note(f"note: {text}")
     if results.errors:
         raise RunError(f"{results.errors:,} of {results.count:,} pictures could not be read; their rows say why.")

@@ -1,14 +1,8 @@
 """Evaluation: probabilities for many images, and the figures that follow from them."""
 
-from cocoop.evaluation.agreement import Agreement, verify_shortlist
+from cocoop.evaluation.agreement import Agreement, verify
 from cocoop.evaluation.calibration import LEAST, Temperature, calibration_figures, fit_temperature
-from cocoop.evaluation.evaluate import (
-    class_probabilities,
-    evaluate,
-    images_at_once,
-    predict_logits,
-    predict_probabilities,
-)
+from cocoop.evaluation.evaluate import class_probabilities, evaluate, predict_logits, predict_probabilities
 from cocoop.evaluation.metrics import Metrics, distinct, measure
 from cocoop.evaluation.score import MISTAKES, Scores, score
 
@@ -24,10 +18,9 @@ __all__ = [
     "distinct",
     "evaluate",
     "fit_temperature",
-    "images_at_once",
     "measure",
     "predict_logits",
     "predict_probabilities",
     "score",
-    "verify_shortlist",
+    "verify",
 ]

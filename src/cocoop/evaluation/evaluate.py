@@ -13,12 +13,8 @@ from cocoop.clip import CLIP
 from cocoop.errors import RunError
 from cocoop.evaluation.metrics import Metrics, measure
 from cocoop.features import Features
-from cocoop.methods import Inference, Method
+from cocoop.methods import Inference, Method, images_at_once
 from cocoop.progress import counter
-
-_TEXT_FEATURES_AT_ONCE = 65_536  # B x K of one step; at E = 512 in float32 128 MB
-_COPIES = 4  # of them, from the tower through norm and product, float32
-_SHARE = 4  # they may take a quarter of a given memory budget, beside the pass and the hoisted tensors
 
 
 def predict_probabilities(model: Inference, image_features: Features) -> Tensor:
@@ -67,17 +63,6 @@ def _not_finite(clip: CLIP) -> str:
         f"probabilities: expected finite ones; got NaN from the CLIP {clip.name}, computing in {clip.precision.name}. "
         "Take float32 (--dtype float32); if they are no better, its weights are damaged: download it again."
     )
-
-
-def images_at_once(model: Inference) -> int:
-    """How many images `predict_probabilities` gives the model in one step.
-
-    Fewer within a given memory budget, where each image has text features of its own.
-    """
-    pairs = _TEXT_FEATURES_AT_ONCE
-    if model.conditional and model.clip.text.memory_budget is not None:
-        pairs = min(pairs, model.clip.text.memory_budget // (_SHARE * _COPIES * 4 * model.clip.embed_dim))
-    return max(1, pairs // len(model.class_names))
 
 
 def evaluate(model: Inference, image_features: Features, labels: Sequence[int]) -> Metrics:

@@ -1,12 +1,15 @@
 """The methods. To add one: write its file and its line in `METHODS`; from outside: `cocoop.METHODS["mine"] = Mine`."""
 
+from cocoop.methods.at_once import images_at_once
 from cocoop.methods.base import Method, Recipe
-from cocoop.methods.calibrated import Calibrated, Inference, inference
+from cocoop.methods.calibrated import Calibrated
 from cocoop.methods.cocoop import CoCoOp
 from cocoop.methods.coop import CoOp
+from cocoop.methods.inference import INFERENCES, Approximation, Inference, calibrated, described, inference_of
 from cocoop.methods.kept import expect_rebuildable, expect_setting, load_tensors
 from cocoop.methods.prompt_method import ConditionalPrompts, PromptMethod
 from cocoop.methods.shortlist import Shortlist
+from cocoop.methods.tangent import TangentCheck, TangentPrompts
 from cocoop.methods.zero_shot import ZeroShot
 
 METHODS: dict[str, type[Method]] = {"zero-shot": ZeroShot, "coop": CoOp, "cocoop": CoCoOp}
@@ -16,7 +19,9 @@ BASELINE: type[Method] = ZeroShot
 
 __all__ = [
     "BASELINE",
+    "INFERENCES",
     "METHODS",
+    "Approximation",
     "Calibrated",
     "CoCoOp",
     "CoOp",
@@ -26,9 +31,14 @@ __all__ = [
     "PromptMethod",
     "Recipe",
     "Shortlist",
+    "TangentCheck",
+    "TangentPrompts",
     "ZeroShot",
+    "described",
     "expect_rebuildable",
     "expect_setting",
-    "inference",
+    "calibrated",
+    "images_at_once",
+    "inference_of",
     "load_tensors",
 ]

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from cocoop.methods.base import Method
 from cocoop.methods.shortlist import Shortlist
+from cocoop.methods.tangent import TangentPrompts
 
 
 class Calibrated:
@@ -16,31 +17,18 @@ class Calibrated:
     its classes may not.
 
     Args:
-        model: a fitted method, or its shortlist.
+        model: a fitted method, its shortlist or its tangent prompts.
         temperature: T, above 0; above 1 makes probabilities more even, below 1 less.
     """
 
-    def __init__(self, model: Method | Shortlist, temperature: float) -> None:
+    def __init__(self, model: Method | Shortlist | TangentPrompts, temperature: float) -> None:
         self.model, self.temperature = model, temperature
         self.clip, self.conditional, self.class_names = model.clip, model.conditional, list(model.class_names)
 
     @torch.no_grad()
     def probabilities(self, image_features: Tensor) -> Tensor:
         """Unit-norm image features [B, E] -> class probabilities [B, K], float64, on the CPU; rows sum to 1."""
-        logits = self.model.logits(image_features) if isinstance(self.model, Shortlist) else self.model(image_features)
+        logits = self.model(image_features) if isinstance(self.model, Method) else self.model.logits(image_features)
         # In float32 a high temperature would make neighbours equal, and another class the first of them.
         scaled: Tensor = logits.cpu().double() / self.temperature
         return scaled.softmax(dim=-1)
-
-
-Inference = Method | Shortlist | Calibrated
-"""What gives probabilities for image features."""
-
-
-def inference(model: Method, shortlist: int | None, temperature: float | None) -> Inference:
-    """The model as it is used: with all classes or each image's likeliest, its own probabilities or calibrated ones.
-
-    `InputError` as `Shortlist`.
-    """
-    chosen = model if shortlist is None else Shortlist(model, shortlist)
-    return chosen if temperature is None else Calibrated(chosen, temperature)

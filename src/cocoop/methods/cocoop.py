@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -30,6 +30,7 @@ class CoCoOp(ConditionalPrompts):
     |---|---|
     | v_1 .. v_M | `ctx` [M, D] |
     | h_theta, Linear-ReLU-Linear | `meta_net`: E -> E // 16 -> D |
+    | the hidden layer of h_theta | `code(x)` [B, E // 16] |
     | pi | `conditional_token(x)` [B, D] |
     | v_m + pi | `context(x)` [B, M, D] |
     | t_i(x) through g | `text_features(x)` [B, K, E] |
@@ -81,14 +82,30 @@ class CoCoOp(ConditionalPrompts):
         """The keyword arguments that build this method again."""
         return {**super().settings, "meta_nets": "per-token" if self._per_token else "shared"}
 
+    @property
+    def _nets(self) -> list[nn.Sequential]:
+        return cast("list[nn.Sequential]", list(self.meta_nets) if self._per_token else [self.meta_net])
+
+    def code(self, image_features: Tensor) -> Tensor:
+        """The hidden layer ReLU(W1 x + b1) of each Meta-Net, side by side: [B, E] -> [B, H], or [B, M * H]."""
+        return torch.cat([net[1](net[0](image_features)) for net in self._nets], dim=1)
+
     def conditional_token(self, image_features: Tensor) -> Tensor:
         """Pi = h_theta(x): unit-norm image features [B, E] -> [B, D], or [B, M, D] with a Meta-Net for each token."""
-        if self._per_token:
-            return torch.stack([meta_net(image_features) for meta_net in self.meta_nets], dim=1)
-        token: Tensor = self.meta_net(image_features)
-        return token
+        return self._token(self.code(image_features))
 
     def context(self, image_features: Tensor) -> Tensor:
         """The shifted context vectors v_m + pi of each image, [B, M, D]."""
-        token = self.conditional_token(image_features)
+        return self._shifted(self.conditional_token(image_features))
+
+    def context_of(self, code: Tensor) -> Tensor:
+        """The shifted context vectors of a code, [B, M, D]."""
+        return self._shifted(self._token(code))
+
+    def _token(self, code: Tensor) -> Tensor:
+        parts = code.chunk(len(self._nets), dim=1)
+        tokens = [net[2](part.contiguous()) for net, part in zip(self._nets, parts, strict=True)]
+        return torch.stack(tokens, dim=1) if self._per_token else tokens[0]
+
+    def _shifted(self, token: Tensor) -> Tensor:
         return self.ctx + (token if self._per_token else token[:, None])

@@ -65,6 +65,25 @@ class PromptMethod(Method):
             logits = logits - scale / 2 * squares
         return logits
 
+    def logits_of_products(self, image_features: Tensor, products: Tensor, squares: Tensor) -> Tensor:
+        """`logits` where no text feature is at hand, only its product with the image and its length.
+
+        Args:
+            image_features: x [B, E].
+            products: x . g(t_i), [B, K], with g before the unit norm.
+            squares: the length of g(t_i) squared, [B, K].
+
+        Returns:
+            [B, K].
+        """
+        if self.similarity == "cosine":
+            return self.clip.logit_scale * products * squares.rsqrt()
+        logits = self.clip.logit_scale / self._length * products
+        if self.similarity == "euclidean":
+            lengths = image_features.square().sum(dim=-1, keepdim=True) + squares / self._length**2
+            logits = logits - self.clip.logit_scale / 2 * lengths
+        return logits
+
     def forward(self, image_features: Tensor) -> Tensor:
         """Unit-norm image features [B, E] -> logits [B, K]."""
         self.expect_features(image_features)
@@ -119,7 +138,8 @@ class _Known(NamedTuple):
 class ConditionalPrompts(PromptMethod):
     """Prompts [SOS, c_1(x) .. c_M(x), name_i, ".", EOT], whose context every image makes for itself.
 
-    A subclass says `context(x)`; training, fast encoding, other classes and shortlists follow from it.
+    A subclass says `context(x)`; training, fast encoding and other classes follow from it. Where the image enters the
+    context through few numbers, it says those, too, `code(x)` and `context_of(code)`; tangent prompts follow from them.
 
     Args:
         clip: a frozen `CLIP`.
@@ -153,6 +173,21 @@ class ConditionalPrompts(PromptMethod):
     def context(self, image_features: Tensor) -> Tensor:
         """Each image's context vectors, unit-norm image features [B, E] -> [B, M, D]."""
 
+    def code(self, image_features: Tensor) -> Tensor:
+        """The few numbers through which an image enters its context, [B, E] -> [B, H]; not every method has them.
+
+        Raises:
+            InputError: the method says none.
+        """
+        raise InputError(
+            f"{type(self).__name__}: expected a method that says through which few numbers an image enters its "
+            "context; this one does not. Take exact inference, or give it code(image_features) and context_of(code)."
+        )
+
+    def context_of(self, code: Tensor) -> Tensor:
+        """What `context` is of images with these codes, [B, H] -> [B, M, D]; errors as in `code`."""
+        return self.code(code)  # which says what is missing
+
     def take_classes(self) -> None:
         """Make the prompts, with M slots before every name."""
         context = [slot(m) for m in range(len(self.ctx))]
@@ -168,10 +203,18 @@ class ConditionalPrompts(PromptMethod):
         """`text_features` of some classes only, at their cost: numbers of k classes -> [B, k, E]."""
         return self.encode(self._prompts.select(classes), self.context(image_features))
 
+    def raw_text_features(self, code: Tensor) -> Tensor:
+        """G(t_i) before it is made unit, of the contexts of G codes: [G, H] -> [G, K, E]."""
+        return self._prompts.encode(self.context_of(code), unit=False)
+
     @torch.no_grad()
-    def unconditional_text_features(self) -> Tensor:
-        """Text features [1, K, E] of the prompts with `ctx` alone, the same for every image; takes no gradient."""
-        return self.encode(self._prompts, self.ctx[None])
+    def shared_text_features(self, sample: Tensor | None = None) -> Tensor:
+        """Text features [1, K, E] of the prompts with one context for every image; takes no gradient.
+
+        It is the mean context of a sample of image features [N, E], or `ctx` alone.
+        """
+        context = self.ctx if sample is None else self.context(sample.to(self.ctx.device, self.ctx.dtype)).mean(dim=0)
+        return self.encode(self._prompts, context[None])
 
 
 def _typical_length(clip: CLIP) -> float:

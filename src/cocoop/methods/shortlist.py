@@ -17,9 +17,10 @@ from cocoop.methods.prompt_method import ConditionalPrompts
 class Shortlist:
     """A conditional method that computes the conditional logits of each image's best `size` classes and of no others.
 
-    All K classes are ranked by the prompt without pi, whose text features are the same for every image and computed
-    once. Then the image's own prompts are encoded for the first `size` classes. Those logits are the method's, up
-    to rounding; the other classes get -inf, so probabilities are normalised over the shortlist.
+    All K classes are ranked by one prompt for every image, whose text features are computed once: that with the mean
+    context of a sample of images, or without a sample that without pi, which ranks worse. Then the image's own prompts
+    are encoded for the first `size` classes. Those logits are the method's, up to rounding; the other classes get -inf,
+    so probabilities are normalised over the shortlist.
 
     That is approximate: where the ranking drops the class that CoCoOp would choose, another one is chosen, and every
     probability on the shortlist is at least CoCoOp's. With `size` >= K nothing is dropped and the model itself runs.
@@ -29,6 +30,7 @@ class Shortlist:
     Args:
         model: a `CoCoOp`, or another method with conditional prompts.
         size: how many classes to keep per image, at least 1.
+        sample: unit-norm features [N, E] of images such as those to come, N >= 1, or None.
 
     Raises:
         InputError: a method without a conditional prompt, or a size that is no number of classes.
@@ -36,7 +38,7 @@ class Shortlist:
 
     conditional: ClassVar[bool] = True
 
-    def __init__(self, model: Method, size: int) -> None:
+    def __init__(self, model: Method, size: int, sample: Tensor | None = None) -> None:
         if not hasattr(size, "__index__") or size < 1:
             raise InputError(
                 f"shortlist: expected a number of classes, at least 1, such as 20; got {size!r}. Leave it out for "
@@ -51,16 +53,23 @@ class Shortlist:
         self.model, self.clip = model, model.clip
         self.class_names = list(model.class_names)
         self.size = min(size, len(self.class_names))
+        self._sample = sample
 
     @cached_property
-    def _unconditional(self) -> Tensor:
+    def _ranking(self) -> Tensor:
         with self.clip.products():
-            return self.model.unconditional_text_features()
+            return self.model.shared_text_features(self._sample)
 
     @property
     def exact(self) -> bool:
         """Whether all classes are on every shortlist, so that nothing is approximate."""
         return self.size == len(self.class_names)
+
+    def describe(self) -> str:
+        """What it is, in one line."""
+        if self.exact:
+            return "exact inference, since all classes are on the shortlist"
+        return f"a shortlist of {self.size} is approximate, and probabilities are normalised over the shortlist"
 
     def classes(self, image_features: Tensor) -> Tensor:
         """The shortlists: unit-norm image features [B, E] -> class numbers [B, size] int64, likeliest first.
@@ -68,7 +77,7 @@ class Shortlist:
         Of equally likely classes the first comes first.
         """
         self.model.expect_features(image_features)
-        logits = self.model.logits(image_features, self._unconditional)
+        logits = self.model.logits(image_features, self._ranking)
         return logits.sort(dim=1, descending=True, stable=True).indices[:, : self.size]
 
     @torch.no_grad()

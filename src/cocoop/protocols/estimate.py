@@ -12,9 +12,8 @@ from typing import Any, NamedTuple
 import torch
 
 from cocoop.data import Classes
-from cocoop.evaluation import images_at_once
 from cocoop.features import AugmentedFeatures, encode_pictures
-from cocoop.methods import METHODS, Method
+from cocoop.methods import METHODS, Method, images_at_once
 from cocoop.protocols.benchmark import Benchmark
 from cocoop.protocols.plan import Trial
 from cocoop.protocols.runner import Runner

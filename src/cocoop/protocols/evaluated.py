@@ -7,24 +7,30 @@ from typing import NamedTuple
 from cocoop.classifier import Classifier
 from cocoop.data import Dataset, fingerprint
 from cocoop.errors import InputError
-from cocoop.evaluation import Agreement, Metrics, evaluate, verify_shortlist
+from cocoop.evaluation import Agreement, Metrics, evaluate
+from cocoop.evaluation import verify as compared
 from cocoop.labels import number_labels
-from cocoop.methods import BASELINE
+from cocoop.methods import BASELINE, Calibrated, Inference, Method
 from cocoop.protocols.cautions import for_photographs, half_calibrated, in_two_classes, untested, worse_than_zero_shot
 
 
 class Evaluated(NamedTuple):
-    """The figures, those of both kinds of inference where they were compared, and notes beside them, a line each."""
+    """The figures, those of both kinds of inference where they were compared, and notes beside them, a line each.
+
+    used: what classified.
+    """
 
     metrics: Metrics
     agreement: Agreement | None
     notes: list[str]
+    used: Inference
 
 
 def evaluate_on(
     classifier: Classifier,
     dataset: Dataset,
     shortlist: int | None = None,
+    inference: str = "exact",
     verify: bool = False,
     include_training: bool = False,
 ) -> Evaluated:
@@ -34,7 +40,8 @@ def evaluate_on(
         classifier: fitted, and set to the classes to choose from.
         dataset: whose images; their classes are among the classifier's.
         shortlist: as in `Classifier.predict_proba`.
-        verify: whether to run all classes, too, and compare.
+        inference: as in `Classifier.predict_proba`.
+        verify: whether to classify exactly, too, and compare; for approximate inference.
         include_training: whether images that it learned from, or was validated on, are scored as well.
 
     Raises:
@@ -49,13 +56,14 @@ def evaluate_on(
             f"{dataset.name}: expected images that the run was not trained on; all {len(examples)} were. Give other "
             "images, or add --include-training."
         )
-    names, model = classifier.model_.class_names, classifier.inference(shortlist)
+    names, model = classifier.model_.class_names, classifier.inference(shortlist, inference)
     labels = number_labels(classifier.classes_, [example.label for _, example in scored], dataset.class_names)
     features = classifier.encode([example.path for _, example in scored])
     agreement = None
-    if verify and shortlist is not None:
-        agreement = verify_shortlist(classifier.model_, features, labels, shortlist, classifier.temperature)
-    metrics = agreement.shortlisted if agreement else evaluate(model, features, labels)
+    approximation = model.model if isinstance(model, Calibrated) else model
+    if verify and not isinstance(approximation, Method):
+        agreement = compared(approximation, features, labels, classifier.temperature)
+    metrics = agreement.approximate if agreement else evaluate(model, features, labels)
     notes = [*in_two_classes(scored), *untested(metrics, names), *for_photographs(classifier.clip_.name, [dataset])]
     if len(scored) < len(told):
         how = "trained or validated on" if classifier.validated_on else "trained on"
@@ -64,4 +72,4 @@ def evaluate_on(
     if classifier.fit_.learning is not None:
         baseline = BASELINE(classifier.clip_, names, **BASELINE.template_settings(dataset.template))
         notes += worse_than_zero_shot(classifier.fit_.learning, metrics, evaluate(baseline, features, labels))
-    return Evaluated(metrics, agreement, notes)
+    return Evaluated(metrics, agreement, notes, model)

@@ -20,11 +20,12 @@ from cocoop.results.typed import MistypedError
 
 T = TypeVar("T")
 
-CONFIG, _TENSORS, HISTORY, _PREDICTIONS, _RECORD, _CARD = (
+CONFIG, _TENSORS, HISTORY, _PREDICTIONS, _SAMPLE, _RECORD, _CARD = (
     "config.json",
     "prompt.safetensors",
     "metrics.jsonl",
     "predictions.safetensors",
+    "sample.safetensors",
     "record.json",
     "README.md",
 )
@@ -37,6 +38,8 @@ class Run(NamedTuple):
     history: one `Epoch` per epoch of the training, if there was one.
     predictions: per test image, "TEST/label" and "TEST/predicted" (class numbers, int32 [N]) and "TEST/confidence"
     (the top probability, float32 [N]); empty where no protocol scored the run.
+    sample: "image_features" (float16 [n, E]) of some of the training images, on which tangent prompts are verified;
+    empty where prompts are not conditional, and in older runs.
     """
 
     config: RunConfig
@@ -44,6 +47,7 @@ class Run(NamedTuple):
     history: Sequence[Epoch]
     record: RunRecord
     predictions: dict[str, Array]
+    sample: dict[str, Array]
 
 
 def write_run(folder: str | PathLike[str], run: Run, card: str, pictures: Mapping[str, bytes] | None = None) -> Path:
@@ -65,6 +69,8 @@ def write_run(folder: str | PathLike[str], run: Run, card: str, pictures: Mappin
         write_tensors(made / _TENSORS, run.tensors)
         if run.predictions:
             write_tensors(made / _PREDICTIONS, run.predictions)
+        if run.sample:
+            write_tensors(made / _SAMPLE, run.sample)
         write_jsonl(made / HISTORY, map(asdict, run.history))
         write_text(made / _CARD, card)
         for name, content in (pictures or {}).items():
@@ -105,6 +111,7 @@ def read_run(folder: str | PathLike[str]) -> Run:
         read_history(path),
         read_record(path),
         read_predictions(path),
+        _read_if_there(path / _SAMPLE),
     )
 
 
@@ -125,7 +132,10 @@ def read_history(folder: str | PathLike[str]) -> Sequence[Epoch]:
 
 def read_predictions(folder: str | PathLike[str]) -> dict[str, Array]:
     """Read `Run.predictions` alone. `InputError` where the file is damaged."""
-    path = Path(folder) / _PREDICTIONS
+    return _read_if_there(Path(folder) / _PREDICTIONS)
+
+
+def _read_if_there(path: Path) -> dict[str, Array]:
     return read_tensors(path) if path.is_file() else {}
 
 

@@ -20,7 +20,7 @@ from cocoop.evaluation import class_probabilities
 from cocoop.features import EncodedRow, FeatureStore, usable_cpus
 from cocoop.fitting import feature_store, load_clip
 from cocoop.labels import new_classes
-from cocoop.methods import Inference, ZeroShot, inference
+from cocoop.methods import Inference, ZeroShot, described, inference_of
 from cocoop.rgb import Exif, chosen_exif
 from cocoop.serving.encode import encode
 from cocoop.serving.tables import Named
@@ -75,7 +75,7 @@ class Predictor:
         feature_cache: a folder where image features are kept and looked for.
         top: how many classes `top` has of a picture.
         threshold: 0..1; a picture whose best class is less probable has None for a class.
-        shortlist: as in `PromptClassifier.predict_proba`.
+        shortlist, inference: as in `PromptClassifier.predict_proba`; tangent prompts are made when it is loaded.
         templates: of zero-shot, as in `ZeroShot`.
         exif: how pictures become RGB, see `cocoop.rgb.as_rgb`; None is as the run was learned, or "apply".
 
@@ -97,6 +97,7 @@ class Predictor:
     shortlist: int | None = None
     templates: tuple[str, ...] = (TEMPLATE,)
     exif: Exif | None = None
+    inference: str = "exact"
 
     @classmethod
     def load(
@@ -114,6 +115,7 @@ class Predictor:
         threshold: float = 0.0,
         shortlist: int | None = None,
         exif: Exif | None = None,
+        inference: str = "exact",
     ) -> Predictor:
         """A fitted classifier from its run folder; arguments and errors as above."""
         names = None if classes is None else _names(classes)
@@ -131,6 +133,7 @@ class Predictor:
             threshold,
             shortlist,
             exif=exif,
+            inference=inference,
         )
 
     @classmethod
@@ -206,6 +209,11 @@ class Predictor:
         return tuple(self._ready.classes.tolist())
 
     @property
+    def inference_(self) -> str | None:
+        """How classes are found, in words, and of how many images so far; None where images share their prompts."""
+        return described(self._ready.model)
+
+    @property
     def clip_(self) -> CLIP:
         """The CLIP that it stands on."""
         return self._ready.clip
@@ -236,13 +244,14 @@ class Predictor:
         if self.run is None:
             clip = load_clip(self.clip, tokenizer=self.tokenizer, **machine)
             labels, names = new_classes(self.classes or (), allow_equal=False)
-            model = inference(ZeroShot(clip, names, self.templates), self.shortlist, None)
+            model: Inference = inference_of(ZeroShot(clip, names, self.templates), self.inference, self.shortlist)
             learned: Exif = "apply"
         else:
             classifier = Classifier.load(self.run, self.clip, self.tokenizer, **machine)
             if self.classes is not None:
                 classifier.set_classes(self.classes)
-            clip, model, labels = classifier.clip_, classifier.inference(self.shortlist), classifier.classes_
+            clip, labels = classifier.clip_, classifier.classes_
+            model = classifier.inference(self.shortlist, self.inference)
             learned = classifier.exif
         store = feature_store(self.feature_cache, clip)
         return _Ready(clip, model, labels, store, chosen_exif(self.exif, learned))

@@ -7,9 +7,8 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from cocoop.evaluation import images_at_once
 from cocoop.features import Features
-from cocoop.methods import Method
+from cocoop.methods import Method, images_at_once
 from cocoop.results import Epoch
 from cocoop.training.prepare import targets_of
 
