@@ -82,6 +82,8 @@ class Block(NamedTuple):
     def kind(self) -> str:
         if self.language == "python":
             return "file" if re.match(r"# \w+\.py\n", self.text) else "python"
+        if self.language == "console":
+            return "console"
         if self.language == "sh" or any(is_shell(line) for line in self.text.splitlines()):
             return "shell"
         return "text"
@@ -273,3 +275,10 @@ def test_the_page_of_tables_is_what_happens():
         [sys.executable, "tools/intake_table.py"], cwd=ROOT, capture_output=True, text=True, check=True
     ).stdout
     assert (ROOT / "docs/intake.md").read_text(encoding="utf-8") == printed
+
+
+@pytest.mark.skipif(".heic" not in IMAGE_SUFFIXES, reason="the page is of a machine that reads HEIC")
+def test_the_page_for_a_newcomer_prints_what_it_says():
+    """Each command of `docs/your-photos.md` prints what the page shows, figures apart, which processors round."""
+    page = (ROOT / "docs/your-photos.md").read_text(encoding="utf-8")
+    assert re.sub(r"\d+", "#", printed_anew(page)) == re.sub(r"\d+", "#", page)

@@ -61,6 +61,6 @@ def embed(
             )
     for text in left_out.notes():
         note(f"note: {text}")
-    print(f"{out}\t{count - errors}\t{loaded.embed_dim}")
+    print(f"{count - errors:,} features of {loaded.embed_dim:,} numbers: {out}")
     if errors:
         raise RunError(f"{errors:,} of {count:,} pictures could not be read; the file has no features of them.")

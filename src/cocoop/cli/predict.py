@@ -119,7 +119,7 @@ def predict(
     with open_results(form, out, top, embeddings, resume, predictor.clip_) as results:
         _write(rows_of(predictor, results), results, sources)
     if out is not None:
-        print(f"{out}\t{results.count}\t{results.errors}")
+        print(f"{results.count:,} rows, {results.errors:,} of them errors: {out}")
     for text in filter(None, [predictor.inference_, *left_out.notes()]):
         note(f"note: {text}")
     if results.errors:
