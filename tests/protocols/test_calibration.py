@@ -100,6 +100,9 @@ def test_it_reaches_all_that_gives_probabilities_and_stays(learned, tmp_path):
     np.testing.assert_allclose(classifier.predict_proba(paths), expected, atol=1e-9)
     assert (expected.argmax(axis=1) == plain.argmax(axis=1)).all()
     np.testing.assert_allclose(classifier.predict_proba(paths, shortlist=3), expected, atol=1e-5)
+    tangent = classifier.predict_proba(paths, inference="tangent")
+    np.testing.assert_allclose(tangent, expected, atol=0.05)
+    assert (tangent.argmax(axis=1) == expected.argmax(axis=1)).all()
     verified = classifier.verify(paths, labels, shortlist=3)
     assert verified.exact == classifier.evaluate(paths, labels) and verified.largest_difference < 1e-5
     loaded = PromptClassifier.load(classifier.save(tmp_path / "run"), device="cpu")
