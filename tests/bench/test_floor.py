@@ -1,11 +1,14 @@
 """The floor's products, against a formula written out here and against what torch counts in the real encoder."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from cocoop.bench import CONTEXT_LENGTH, SHAPES, Encoding, Floor, random_clip, suffix_lengths
+from cocoop.bench import CONTEXT_LENGTH, SHAPES, Encoding, Floor, ImageFloor, random_clip, suffix_lengths
 from cocoop.bench.floor import ROWS_AT_ONCE
+from cocoop.errors import InputError
 
 
 @pytest.fixture(scope="module")
@@ -79,3 +82,44 @@ def test_it_multiplies_with_the_towers_own_weights(clip):
     key_and_value, query = (product.weight for product in part[-6:-4])
     assert torch.equal(torch.cat([query, key_and_value]), last.qkv.weight)
     assert part[-1].weight is clip.text.projection.weight
+
+
+def image_formula(shape, images):
+    """Multiply-adds by hand: in units of D^2 a row costs 4 for attention's linear maps and 8 for the MLP."""
+    patches = (shape.image_size // shape.patch) ** 2
+    rows = (shape.image_layers - 1) * (patches + 1) + 1
+    width = shape.image_width
+    return images * (patches * 3 * shape.patch**2 * width + rows * 12 * width**2 + width * shape.joint_width)
+
+
+@pytest.mark.parametrize("images", [1, 5, 1025])
+def test_the_formula_of_the_image_tower(clip, images):
+    floor = ImageFloor(clip, images)
+    assert floor.multiply_adds == image_formula(SHAPES["tiny"], images)
+    assert len(floor.parts) == (3 if images == 1025 else 1)  # 17 rows an image
+
+
+def test_vit_b_16s_image_by_hand():
+    """Published: 17.5 thousand million with attention's own products and all of the last layer (2 % and 7 %)."""
+    assert image_formula(SHAPES["ViT-B/16"], 1) == 196 * 768**2 + 12 * 768**2 * (11 * 197 + 1) + 768 * 512
+
+
+@pytest.mark.parametrize("images", [1, 6])
+def test_the_image_tower_multiplies_just_that(clip, images):
+    """To the operation. Its attention, which is not a product of a weight, is not counted."""
+    floor = ImageFloor(clip, images)
+    with FlopCounterMode(display=False) as counted:
+        floor.forward()
+    assert counted.get_total_flops() == 2 * floor.multiply_adds
+    pixels = torch.zeros(images, 3, 32, 32)
+    with FlopCounterMode(display=False, custom_mapping={torch.ops.aten.addmm_: in_place}) as counted:
+        clip.encode_images(pixels)
+    flops = counted.get_flop_counts()["Global"]
+    attention = sum(count for name, count in flops.items() if "attention" in str(name))
+    assert sum(flops.values()) - attention == 2 * floor.multiply_adds
+
+
+def test_a_resnet_has_no_such_floor(clip):
+    resnet = SimpleNamespace(image_tower=object())
+    with pytest.raises(InputError, match="image floor: expected a vision transformer; got a ResNet"):
+        ImageFloor(resnet, 1)

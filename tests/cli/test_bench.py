@@ -24,6 +24,9 @@ def test_the_command(cocoop):
         assert cell["times_floor"] == pytest.approx(cell["ours_ms"] / cell["floor_ms"])
         assert cell["plain_peak_mb"] > cell["ours_peak_mb"] > 0
     assert [image["classes"] for image in result["training"]] == [120]
+    (tower,) = result["image_tower"]
+    assert tower["images"] == 1 and tower["images_per_second"] == pytest.approx(1000 / tower["ours_ms"])
+    assert tower["times_floor"] == pytest.approx(tower["ours_ms"] / tower["floor_ms"])
 
 
 @pytest.mark.parametrize(
@@ -49,9 +52,10 @@ def test_the_table(cocoop, monkeypatch):
     ran = cocoop("bench", *arguments.split())
     assert ran.code == 0
     lines = ran.out.splitlines()
-    assert lines[0].startswith("text tower of tiny, random weights, float32, cpu, ")
+    assert lines[0].startswith("towers of tiny, random weights, float32, cpu, ")
     tables = [line for line in lines if line.startswith("|")]
-    assert len(tables) == (2 + 4) + (2 + 2) and len({len(line) for line in tables[:6]}) == 1
-    assert [cell.strip() for cell in tables[5].split("|")[1:4]] == ["4", "2", "forward+backward"]
-    assert tables[5].endswith(" - |")
+    assert len(tables) == (2 + 1) + (2 + 4) + (2 + 2) and len({len(line) for line in tables[3:9]}) == 1
+    assert [cell.strip() for cell in tables[2].split("|")[1:2]] == ["2"]
+    assert [cell.strip() for cell in tables[8].split("|")[1:4]] == ["4", "2", "forward+backward"]
+    assert tables[8].endswith(" - |")
     assert not [line for line in lines if "ImageNet" in line or "scaled" in line]

@@ -144,7 +144,7 @@ def test_each_way_to_open_and_to_resize_has_a_place_of_its_own(tmp_path):
             for exif in ("original", "apply", "ignore"):
                 places.append(FeatureStore(tmp_path, clip).opened(exif)._place(None).parent.name)
     assert len(set(places)) == 12
-    key = {"version": 2, "clip": "averages", "precision": "float32", "device": "cpu"}
+    key = {"version": 3, "clip": "averages", "precision": "float32", "device": "cpu"}
     key |= {"transform": [8, [*OPENAI_MEAN], [*OPENAI_STD]], "pillow": PIL.__version__}
     assert places[0] == sha256(json.dumps(key).encode()).hexdigest()
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from cocoop.bench.images import ImageCell, measure_images
 from cocoop.bench.measure import Cell, measure_classes, with_memory
 from cocoop.bench.memory import PASSES
 from cocoop.bench.shapes import named_shape, random_clip
@@ -20,7 +21,10 @@ from cocoop.results import environment
 
 @dataclass(frozen=True)
 class Bench:
-    """All figures of one run (a `Cell` per K, B and pass, a `TrainingImage` per K), and what they were measured on."""
+    """All figures of one run, and what they were measured on.
+
+    There is a `Cell` per K, B and pass, a `TrainingImage` per K and an `ImageCell` per B.
+    """
 
     shape: str
     device: str
@@ -29,6 +33,7 @@ class Bench:
     rounds: int
     cells: list[Cell]
     training: list[TrainingImage]
+    image_tower: list[ImageCell]
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON: the attributes, ratios beside the figures, the context length and the environment."""
@@ -52,8 +57,17 @@ class Bench:
             }
             for image in self.training
         ]
+        image_tower = [
+            asdict(cell)
+            | {
+                "images_per_second": cell.images_per_second,
+                "times_floor": cell.times_floor,
+                "floor_gflops": cell.floor_gflops,
+            }
+            for cell in self.image_tower
+        ]
         facts = {"context_length": CONTEXT_LENGTH, "environment": asdict(environment())}
-        return asdict(self) | facts | {"cells": cells, "training": training}
+        return asdict(self) | facts | {"cells": cells, "training": training, "image_tower": image_tower}
 
 
 def bench(
@@ -64,7 +78,7 @@ def bench(
     dtype: str = "float32",
     rounds: int = 5,
 ) -> Bench:
-    """Measure a text tower of random weights, with a progress bar on stderr.
+    """Measure both towers of random weights, with a progress bar on stderr.
 
     Args:
         shape: a name of `SHAPES`.
@@ -82,19 +96,23 @@ def bench(
     for option, values, least in (("classes", classes, 2), ("images", images, 1), ("rounds", [rounds], 1)):
         if not values or min(values) < least:
             raise InputError(f"{option}: expected {least} or more; got {', '.join(map(str, values)) or 'none'}.")
-    sizes = replace(sizes, image_layers=1)  # no image is encoded here
     clip = random_clip(sizes, device, dtype)
-    cells, training = [], []
-    with counter("measuring", len(classes) * (len(images) * (len(PASSES) + 1) + 2), " parts") as bar:
+    without_images = replace(sizes, image_layers=1)
+    cells, training, image_tower = [], [], []
+    with counter("measuring", len(classes) * (len(images) * (len(PASSES) + 1) + 2) + len(images), " parts") as bar:
         try:
+            for at_once in images:
+                image_tower.append(measure_images(clip, at_once, rounds))
+                bar.update()
             for count in classes:
                 timed = list(measure_classes(clip, count, images, rounds, bar.update))
-                cells += with_memory(clip, sizes, dtype, timed, bar.update)
+                cells += with_memory(clip, without_images, dtype, timed, bar.update)
                 training.append(measure_training(clip, count, rounds))
                 bar.update()
         except torch.OutOfMemoryError as error:
             raise RunError(
-                f"bench: expected {count:,} classes to fit into the memory of {clip.device}; got: "
-                f"{str(error).splitlines()[0]} Give smaller --class-counts or --batch-sizes."
+                f"bench: expected {max(classes):,} classes and {max(images):,} images to fit into the memory of "
+                f"{clip.device}; got: {str(error).splitlines()[0]} Give smaller --class-counts or --batch-sizes."
             ) from error
-    return Bench(shape, str(clip.device), clip.precision.name, torch.get_num_threads(), rounds, cells, training)
+    threads = torch.get_num_threads()
+    return Bench(shape, str(clip.device), clip.precision.name, threads, rounds, cells, training, image_tower)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from cocoop.bench.images import ImageCell
 from cocoop.bench.measure import Cell
 from cocoop.bench.run import Bench
 from cocoop.bench.training import IMAGENET_STEPS, TrainingImage
@@ -23,6 +24,7 @@ CELL_HEADER = (
     "plain / ours",
 )
 TRAINING_HEADER = ("classes", "CoCoOp, ms", "CoOp, ms", "CoCoOp / CoOp", "CoCoOp / floor", "GFLOP/s")
+IMAGE_HEADER = ("images", "ours, ms", "images/s", "ours / floor", "GFLOP/s")
 
 
 def cell_rows(cells: Sequence[Cell]) -> list[list[str]]:
@@ -60,10 +62,24 @@ def training_rows(training: Sequence[TrainingImage]) -> list[list[str]]:
     ]
 
 
+def image_rows(image_tower: Sequence[ImageCell]) -> list[list[str]]:
+    """One row per number of images, under `IMAGE_HEADER`."""
+    return [
+        [
+            str(cell.images),
+            _figure(cell.ours_ms),
+            _figure(cell.images_per_second),
+            f"{cell.times_floor:.2f}",
+            _figure(cell.floor_gflops),
+        ]
+        for cell in image_tower
+    ]
+
+
 def summary(result: Bench) -> str:
     """One line that says what was measured, and where."""
     threads = f", {result.threads} threads" if result.device == "cpu" else ""
-    return f"text tower of {result.shape}, random weights, {result.dtype}, {result.device}{threads}; per image:"
+    return f"towers of {result.shape}, random weights, {result.dtype}, {result.device}{threads}; per image"
 
 
 def remarks(result: Bench) -> Iterator[str]:

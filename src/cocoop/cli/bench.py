@@ -29,7 +29,8 @@ def bench(
     rounds: Rounds = 5,
     as_json: AsJson = False,
 ) -> None:
-    """Measure the text side of CoCoOp on this machine, beside the original's way and beside the floor.
+    """Measure both towers on this machine: the image tower beside its floor, and CoCoOp's text side beside the
+    original's way, too.
 
     Random weights, no download; class names as long as ImageNet's. plain: every prompt at full length, one image at a
     time. ours: the same features by the packed path. The floor: the matrix products that no exact method can do
@@ -40,7 +41,16 @@ def bench(
       cocoop bench --shape ViT-L/14 --class-counts 100 --dtype bfloat16 --json
       cocoop bench --device cuda --dtype bfloat16 --class-counts 1000 --batch-sizes 1,32
     """
-    from cocoop.bench import CELL_HEADER, TRAINING_HEADER, cell_rows, remarks, summary, training_rows
+    from cocoop.bench import (
+        CELL_HEADER,
+        IMAGE_HEADER,
+        TRAINING_HEADER,
+        cell_rows,
+        image_rows,
+        remarks,
+        summary,
+        training_rows,
+    )
     from cocoop.bench import bench as measure
     from cocoop.reports import text_table
 
@@ -50,6 +60,9 @@ def bench(
         print_json(result.as_dict())
         return
     print(f"{summary(result)}\n")
+    print("the image tower, pixels to features:\n")
+    print(f"{text_table(IMAGE_HEADER, image_rows(result.image_tower))}\n")
+    print("the text tower, text features of CoCoOp's prompts:\n")
     print(f"{text_table(CELL_HEADER, cell_rows(result.cells))}\n")
     print("a training image, features given: CoCoOp's step, and CoOp's of 32 images on the plain path / 32:\n")
     print(f"{text_table(TRAINING_HEADER, training_rows(result.training))}\n")

@@ -15,11 +15,13 @@ _aten = torch.ops.aten
 class Activation(NamedTuple):
     """An activation as defined, and as base(scale z) / scale: torch has `base` and its derivative as one operation.
 
-    base: its forward overload with `out=`. derivative: its backward overload with `grad_input=`.
+    base: its forward overload with `out=`. in_place: the same in place of its argument, which it returns.
+    derivative: its backward overload with `grad_input=`.
     """
 
     defined: Callable[[Tensor], Tensor]
     base: Any
+    in_place: Any
     derivative: Any
     scale: float
 
@@ -30,7 +32,7 @@ def _quick_gelu(z: Tensor) -> Tensor:
 
 ACTIVATIONS = {
     # z sigmoid(1.702 z) is silu(1.702 z) / 1.702. The matrix products before and after take in the two factors.
-    "quick_gelu": Activation(_quick_gelu, _aten.silu.out, _aten.silu_backward.grad_input, 1.702),
-    "gelu": Activation(functional.gelu, _aten.gelu.out, _aten.gelu_backward.grad_input, 1.0),
+    "quick_gelu": Activation(_quick_gelu, _aten.silu.out, _aten.silu_.default, _aten.silu_backward.grad_input, 1.702),
+    "gelu": Activation(functional.gelu, _aten.gelu.out, _aten.gelu_.default, _aten.gelu_backward.grad_input, 1.0),
 }
 """Transformers' name -> activation."""

@@ -21,8 +21,8 @@ from cocoop.features.blocks import Block, blocks_of, contents_of, open_block, wr
 from cocoop.features.pixels import View
 from cocoop.rgb import Exif
 
-_VERSION = 2
-"""Counts up whenever a transform or the layout of a block changes, so that no older block is read."""
+_VERSION = 3
+"""Counts up when a transform, the arithmetic of a tower or the layout of a block changes: no older block is read."""
 
 
 class StoredFeatures:

@@ -16,26 +16,77 @@ from cocoop.errors import InputError, expect_choice
 
 
 class Layer(nn.Module):
-    """x + out(attention(q, k, v of layer_norm1 x)), then x + fc2(act(fc1(layer_norm2 x))): pre-norm, no mask."""
+    """x + out(attention(q, k, v of layer_norm1 x)), then x + fc2(act(fc1(layer_norm2 x))): pre-norm, no mask.
+
+    Both passes take x [B, N, D] and `scratch`: B * N times `scratch_width` numbers that all layers write into, because
+    memory that is new to a process is slow. With it x is overwritten, too. It is None where gradients are recorded,
+    which need all that was computed.
+    """
 
     def __init__(self, width: int, hidden: int, heads: int, activation: str, eps: float) -> None:
         super().__init__()
         self.heads, self.activation = heads, activation
-        self.self_attn = nn.ModuleDict({f"{name}_proj": nn.Linear(width, width) for name in ("q", "k", "v", "out")})
+        self.self_attn: Any = nn.ModuleDict(
+            {f"{name}_proj": nn.Linear(width, width) for name in ("q", "k", "v", "out")}
+        )
         self.layer_norm1 = nn.LayerNorm(width, eps)
-        self.mlp = nn.ModuleDict({"fc1": nn.Linear(width, hidden), "fc2": nn.Linear(hidden, width)})
+        self.mlp: Any = nn.ModuleDict({"fc1": nn.Linear(width, hidden), "fc2": nn.Linear(hidden, width)})
         self.layer_norm2 = nn.LayerNorm(width, eps)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """[B, N, D] -> [B, N, D]."""
+    @property
+    def scratch_width(self) -> int:
+        """The most numbers per token that are needed at once: queries, keys and values, or the MLP's hidden units."""
+        attention, mlp = 3 * self.self_attn["q_proj"].out_features, self.mlp["fc1"].out_features
+        return int(max(attention, mlp))
+
+    def forward(self, x: Tensor, scratch: Tensor | None) -> Tensor:
+        """All tokens after this layer, [B, N, D]."""
+        attended = self._attend(x, scratch)
+        return self._finish(x.flatten(0, 1), attended.flatten(0, 1), scratch).view(x.shape)
+
+    def of_class_token(self, x: Tensor, scratch: Tensor | None) -> Tensor:
+        """The first token of every image after this layer, [B, D].
+
+        With one query per head no token needs a key or value of its own: q (W_k n + b_k) is (W_k^T q) n and a number
+        that is the same for all tokens, which softmax does not see, and a mean of W_v n + b_v is W_v of the mean of n,
+        and b_v.
+        """
         normed = self.layer_norm1(x)
+        query, key, value = (self.self_attn[f"{name}_proj"] for name in "qkv")
+        q = query(normed[:, 0]).unflatten(-1, (self.heads, -1))
+        asked = torch.einsum("bhd,hdw->bhw", q, key.weight.unflatten(0, (self.heads, -1)))
+        tokens = normed[:, None]  # the same for all heads
+        seen = F.scaled_dot_product_attention(asked[:, None], tokens, tokens, scale=q.shape[-1] ** -0.5)[:, 0]
+        attended = torch.einsum("bhw,hdw->bhd", seen, value.weight.unflatten(0, (self.heads, -1)))
+        return self._finish(x[:, 0], attended.flatten(1) + value.bias, scratch)
+
+    def _attend(self, x: Tensor, scratch: Tensor | None) -> Tensor:
+        """Attention of all tokens to all, before its output projection. [B, N, D] -> [B, N, D]."""
+        normed = self.layer_norm1(x).flatten(0, 1)
+        places = (None,) * 3 if scratch is None else scratch[: 3 * normed.numel()].view(3, *normed.shape)
         q, k, v = (
-            self.self_attn[f"{name}_proj"](normed).unflatten(-1, (self.heads, -1)).transpose(1, 2) for name in "qkv"
+            _product(normed, self.self_attn[f"{name}_proj"], 1, place)
+            .view(*x.shape[:2], self.heads, -1)
+            .transpose(1, 2)
+            for name, place in zip("qkv", places, strict=True)
         )
-        x = x + self.self_attn["out_proj"](F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2))
-        hidden = ACTIVATIONS[self.activation].defined(self.mlp["fc1"](self.layer_norm2(x)))
-        y: Tensor = x + self.mlp["fc2"](hidden)
-        return y
+        return F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
+
+    def _finish(self, x: Tensor, attended: Tensor, scratch: Tensor | None) -> Tensor:
+        """Add the attention's result and the MLP to the residual stream, inside the products. x, attended: [N, D]."""
+        out, fc1, fc2 = self.self_attn["out_proj"], self.mlp["fc1"], self.mlp["fc2"]
+        activation = ACTIVATIONS[self.activation]
+        x = torch.add(x, out.bias, out=None if scratch is None else x).addmm_(attended, out.weight.t())
+        place = None if scratch is None else scratch[: len(x) * fc1.out_features].view(len(x), -1)
+        hidden = activation.in_place(_product(self.layer_norm2(x), fc1, activation.scale, place))
+        y: Tensor = torch.add(x, fc2.bias, out=None if scratch is None else x)
+        return y.addmm_(hidden, fc2.weight.t(), alpha=1 / activation.scale)
+
+
+def _product(rows: Tensor, linear: nn.Linear, factor: float, place: Tensor | None) -> Tensor:
+    """The linear map of the rows [N, D] times a factor, in a place for it if there is one."""
+    bias = linear.bias if factor == 1 else linear.bias * factor
+    return torch.addmm(bias, rows, linear.weight.t(), alpha=factor, out=place)
 
 
 class Embeddings(nn.Module):
@@ -49,7 +100,10 @@ class Embeddings(nn.Module):
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Pixels [B, 3, N, N] -> [B, 1 + patches, D]."""
-        patches = self.patch_embedding(pixels).flatten(2).transpose(1, 2)
+        kernel = self.patch_embedding.weight
+        # A convolution whose patches do not overlap is one product, and faster so on a CPU.
+        cells = pixels.unflatten(2, (-1, kernel.shape[2])).unflatten(4, (-1, kernel.shape[3]))
+        patches = F.linear(cells.permute(0, 2, 4, 1, 3, 5).flatten(3).flatten(1, 2), kernel.flatten(1))
         tokens = torch.cat([self.class_embedding.expand(len(pixels), 1, -1), patches], dim=1)
         x: Tensor = tokens + self.position_embedding.weight
         return x
@@ -58,7 +112,7 @@ class Embeddings(nn.Module):
 class ImageTower(nn.Module):
     """CLIP's vision transformer and its projection: pixels [B, 3, N, N] -> [B, E] (arXiv 2103.00020, section 2.4).
 
-    The modules have the names of transformers' `CLIPVisionModel`, and compute the same to the bit.
+    The modules have the names of transformers' `CLIPVisionModel`, and compute the same up to rounding.
 
     Attributes:
         image_size: N, pixels.
@@ -123,9 +177,12 @@ class ImageTower(nn.Module):
         """Image features before the unit norm."""
         parts: Any = self.vision_model
         x = parts["pre_layrnorm"](parts["embeddings"](pixels))
-        for layer in parts["encoder"]["layers"]:
-            x = layer(x)
-        features: Tensor = self.projection(parts["post_layernorm"](x[:, 0]))
+        *inner, last = parts["encoder"]["layers"]
+        tokens = x.shape[0] * x.shape[1]
+        scratch = None if torch.is_grad_enabled() else x.new_empty(tokens * last.scratch_width)
+        for layer in inner:
+            x = layer(x, scratch)
+        features: Tensor = self.projection(parts["post_layernorm"](last.of_class_token(x, scratch)))
         return features
 
     def describe(self) -> dict[str, Any]:
