@@ -13,8 +13,11 @@ from cocoop.bench import (
     SHAPES,
     Bench,
     Cell,
+    ImageFloor,
     TrainingImage,
     cell_rows,
+    image_rows,
+    images,
     measure,
     memory,
     random_clip,
@@ -102,6 +105,21 @@ def test_a_training_image_of_coop_is_a_share_of_its_batch_and_scaled(clip, monke
     image = training.measure_training(clip, 200, 1)
     assert (image.cocoop_ms, image.coop_ms, image.coop_measured_classes) == (100.0, 200.0, 100)
     assert image.times_coop == 0.5 and image.times_floor == 2.0 and image.imagenet_hours is None
+
+
+def test_an_image_is_a_share_of_its_batch(clip, monkeypatch):
+    asked = []
+    monkeypatch.setattr(clip, "encode_images", lambda pixels: asked.append(tuple(pixels.shape)))
+    taken = {"ours": 0.08, "floor": 0.04}
+    monkeypatch.setattr(
+        images, "best_seconds", lambda works, rounds: {name: run() and taken[name] for name, run in works.items()}
+    )
+    cell = images.measure_images(clip, 4, 1)
+    assert asked == [(4, 3, 32, 32)]
+    assert (cell.images, cell.ours_ms, cell.floor_ms) == (4, 20.0, 10.0)
+    assert cell.images_per_second == 50.0 and cell.times_floor == 2.0
+    assert cell.floor_multiply_adds == ImageFloor(clip, 1).multiply_adds
+    assert image_rows([cell]) == [["4", "20.0", "50.0", "2.00", f"{cell.floor_gflops:.2f}"]]
 
 
 def test_the_time_of_imagenet():
