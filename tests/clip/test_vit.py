@@ -66,3 +66,13 @@ def test_gradients_of_pixels():
     )
     (gradient,) = torch.autograd.grad(ours(pixels).sum(), pixels)
     torch.testing.assert_close(gradient, expected, rtol=1e-10, atol=1e-12)
+
+
+def test_exported_with_any_number_of_images(tiny):
+    images = torch.export.Dim("images", min=1, max=64)
+    with torch.no_grad():
+        exported = torch.export.export(
+            tiny.image_tower, (torch.zeros(4, 3, 32, 32),), dynamic_shapes=({0: images},), strict=False
+        )
+        pixels = torch.randn(7, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+        torch.testing.assert_close(exported.module()(pixels), tiny.image_tower(pixels))

@@ -77,7 +77,7 @@ class Layer(nn.Module):
         out, fc1, fc2 = self.self_attn["out_proj"], self.mlp["fc1"], self.mlp["fc2"]
         activation = ACTIVATIONS[self.activation]
         x = torch.add(x, out.bias, out=None if scratch is None else x).addmm_(attended, out.weight.t())
-        place = None if scratch is None else scratch[: len(x) * fc1.out_features].view(len(x), -1)
+        place = None if scratch is None else scratch[: x.shape[0] * fc1.out_features].view(x.shape[0], -1)
         hidden = activation.in_place(_product(self.layer_norm2(x), fc1, activation.scale, place))
         y: Tensor = torch.add(x, fc2.bias, out=None if scratch is None else x)
         return y.addmm_(hidden, fc2.weight.t(), alpha=1 / activation.scale)
@@ -104,7 +104,7 @@ class Embeddings(nn.Module):
         # A convolution whose patches do not overlap is one product, and faster so on a CPU.
         cells = pixels.unflatten(2, (-1, kernel.shape[2])).unflatten(4, (-1, kernel.shape[3]))
         patches = F.linear(cells.permute(0, 2, 4, 1, 3, 5).flatten(3).flatten(1, 2), kernel.flatten(1))
-        tokens = torch.cat([self.class_embedding.expand(len(pixels), 1, -1), patches], dim=1)
+        tokens = torch.cat([self.class_embedding.expand(pixels.shape[0], 1, -1), patches], dim=1)
         x: Tensor = tokens + self.position_embedding.weight
         return x
 
