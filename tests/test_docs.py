@@ -25,6 +25,7 @@ from PIL import Image
 import cocoop
 from cocoop.cli import app, main
 from cocoop.data import IMAGE_SUFFIXES
+from tools.console_page import printed_anew
 
 ROOT = Path(__file__).parents[1]
 PAGES = ["README.md", "CONTRIBUTING.md", *sorted(f"docs/{page.name}" for page in (ROOT / "docs").glob("*.md"))]
