@@ -36,8 +36,8 @@ RunAndSources = Annotated[
     list[str],
     typer.Argument(
         metavar="[RUN] SOURCE",
-        help="A run folder, as `cocoop train --out` leaves it (without one, --clip and --classes: zero-shot), and "
-        "pictures: files, folders, 'patterns/*.jpg', - (paths on stdin), @FILE (a path per line), TABLE:COLUMN "
+        help="A run folder, as `cocoop train --out` leaves it, or what `cocoop export` wrote (without one, --clip and "
+        "--classes: zero-shot), and pictures: files, folders, 'patterns/*.jpg', - (paths on stdin), @FILE (a path per line), TABLE:COLUMN "
         "(.csv, .jsonl, .parquet), .tar archives; or features that `cocoop embed` wrote.",
     ),
 ]
@@ -111,7 +111,9 @@ def predict(
     pictures: dict[str, Any] = {"exif": exif, "feature_cache": feature_cache}
     answers: dict[str, Any] = {"top": top, "threshold": threshold, "shortlist": shortlist, "inference": inference}
     predictor = _predictor(run, names, clip, machine | pictures | answers)
-    with open_results(form, out, top, embeddings, resume, predictor.clip_) as results:
+    if embeddings:
+        _ = predictor.clip_  # which an exported model may not have
+    with open_results(form, out, top, embeddings, resume, predictor.encoder_) as results:
         _write(rows_of(predictor, results), results, sources)
     if out is not None:
         print(f"{out}\t{results.count}\t{results.errors}")
@@ -123,7 +125,10 @@ def predict(
 
 def _run_and_sources(given: Sequence[str], clip: str | None, classes: str | None) -> tuple[str | None, Sequence[str]]:
     """Without a run, CLIP and classes are said, and what comes first is a source."""
-    if clip is not None and classes is not None and not any((Path(given[0]) / name).exists() for name in _OF_A_RUN):
+    from cocoop.serving import is_exported
+
+    is_run = is_exported(given[0]) or any((Path(given[0]) / name).exists() for name in _OF_A_RUN)
+    if clip is not None and classes is not None and not is_run:
         return None, given
     if len(given) == 1:
         raise InputError(

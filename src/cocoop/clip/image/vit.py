@@ -50,7 +50,7 @@ class Embeddings(nn.Module):
     def forward(self, pixels: Tensor) -> Tensor:
         """Pixels [B, 3, N, N] -> [B, 1 + patches, D]."""
         patches = self.patch_embedding(pixels).flatten(2).transpose(1, 2)
-        tokens = torch.cat([self.class_embedding.expand(len(pixels), 1, -1), patches], dim=1)
+        tokens = torch.cat([self.class_embedding.expand(pixels.shape[0], 1, -1), patches], dim=1)
         x: Tensor = tokens + self.position_embedding.weight
         return x
 

@@ -1,0 +1,25 @@
+"""An exported model: a folder with one file that needs neither text tower nor tokenizer, its classes and transform."""
+
+from cocoop.serving.exported.card import export_card
+from cocoop.serving.exported.description import Description, Transform, Verification, write_beside
+from cocoop.serving.exported.form import Form
+from cocoop.serving.exported.forms import FORMS
+from cocoop.serving.exported.heads import FromPixels, LinearHead
+from cocoop.serving.exported.models import HeadModel, PixelModel, is_exported, load_exported, read_exported
+
+__all__ = [
+    "FORMS",
+    "Description",
+    "Form",
+    "FromPixels",
+    "HeadModel",
+    "LinearHead",
+    "PixelModel",
+    "Transform",
+    "Verification",
+    "export_card",
+    "is_exported",
+    "load_exported",
+    "read_exported",
+    "write_beside",
+]
