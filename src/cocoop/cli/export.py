@@ -47,8 +47,10 @@ def export(
     """Write a learned prompt, or zero-shot CLIP, for fixed classes as one file, from pixels to probabilities.
 
     Neither text tower nor tokenizer is needed where it runs. Beside the file are the classes, the numbers of the
-    transform, and a README with code that runs it. The file is read back and compared before the folder appears: prints
-    the file, classes, bytes, and the largest difference of a probability. `cocoop predict` takes the folder as a run.
+    transform, and a README with code that runs it. CoCoOp's prompts become a first-order function of the image, which
+    is compared with exact inference on training images. The file is read back and compared before the folder appears.
+    Prints the file, its classes and bytes, and the largest difference of a probability; `cocoop predict` takes the
+    folder as a run.
 
     Examples:
       cocoop export my-run --to onnx --out my-model
@@ -71,6 +73,12 @@ def export(
     if run is None:
         note(f"note: zero-shot, with the prompt {TEMPLATE!r}")
     exported = export(learned, to, out, features)
+    tangent = exported.description.tangent
+    if tangent is not None:
+        note(
+            f"note: {tangent.agreement:.4g} % of {tangent.images} training images have the same class as by exact "
+            f"inference, and no probability differs by more than {tangent.largest_difference:.2g}"
+        )
     if as_json:
         place = {"folder": str(exported.folder), "file": str(exported.file), "bytes": exported.size}
         print_json(place | asdict(exported.description))

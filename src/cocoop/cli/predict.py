@@ -37,8 +37,8 @@ RunAndSources = Annotated[
     typer.Argument(
         metavar="[RUN] SOURCE",
         help="A run folder, as `cocoop train --out` leaves it, or what `cocoop export` wrote (without one, --clip and "
-        "--classes: zero-shot), and pictures: files, folders, 'patterns/*.jpg', - (paths on stdin), @FILE (a path per line), TABLE:COLUMN "
-        "(.csv, .jsonl, .parquet), .tar archives; or features that `cocoop embed` wrote.",
+        "--classes: zero-shot), and pictures: files, folders, 'patterns/*.jpg', - (paths on stdin), @FILE (a path per "
+        "line), TABLE:COLUMN (.csv, .jsonl, .parquet), .tar archives; or features that `cocoop embed` wrote.",
     ),
 ]
 Top = Annotated[int, typer.Option(min=1, help="Give this many classes per image, best first.")]

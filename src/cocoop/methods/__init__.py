@@ -4,11 +4,12 @@ from cocoop.methods.at_once import images_at_once
 from cocoop.methods.base import Method, Recipe
 from cocoop.methods.cocoop import CoCoOp
 from cocoop.methods.coop import CoOp
+from cocoop.methods.expansion import Expansion
 from cocoop.methods.inference import INFERENCES, Approximation, Inference, described, inference_of
 from cocoop.methods.kept import expect_rebuildable, expect_setting, load_tensors
 from cocoop.methods.prompt_method import ConditionalPrompts, PromptMethod
 from cocoop.methods.shortlist import Shortlist
-from cocoop.methods.tangent import TangentCheck, TangentPrompts
+from cocoop.methods.tangent import AGREEMENT, ANCHORS, DIFFERENCE, TangentCheck, TangentPrompts, codes_of, expansions
 from cocoop.methods.zero_shot import ZeroShot
 
 METHODS: dict[str, type[Method]] = {"zero-shot": ZeroShot, "coop": CoOp, "cocoop": CoCoOp}
@@ -17,13 +18,17 @@ BASELINE: type[Method] = ZeroShot
 """The method beside which every run on a user's own images is scored: the hand-written prompt, nothing learned."""
 
 __all__ = [
+    "AGREEMENT",
+    "ANCHORS",
     "BASELINE",
+    "DIFFERENCE",
     "INFERENCES",
     "METHODS",
     "Approximation",
     "CoCoOp",
     "CoOp",
     "ConditionalPrompts",
+    "Expansion",
     "Inference",
     "Method",
     "PromptMethod",
@@ -32,9 +37,11 @@ __all__ = [
     "TangentCheck",
     "TangentPrompts",
     "ZeroShot",
+    "codes_of",
     "described",
     "expect_rebuildable",
     "expect_setting",
+    "expansions",
     "images_at_once",
     "inference_of",
     "load_tensors",

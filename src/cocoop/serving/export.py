@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from cocoop.atomic import whole_folder
@@ -19,7 +19,7 @@ from cocoop.clip import CLIP
 from cocoop.errors import InputError, RunError, expect_choice
 from cocoop.fitting import load_clip
 from cocoop.labels import new_classes
-from cocoop.methods import Method, ZeroShot
+from cocoop.methods import ConditionalPrompts, Method, ZeroShot
 from cocoop.results import check_free, real_place, write_text
 from cocoop.rgb import Exif
 from cocoop.serving.exported import (
@@ -28,9 +28,12 @@ from cocoop.serving.exported import (
     Form,
     FromPixels,
     LinearHead,
+    TangentFigures,
+    TangentHead,
     Transform,
     Verification,
     export_card,
+    verified_head,
     write_beside,
 )
 from cocoop.serving.predictor import TEMPLATE
@@ -51,15 +54,19 @@ class ExportedFile(NamedTuple):
 
 
 class Learned(NamedTuple):
-    """What is exported: a method by its name in `METHODS`, and with its classes; their labels [K]; how pictures become
-    RGB for it; and what its logits are divided by, 1 where it is not calibrated.
+    """What is exported.
+
+    name: of the method in `METHODS`. model: with its classes. labels: [K] of them. exif: how pictures become RGB.
+    temperature: what logits are divided by, 1 where it is not calibrated. sample: features [N, E] of training images,
+    which conditional prompts need.
     """
 
     name: str
     model: Method
     labels: list[Any]
     exif: Exif
-    temperature: float
+    temperature: float = 1.0
+    sample: Tensor | None = None
 
 
 def load_learned(
@@ -75,12 +82,12 @@ def load_learned(
         if classes is not None:
             classifier.set_classes(classes)
         method, labels = classifier.fit_.parameters.method, classifier.classes_.tolist()
-        return Learned(method, classifier.model_, labels, classifier.exif, 1.0)
+        return Learned(method, classifier.model_, labels, classifier.exif, sample=classifier.sample)
     if clip is None or classes is None:
         raise InputError("export: expected a run folder, or a CLIP and classes (--clip, --classes); got neither.")
     given, names = new_classes(classes, allow_equal=False)
     model = ZeroShot(load_clip(clip, tokenizer=tokenizer, **_MACHINE), names, (TEMPLATE,))
-    return Learned("zero-shot", model, given.tolist(), "apply", 1.0)
+    return Learned("zero-shot", model, given.tolist(), "apply")
 
 
 def export(learned: Learned, to: str, out: str | os.PathLike[str], features: bool = False) -> ExportedFile:
@@ -101,15 +108,18 @@ def export(learned: Learned, to: str, out: str | os.PathLike[str], features: boo
     """
     expect_choice("to", to, FORMS)
     check_free(out, "the exported model")
-    form, clip, head = FORMS[to], learned.model.clip, _head(learned)
+    form, clip = FORMS[to], learned.model.clip
+    head, tangent = _head(learned)
     pixels = form.pixels and not features
     description = Description(
         input="pixels" if pixels else "image_features",
+        head=head.kind,
         classes=len(learned.labels),
         method=learned.name,
         temperature=learned.temperature,
         clip=clip.name,
         clip_fingerprint=clip.fingerprint,
+        tangent=tangent,
         cocoop=version("cocoop"),
     )
     module = (FromPixels(clip.image_tower, head) if pixels else head).eval()
@@ -118,8 +128,9 @@ def export(learned: Learned, to: str, out: str | os.PathLike[str], features: boo
     with whole_folder(real_place(out), "an exported model") as made, torch.no_grad():
         program, file = form.make(module, description.input, inputs[:2]), made / form.file
         form.save(program, file, description.to_text())
-        features_of_inputs = clip.encode_images(inputs) if pixels else inputs
-        verification = _verify(form, file, inputs, _probabilities(learned, features_of_inputs))
+        image_features = clip.encode_images(inputs) if pixels else inputs
+        expected = head(image_features) if tangent else _probabilities(learned, image_features)
+        verification = _verify(form, file, inputs, expected)
         description = replace(description, verification=verification)
         form.save(program, file, description.to_text())
         write_beside(made, learned.labels, transform)
@@ -128,21 +139,28 @@ def export(learned: Learned, to: str, out: str | os.PathLike[str], features: boo
     return ExportedFile(Path(out), file, file.stat().st_size, description, verification)
 
 
-def _head(learned: Learned) -> nn.Module:
+def _head(learned: Learned) -> tuple[LinearHead | TangentHead, TangentFigures | None]:
     """The head of a method. `InputError` if it has none."""
     model = learned.model
+    if isinstance(model, ConditionalPrompts):
+        if learned.sample is None:
+            raise InputError(
+                "export: expected a sample of the training images, around which conditional prompts are expanded, and "
+                "which a run keeps (sample.safetensors); got none. Train it again."
+            )
+        return verified_head(model, learned.sample, learned.temperature)
     if model.conditional:
         raise InputError(
-            f"export: expected a prompt that is the same for all images (CoOp, zero-shot); got {learned.name}, whose "
-            "prompts need the text tower for every image. Export another run."
+            f"export: expected conditional prompts, of the class ConditionalPrompts, or ones that are the same for all "
+            f"images; got {learned.name}, whose text features need the text tower. Export another run."
         )
     head, features = LinearHead.of(model, learned.temperature), _random_inputs(model.clip, pixels=False)
-    if not torch.allclose(head(features), _probabilities(learned, features), atol=_MOST):
+    if not torch.allclose(head(features), _probabilities(learned, features), rtol=0, atol=_MOST):
         raise InputError(
             f"export: expected a method whose logits are a linear function of the image features; got {learned.name}, "
             "whose are not. Export another run."
         )
-    return head
+    return head, None
 
 
 @torch.no_grad()

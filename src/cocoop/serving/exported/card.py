@@ -19,7 +19,7 @@ _CARD = """\
 | | |
 |---|---|
 {rows}
-
+{more}
 Run it in this folder:
 
 ```python
@@ -32,6 +32,10 @@ cocoop predict this-folder image.jpg
 ```
 """
 
+_MORE = """
+The method makes prompts of its own for every image. Here they are a first-order function of the image, without a text
+tower: how far that agrees with exact inference stands above.
+"""
 _SHORTEST = """\
 w, h = image.size
 w, h = (n, int(n * h / w)) if w <= h else (int(n * w / h), n)
@@ -60,10 +64,24 @@ _RUN = {
     "model.pt2": 'probabilities = torch.export.load("model.pt2").module()(torch.from_numpy(batch)).numpy()\n',
     "head.safetensors": """\
 head = load_file("head.safetensors")
-logits = batch @ head["weight"].T + head["bias"]
+{logits}\
 probabilities = np.exp(logits - logits.max(axis=1, keepdims=True))
 probabilities /= probabilities.sum(axis=1, keepdims=True)
 """,
+}
+_TANGENT = """\
+d = np.maximum(batch @ head["code_weight"].T + head["code_bias"], 0)[:, None] - head["anchors"]
+nearest = np.einsum("bah,ahi,bai->ba", d, head["metric"], d).argmin(axis=1)
+products = np.einsum("be,aek->bak", batch, head["features"])
+products += np.einsum("be,aekh,bah->bak", batch, head["slopes"], d, optimize=True)
+squares = head["squares"] + np.einsum("ahk,bah->bak", head["lines"], d)
+squares += np.einsum("ahik,bah,bai->bak", head["curves"], d, d, optimize=True)
+logits = ({compared})[np.arange(len(batch)), nearest]
+"""
+_LOGITS = {
+    "linear": 'logits = batch @ head["weight"].T + head["bias"]\n',
+    "tangent": _TANGENT.format(compared="products / np.sqrt(squares)"),
+    "tangent-plain": _TANGENT.format(compared="products - squares"),
 }
 _END = """\
 classes = json.load(open("classes.json"))
@@ -80,6 +98,7 @@ def export_card(form: Form, description: Description, classes: Sequence[Any], tr
         what="Pictures to probabilities" if description.input == "pixels" else "Image features to probabilities",
         names=", ".join(names),
         rows="\n".join(f"| {name} | {value} |" for name, value in _facts(form, description, transform, width).items()),
+        more=_MORE if description.tangent is not None else "",
         code=_code(form, description, transform, width),
     )
 
@@ -96,8 +115,14 @@ def _facts(form: Form, description: Description, transform: Transform, width: in
         "temperature": f"{description.temperature:g}" + (", not calibrated" if description.temperature == 1 else ""),
         "written by": f"cocoop {description.cocoop}",
     }
+    tangent = description.tangent
+    if tangent is not None:
+        facts["the same class as by exact inference"] = f"{tangent.agreement:.4g} % of {tangent.images} training images"
+        facts["difference of a probability from exact inference"] = (
+            f"{tangent.largest_difference:.2g} at most, {tangent.mean_difference:.2g} in the mean, on these images"
+        )
     if description.verification is not None:
-        facts["largest difference of a probability from what it was made of"] = (
+        facts["largest difference of a probability from what was written"] = (
             f"{description.verification.largest_difference:.1e}, on {description.verification.images} random images"
         )
     return facts
@@ -105,7 +130,7 @@ def _facts(form: Form, description: Description, transform: Transform, width: in
 
 def _code(form: Form, description: Description, transform: Transform, width: int) -> str:
     imports = f"import json\n\nimport numpy as np\n{_IMPORTS[form.file]}\n"
-    run = _RUN[form.file].format(input=description.input) + _END
+    run = _RUN[form.file].format(input=description.input, logits=_LOGITS[description.head]) + _END
     if description.input != "pixels":
         return f"{imports}\n{_FEATURES.format(width=width)}{run}"
     resize = _SHORTEST if transform.resize_mode == "shortest" else _SQUASH

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from cocoop.clip import Preprocess
 from cocoop.errors import InputError
+from cocoop.methods import AGREEMENT, DIFFERENCE
 from cocoop.results import read_json, write_json
 from cocoop.results.typed import MistypedError, from_json
 from cocoop.rgb import Exif
@@ -28,7 +29,7 @@ OUTPUT = "probabilities"
 
 @dataclass(frozen=True, kw_only=True)
 class Verification:
-    """The file, read back and run, beside the prompt and the CLIP that it was made of.
+    """The file, read back and run, beside what it was made of here: the CLIP, and the prompt or its tangent head.
 
     images: random ones, in batches of one and of all. largest_difference: of a probability, 0..1.
     """
@@ -38,22 +39,45 @@ class Verification:
 
 
 @dataclass(frozen=True, kw_only=True)
+class TangentFigures:
+    """A tangent head beside exact inference, on training images: what it loses by knowing no text tower.
+
+    images: how many. anchors: codes that the text features are expanded around. agreement: percent with the same class.
+    largest_difference, mean_difference: of a probability over images and classes, and of that of the top class, 0..1.
+    """
+
+    images: int
+    anchors: int
+    agreement: float
+    largest_difference: float
+    mean_difference: float
+
+    @property
+    def passed(self) -> bool:
+        """Whether it is as close as is asked of tangent prompts."""
+        return self.agreement >= AGREEMENT and self.largest_difference <= DIFFERENCE
+
+
+@dataclass(frozen=True, kw_only=True)
 class Description:
     """What the model is.
 
-    input: see `Input`. classes: K. method: its name. temperature: the logits are divided by it; 1 is not calibrated.
+    input: see `Input`. head: "linear"; or "tangent", of which "tangent-plain" compares otherwise than by the cosine.
+    classes: K. method: its name. temperature: the logits are divided by it; 1 is not calibrated.
     clip, clip_fingerprint: the CLIP of the image features, by name and by what it computes in float32.
-    verification: None until the file was read back.
+    tangent: of a tangent head. verification: None until the file was read back.
     cocoop: the version that wrote it.
     """
 
     format: Literal[1] = 1
     input: Input
+    head: Literal["linear", "tangent", "tangent-plain"]
     classes: int
     method: str
     temperature: float
     clip: str
     clip_fingerprint: str
+    tangent: TangentFigures | None = None
     verification: Verification | None = None
     cocoop: str
 

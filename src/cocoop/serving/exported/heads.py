@@ -5,6 +5,8 @@ Temperature and logit scale are in the tensors, and nothing of the text side is 
 
 from __future__ import annotations
 
+from typing import ClassVar, Literal
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -19,6 +21,7 @@ class LinearHead(nn.Module):
     their cosine.
     """
 
+    kind: ClassVar[Literal["linear"]] = "linear"
     weight: Tensor
     bias: Tensor
 

@@ -120,12 +120,13 @@ def load_exported(
 
 def _checked(probabilities: Tensor, clip: str) -> NDArray[np.float64]:
     """In float64, whose rows sum to 1 in that, too. `RunError` where one is not finite."""
-    checked: NDArray[np.float64] = probabilities.double().numpy()
-    if not np.isfinite(checked).all():
+    checked = probabilities.double()
+    if not checked.isfinite().all():
         raise RunError(
             f"probabilities: expected finite ones; got NaN from an exported model of the CLIP {clip}. Export it anew."
         )
-    return checked / checked.sum(axis=1, keepdims=True)
+    whole: NDArray[np.float64] = (checked / checked.sum(dim=1, keepdim=True)).numpy()
+    return whole
 
 
 def _refuse(exported: Exported, options: Mapping[str, Any], what: str) -> None:

@@ -9,9 +9,10 @@ from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
 
 from cocoop.errors import InputError, plainly
-from cocoop.serving.exported.description import KEY
+from cocoop.serving.exported.description import KEY, Description
 from cocoop.serving.exported.form import Opened
 from cocoop.serving.exported.heads import LinearHead
+from cocoop.serving.exported.tangent_head import TangentHead
 
 
 def make(module: nn.Module, name: str, example: Tensor) -> dict[str, Tensor]:
@@ -29,10 +30,11 @@ def read(path: Path) -> Opened:
     try:
         with safe_open(path, "pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, it is no dict
-            metadata = file.metadata() or {}
-        head = LinearHead(**tensors)
-    except (OSError, SafetensorError, TypeError) as error:
+            metadata = (file.metadata() or {}).get(KEY)
+        kind = Description.from_text(metadata, path).head
+        head = LinearHead(**tensors) if kind == "linear" else TangentHead(kind == "tangent", **tensors)
+    except (OSError, SafetensorError, TypeError, KeyError) as error:
         raise InputError(
             f"{path}: expected the tensors of an exported head; got {plainly(error)}. Export it anew."
         ) from error
-    return Opened(metadata.get(KEY), head)
+    return Opened(metadata, head)

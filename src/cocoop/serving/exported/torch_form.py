@@ -66,4 +66,6 @@ def _weights_only() -> Iterator[None]:
 def _quiet() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # torch's own, of its pytrees
+        # Of weights that lie channels last, as a ResNet's; they are on the CPU, where it does not matter.
+        warnings.filterwarnings("ignore", "No complete tensor found in the group", UserWarning)
         yield
