@@ -300,7 +300,7 @@ class Classifier:
 
     def inference(self, shortlist: int | None = None, inference: str = "exact") -> Inference:
         """What `predict_proba` takes probabilities from; tangent prompts are kept until classes or tensors change."""
-        sample = self.sample
+        sample = self.sample_
         tangent: TangentPrompts | None = getattr(self, "_tangent", None)
         if inference == "tangent" and shortlist is None and tangent is not None and tangent.holds(self.model_):
             return tangent
@@ -310,7 +310,7 @@ class Classifier:
         return chosen
 
     @property
-    def sample(self) -> Tensor | None:
+    def sample_(self) -> Tensor | None:
         """Unit-norm features [N, E] of some training images; None where prompts are not conditional, or of old runs."""
         kept = self._fitted().sample
         return None if kept is None else normalize(torch.from_numpy(kept).to(self.clip_.device).float(), dim=-1)

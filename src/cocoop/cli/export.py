@@ -58,7 +58,6 @@ def export(
       cocoop export my-run --to safetensors-head --out my-head
       cocoop export my-run --to onnx --features --out my-head
       cocoop export --clip openai/clip-vit-base-patch16 --classes "cat,dog" --to onnx --out zero-shot
-      cocoop predict my-model photos/
     """
     from dataclasses import asdict
 

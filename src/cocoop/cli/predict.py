@@ -110,9 +110,7 @@ def predict(
     machine: dict[str, Any] = {"tokenizer": tokenizer, "device": device, "dtype": dtype, "memory_budget": memory_budget}
     pictures: dict[str, Any] = {"exif": exif, "feature_cache": feature_cache}
     answers: dict[str, Any] = {"top": top, "threshold": threshold, "shortlist": shortlist, "inference": inference}
-    predictor = _predictor(run, names, clip, machine | pictures | answers)
-    if embeddings:
-        _ = predictor.clip_  # which an exported model may not have
+    predictor = _predictor(run, names, clip, embeddings, machine | pictures | answers)
     with open_results(form, out, top, embeddings, resume, predictor.encoder_) as results:
         _write(rows_of(predictor, results), results, sources)
     if out is not None:
@@ -158,13 +156,18 @@ def _rows_of(sources: Sequence[str], left_out: LeftOut) -> Callable[[Predictor, 
     return rows
 
 
-def _predictor(run: str | None, names: Sequence[str] | None, clip: str | None, others: dict[str, Any]) -> Predictor:
+def _predictor(
+    run: str | None, names: Sequence[str] | None, clip: str | None, embeddings: bool, others: dict[str, Any]
+) -> Predictor:
     from cocoop.serving import Predictor
 
-    if run is not None:
-        return Predictor.load(run, names, clip=clip, **others)
-    predictor = Predictor.zero_shot(clip, names or (), **others)
-    note(f"note: zero-shot, with the prompt {predictor.templates[0]!r}")
+    if run is None:
+        predictor = Predictor.zero_shot(clip, names or (), **others)
+        note(f"note: zero-shot, with the prompt {predictor.templates[0]!r}")
+        return predictor
+    predictor = Predictor.load(run, names, clip=clip, **others)
+    if embeddings:
+        _ = predictor.clip_  # which an exported model may not have
     return predictor
 
 
