@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from cocoop import CLIP, Predictor, PromptClassifier
 from cocoop.bench import class_names
+from cocoop.serving.exported import read_exported
 
 NEAR = {"rtol": 0, "atol": 1e-4}
 """What is promised. Float32 rounds by 2e-7 here (measured), and other CPUs sum in another order."""
@@ -42,9 +43,13 @@ def random_features(clip: CLIP, count: int) -> torch.Tensor:
     return F.normalize(torch.randn(count, clip.embed_dim, generator=torch.Generator().manual_seed(2)), dim=1)
 
 
+def takes_features(folder: Path) -> bool:
+    return read_exported(folder).description.input == "image_features"
+
+
 def class_probabilities_of(folder: Path, paths: list[str], clip: CLIP) -> np.ndarray:
     """[N, K] by the predictor."""
-    predictor = Predictor.load(folder, top=3, **({"clip": clip} if (folder / "head.safetensors").exists() else {}))
+    predictor = Predictor.load(folder, top=3, **({"clip": clip} if takes_features(folder) else {}))
     rows = [{entry["class"]: entry["probability"] for entry in top} for top in predictor({"image": paths})["top"]]
     return np.array([[row[name] for name in predictor.classes_] for row in rows])
 

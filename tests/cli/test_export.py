@@ -9,10 +9,10 @@ import pytest
 
 
 def test_an_exported_model_predicts_as_its_run(cocoop, trained):
-    exported = cocoop("export", "run", "--to", "onnx", "--out", "model")
+    exported = cocoop("export", "run", "--to", "torch-export", "--out", "model")
     assert exported.code == 0
     file, classes, size, differs = exported.out.split()
-    assert file == "model/model.onnx" and classes == "3" and int(size) > 1_000_000 and float(differs) < 1e-4
+    assert file == "model/model.pt2" and classes == "3" and int(size) > 1_000_000 and float(differs) < 1e-4
     assert "% of 9 training images have the same class as by exact inference" in exported.err
     run, model = (cocoop("predict", name, "photos", "--json", "--device", "cpu") for name in ("run", "model"))
     assert model.code == run.code == 0 and len(json.loads(model.out)) == 18

@@ -33,6 +33,7 @@ from cocoop.serving.exported import (
     Transform,
     Verification,
     export_card,
+    extra_package,
     verified_head,
     write_beside,
 )
@@ -109,6 +110,8 @@ def export(learned: Learned, to: str, out: str | os.PathLike[str], features: boo
     expect_choice("to", to, FORMS)
     check_free(out, "the exported model")
     form, clip = FORMS[to], learned.model.clip
+    for package in form.packages:
+        extra_package(package)
     head, tangent = _head(learned)
     pixels = form.pixels and not features
     description = Description(

@@ -2,7 +2,7 @@
 
 from cocoop.serving.exported.card import export_card
 from cocoop.serving.exported.description import Description, TangentFigures, Transform, Verification, write_beside
-from cocoop.serving.exported.form import Form
+from cocoop.serving.exported.form import Form, extra_package
 from cocoop.serving.exported.forms import FORMS
 from cocoop.serving.exported.heads import FromPixels, LinearHead
 from cocoop.serving.exported.models import HeadModel, PixelModel, is_exported, load_exported, read_exported
@@ -21,6 +21,7 @@ __all__ = [
     "Transform",
     "Verification",
     "export_card",
+    "extra_package",
     "is_exported",
     "load_exported",
     "read_exported",

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from torch import Tensor, nn
+
+from cocoop.errors import InputError, reason
 
 
 class Opened(NamedTuple):
@@ -16,10 +19,21 @@ class Opened(NamedTuple):
     run: Callable[[Tensor], Tensor]
 
 
+def extra_package(name: str) -> Any:
+    """A package of the extra `onnx`. `InputError` where it is missing."""
+    try:
+        return import_module(name)
+    except ImportError as error:
+        raise InputError(
+            f"onnx: expected the packages onnx, onnxscript and onnxruntime; got {reason(error)}. Install them: "
+            "pip install 'cocoop[onnx]'."
+        ) from error
+
+
 class Form(NamedTuple):
     """A form.
 
-    words: what it is called. file: its name in the folder.
+    words: what it is called. file: its name in the folder. packages: of the extra `onnx`, which writing takes.
     pixels: whether it may hold the image tower, too.
     make: a module, the name of its input, and an example of it with two rows -> what `save` takes.
     save: that, the path, and the description for its metadata.
@@ -29,6 +43,7 @@ class Form(NamedTuple):
 
     words: str
     file: str
+    packages: tuple[str, ...]
     pixels: bool
     make: Callable[[nn.Module, str, Tensor], Any]
     save: Callable[[Any, Path, str], None]

@@ -8,12 +8,32 @@ from cocoop.serving.exported import onnx_form, tensors_form, torch_form
 from cocoop.serving.exported.form import Form
 
 FORMS = {
-    "onnx": Form("an ONNX model", "model.onnx", True, onnx_form.make, onnx_form.save, onnx_form.read),
+    "onnx": Form(
+        words="an ONNX model",
+        file="model.onnx",
+        packages=("onnx", "onnxscript", "onnxruntime"),  # the last one reads it back
+        pixels=True,
+        make=onnx_form.make,
+        save=onnx_form.save,
+        read=onnx_form.read,
+    ),
     "torch-export": Form(
-        "a program of torch.export", "model.pt2", True, torch_form.make, torch_form.save, torch_form.read
+        words="a program of torch.export",
+        file="model.pt2",
+        packages=(),
+        pixels=True,
+        make=torch_form.make,
+        save=torch_form.save,
+        read=torch_form.read,
     ),
     "safetensors-head": Form(
-        "the tensors of a head", "head.safetensors", False, tensors_form.make, tensors_form.save, tensors_form.read
+        words="the tensors of a head",
+        file="head.safetensors",
+        packages=(),
+        pixels=False,
+        make=tensors_form.make,
+        save=tensors_form.save,
+        read=tensors_form.read,
     ),
 }
 """Name -> form."""

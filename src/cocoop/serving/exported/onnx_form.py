@@ -6,24 +6,21 @@ import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from cocoop.errors import InputError, plainly, reason
+from cocoop.errors import InputError, plainly
 from cocoop.serving.exported.description import KEY, OUTPUT
-from cocoop.serving.exported.form import Opened
+from cocoop.serving.exported.form import Opened, extra_package
 
 _OPSET = 20
 
 
 def make(module: nn.Module, name: str, example: Tensor) -> Any:
-    """A module with one input as a program; see `Form`. `InputError` where the extra is missing."""
-    for package in ("onnx", "onnxscript", "onnxruntime"):  # the last one reads it back
-        _package(package)
+    """A module with one input as a program; see `Form`."""
     with _quiet():
         program: Any = torch.onnx.export(
             module,
@@ -48,7 +45,7 @@ def save(program: Any, path: Path, description: str) -> None:
 
 def read(path: Path) -> Opened:
     """Open a file, on the CPU; see `Form`. `InputError` where onnxruntime is missing or refuses the file."""
-    runtime = _package("onnxruntime")
+    runtime = extra_package("onnxruntime")
     try:
         session = runtime.InferenceSession(path, providers=["CPUExecutionProvider"])
     except Exception as error:  # its errors have no class in common
@@ -59,16 +56,6 @@ def read(path: Path) -> Opened:
         return torch.from_numpy(session.run([OUTPUT], {given.name: batch.numpy()})[0])
 
     return Opened(session.get_modelmeta().custom_metadata_map.get(KEY), run)
-
-
-def _package(name: str) -> Any:
-    try:
-        return import_module(name)
-    except ImportError as error:
-        raise InputError(
-            f"onnx: expected the packages onnx, onnxscript and onnxruntime; got {reason(error)}. Install them: "
-            "pip install 'cocoop[onnx]'."
-        ) from error
 
 
 @contextmanager
