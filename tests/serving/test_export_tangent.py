@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -60,7 +61,7 @@ def test_a_tangent_head_is_the_nearest_expansion(tiny, similarity, anchors):
     model = cocoop.CoCoOp(tiny, ["seven", "one", "three"], similarity=similarity, meta_nets="per-token")
     sample, features = random_features(tiny, 40), random_features(tiny, 50)
     with torch.no_grad():
-        made = expansions(model, model.code(sample), anchors)
+        made = next(islice(expansions(model, model.code(sample)), anchors - 1, None))
         head = TangentHead.of(model, made, 1.5)
         codes = model.code(features)
         nearest = torch.stack([one.distances(model, codes) for one in made]).argmin(dim=0)

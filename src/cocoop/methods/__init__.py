@@ -9,7 +9,7 @@ from cocoop.methods.inference import INFERENCES, Approximation, Inference, descr
 from cocoop.methods.kept import expect_rebuildable, expect_setting, load_tensors
 from cocoop.methods.prompt_method import ConditionalPrompts, PromptMethod
 from cocoop.methods.shortlist import Shortlist
-from cocoop.methods.tangent import AGREEMENT, ANCHORS, DIFFERENCE, TangentCheck, TangentPrompts, codes_of, expansions
+from cocoop.methods.tangent import AGREEMENT, DIFFERENCE, TangentCheck, TangentPrompts, codes_of, expansions
 from cocoop.methods.zero_shot import ZeroShot
 
 METHODS: dict[str, type[Method]] = {"zero-shot": ZeroShot, "coop": CoOp, "cocoop": CoCoOp}
@@ -19,7 +19,6 @@ BASELINE: type[Method] = ZeroShot
 
 __all__ = [
     "AGREEMENT",
-    "ANCHORS",
     "BASELINE",
     "DIFFERENCE",
     "INFERENCES",

@@ -121,13 +121,14 @@ class TangentPrompts:
     def _verify(self, codes: Tensor, tried: Tensor, exact: Tensor) -> None:
         """Expand around more and more anchors until the check is passed."""
         half = len(tried) // 2
-        for self._expansions in expansions(self.model, codes):
+        for expanded in expansions(self.model, codes):
+            self._expansions = expanded
             self._take_margin(codes, tried[:half], exact[:half])
             self.check = self._check(tried[half:], exact[half:])
             self.exact = not self.check.passed
             if not self.exact:
                 return
-            self._expansions.clear()  # they make room for the next
+            expanded.clear()  # they make room for the next
 
     def _take_margin(self, codes: Tensor, tried: Tensor, exact: Tensor) -> None:
         far = self._nearest(codes)[0]

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from cocoop.errors import RunError
-from cocoop.methods import ANCHORS, ConditionalPrompts, Expansion, codes_of, expansions
+from cocoop.methods import ConditionalPrompts, Expansion, codes_of, expansions
 from cocoop.progress import progress
 from cocoop.serving.exported.description import TangentFigures
 
@@ -136,8 +136,9 @@ def verified_head(model: ConditionalPrompts, sample: Tensor, temperature: float)
     order = torch.randperm(len(sample), generator=torch.Generator().manual_seed(0))[:_CLASSIFIED]
     parts = progress(sample[order].split(1), "classifying exactly", unit=" images")
     exact = (torch.cat([model(part) for part in parts]) / temperature).softmax(dim=1)
-    for number in (number for number in ANCHORS if number == 1 or 2 * number <= len(sample)):
-        head = TangentHead.of(model, expansions(model, codes, number), temperature)
+    for expanded in expansions(model, codes):
+        head = TangentHead.of(model, expanded, temperature)
+        expanded.clear()
         figures = _compared(head(sample[order]), exact, len(head.anchors))
         if figures.passed:
             break
