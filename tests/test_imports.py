@@ -213,7 +213,7 @@ def test_no_file_imports_torchvision_timm_open_clip_or_dassl():
 def test_every_library_that_is_imported_is_a_declared_dependency():
     project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]
-    required = [*project["dependencies"], *extras["hf-datasets"], *extras["heic"], *extras["parquet"], *extras["onnx"]]
+    required = [*project["dependencies"], *extras["hf-datasets"], *extras["heic"], *extras["parquet"]]
     declared = {re.match(r"[\w-]+", name)[0].lower().replace("_", "-") for name in required}
     modules = {module.split(".")[0] for path in FILES for module in imported(path)} - sys.stdlib_module_names
     owners = packages_distributions()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 import sys
 import zipfile
@@ -10,6 +11,8 @@ import numpy as np
 import pytest
 import torch
 from exported_models import NEAR, class_probabilities_of
+from safetensors import safe_open
+from safetensors.torch import save_file
 from torch import nn
 
 from cocoop import InputError, Predictor
@@ -87,6 +90,16 @@ def test_damaged_folders(exported, tmp_path):
     (folder / "classes.json").write_text('["one", "two", "three"]')
     with pytest.raises(InputError, match=r"preprocess\.json: expected a transform as cocoop writes it"):
         Predictor.load(folder)
+
+
+@pytest.mark.parametrize(("name", "value"), [("format", 2), ("classes", "3"), ("head", "round")])
+def test_a_description_that_was_changed(exported, tmp_path, name, value):
+    with safe_open(exported("safetensors-head") / "head.safetensors", "pt") as file:
+        tensors = {key: file.get_tensor(key) for key in ("weight", "bias")}
+        description = json.loads(file.metadata()["cocoop"])
+    save_file(tensors, tmp_path / "head.safetensors", {"cocoop": json.dumps(description | {name: value})})
+    with pytest.raises(InputError, match=rf"expected a model that `cocoop export` wrote, .*'{name}'.*Export it anew"):
+        Predictor.load(tmp_path)
 
 
 def test_a_model_of_somebody_else(tmp_path):

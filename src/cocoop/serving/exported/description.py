@@ -6,17 +6,20 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from cocoop.clip import Preprocess
 from cocoop.errors import InputError
 from cocoop.methods import AGREEMENT, DIFFERENCE
 from cocoop.results import read_json, write_json
-from cocoop.results.typed import MistypedError, from_json
+from cocoop.results.typed import Check, MistypedError, from_json
 from cocoop.rgb import Exif
 
 KEY = "cocoop"
 """Under which name the metadata of a model's file has its description, as JSON."""
+
+FORMAT = 1
+"""Of a description."""
 
 CLASSES, PREPROCESS = "classes.json", "preprocess.json"
 
@@ -69,7 +72,7 @@ class Description:
     cocoop: the version that wrote it.
     """
 
-    format: Literal[1] = 1
+    format: Annotated[int, Check(lambda number: number == FORMAT, f"{FORMAT}, the format of this version")] = FORMAT
     input: Input
     head: Literal["linear", "tangent", "tangent-plain"]
     classes: int
