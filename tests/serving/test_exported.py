@@ -98,7 +98,9 @@ def test_a_description_that_was_changed(exported, tmp_path, name, value):
         tensors = {key: file.get_tensor(key) for key in ("weight", "bias")}
         description = json.loads(file.metadata()["cocoop"])
     save_file(tensors, tmp_path / "head.safetensors", {"cocoop": json.dumps(description | {name: value})})
-    with pytest.raises(InputError, match=rf"expected a model that `cocoop export` wrote, .*'{name}'.*Export it anew"):
+    with pytest.raises(
+        InputError, match=rf"expected a model that `cocoop export` wrote, .*its '{name}' is .*Export it anew"
+    ):
         Predictor.load(tmp_path)
 
 

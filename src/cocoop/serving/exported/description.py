@@ -21,6 +21,8 @@ KEY = "cocoop"
 FORMAT = 1
 """Of a description."""
 
+Format = Annotated[int, Check(FORMAT.__eq__, f"{FORMAT}, the format of this version")]
+
 CLASSES, PREPROCESS = "classes.json", "preprocess.json"
 
 Input = Literal["pixels", "image_features"]
@@ -72,7 +74,7 @@ class Description:
     cocoop: the version that wrote it.
     """
 
-    format: Annotated[int, Check(lambda number: number == FORMAT, f"{FORMAT}, the format of this version")] = FORMAT
+    format: Format = FORMAT
     input: Input
     head: Literal["linear", "tangent", "tangent-plain"]
     classes: int
