@@ -166,7 +166,7 @@ def derivatives(options: argparse.Namespace) -> None:
             forward = torch.stack([jvp(function, (code,), (way,))[1] for way in ways], dim=-1)
         took, clip.text.plain = time.perf_counter() - between, False
         exact = forward if dtype == "float64" else exact
-        central = expansion._slopes.unflatten(1, forward.shape[::2]).transpose(0, 1)
+        central = expansion.slopes.unflatten(1, forward.shape[::2]).transpose(0, 1)
         errors = [float((slopes - exact).norm() / exact.norm()) for slopes in (central, forward)]
         print(f"{dtype}: central differences {between - started:.2f} s, error {errors[0]:.1e} of J; ", end="")
         print(f"forward mode {took:.2f} s, error {errors[1]:.1e}")

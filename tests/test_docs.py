@@ -67,6 +67,7 @@ NOT_RUN = {"datasets.load_dataset(": "needs the hub", "import ray": "needs Ray"}
 
 SHORTER = {
     "predict --clip openai/clip-vit-base-patch16": "predict --clip tiny",
+    "export --clip openai/clip-vit-base-patch16": "export --clip tiny",
     "--clip openai/clip-vit-base-patch16": "--clip tiny --epochs 2",
     "--shots 8 --seeds 1,2": "--shots 1 --seeds 1 --epochs 1",
 }
@@ -235,6 +236,7 @@ GIVEN = {
 PRINTS = {
     "README.md": r"(0\.[4-9]\d*|1\.0)\n\['(six|seven)' '(six|seven)'\] \[\[",  # better than a guess among three
     "docs/datasets.md": r"(0\.[4-9]\d*|1\.0)\n",
+    "docs/export.md": r"pixels 8\n(one|seven|three)\n",
     "docs/methods.md": r"\['\w+' '\w+' '\w+'\]\n",
     "docs/predict.md": r"None missing\.jpg: expected an image .*\nTrue\n",
     "docs/reports.md": r"\*\*.+\*\*\n",

@@ -47,7 +47,7 @@ MAY_IMPORT = {
     "fitted": MODELS | {"results", "features", "evaluation", "arguments", "labels", "fitting"},
     "classifier": MODELS | TORCH_FREE | {"features", "training", "evaluation", "fitted"} | PARTS_OF_THE_CLASSIFIER,
     "estimator": BOTTOM | {"classifier", "old_names"},
-    "serving": MODELS | {"data", "features", "evaluation", "fitting", "labels", "classifier"},
+    "serving": MODELS | {"data", "results", "features", "evaluation", "fitting", "labels", "classifier"},
     "reports": TORCH_FREE,
     "protocols": MODELS
     | TORCH_FREE
@@ -100,7 +100,9 @@ INSIDE = {
         "tables": {"parquet"},
         "pictures": {"tables"},
         "encode": {"tables"},
-        "predictor": {"encode", "tables"},
+        "exported": set(),
+        "predictor": {"encode", "exported", "tables"},
+        "export": {"exported", "predictor"},
         "feature_files": {"parquet"},
         "text_rows": {"predictor"},
         "rows": {"parquet", "predictor", "text_rows"},

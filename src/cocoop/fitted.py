@@ -184,6 +184,12 @@ class FittedClassifier:
         return self
 
     @property
+    def sample_(self) -> Tensor | None:
+        """Unit-norm features [N, E] of some training images; None where prompts are not conditional, or of old runs."""
+        kept = self._fitted().sample
+        return None if kept is None else normalize(torch.from_numpy(kept).to(self.clip_.device).float(), dim=-1)
+
+    @property
     def trained_on(self) -> frozenset[str]:
         """The `fingerprint` of every training image that is a file, which is one of its bytes, not of its name."""
         return frozenset(self._fitted().trained_on)
@@ -219,8 +225,7 @@ class FittedClassifier:
 
     def _chosen(self, shortlist: int | None, inference: str) -> Method | Approximation:
         """The same, not calibrated."""
-        kept = self._fitted().sample
-        sample = None if kept is None else normalize(torch.from_numpy(kept).to(self.clip_.device).float(), dim=-1)
+        sample = self.sample_
         tangent: TangentPrompts | None = getattr(self, "_tangent", None)
         if inference == "tangent" and shortlist is None and tangent is not None and tangent.holds(self.model_):
             return tangent

@@ -24,6 +24,7 @@ def test_the_commands():
         "demo",
         "embed",
         "evaluate",
+        "export",
         "info",
         "predict",
         "report",

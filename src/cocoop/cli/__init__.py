@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from cocoop.cli import bench, benchmark, datasets, demo, embed, evaluate, info, predict, report, train
+from cocoop.cli import bench, benchmark, datasets, demo, embed, evaluate, export, info, predict, report, train
 from cocoop.cli.manners import Quiet, Verbose, behave, exit_code, start_afresh, with_manners
 from cocoop.cli.renamed import with_new_names
 
@@ -69,6 +69,7 @@ _add(app, "train", train.train, "Learn a prompt from a folder of images.")
 _add(app, "evaluate", evaluate.evaluate, "Score a learned prompt on labelled images.")
 _add(app, "predict", predict.predict, "Classify pictures: files, folders, lists, tables, archives.")
 _add(app, "embed", embed.embed, "Write the image features of pictures into a file.")
+_add(app, "export", export.export, "Write a prompt as an ONNX model, a torch program, or a head's tensors.")
 _add(app, "benchmark", benchmark.benchmark, "Carry out a protocol of the papers, many runs in one folder.")
 _add(app, "report", report.report, "Tables and pictures of runs, beside the published figures.")
 _add(app, "bench", bench.bench, "Measure speed and memory on this machine, beside the original's way.")

@@ -36,9 +36,9 @@ RunAndSources = Annotated[
     list[str],
     typer.Argument(
         metavar="[RUN] SOURCE",
-        help="A run folder, as `cocoop train --out` leaves it (without one, --clip and --classes: zero-shot), and "
-        "pictures: files, folders, 'patterns/*.jpg', - (paths on stdin), @FILE (a path per line), TABLE:COLUMN "
-        "(.csv, .jsonl, .parquet), .tar archives; or features that `cocoop embed` wrote.",
+        help="A run folder, as `cocoop train --out` leaves it, or what `cocoop export` wrote (without one, --clip and "
+        "--classes: zero-shot), and pictures: files, folders, 'patterns/*.jpg', - (paths on stdin), @FILE (a path per "
+        "line), TABLE:COLUMN (.csv, .jsonl, .parquet), .tar archives; or features that `cocoop embed` wrote.",
     ),
 ]
 Top = Annotated[int, typer.Option(min=1, help="Give this many classes per image, best first.")]
@@ -115,8 +115,8 @@ def predict(
     machine: dict[str, Any] = {"tokenizer": tokenizer, "device": device, "dtype": dtype, "memory_budget": memory_budget}
     pictures: dict[str, Any] = {"exif": exif, "feature_cache": feature_cache}
     answers: dict[str, Any] = {"top": top, "threshold": threshold, "shortlist": shortlist, "inference": inference}
-    predictor = _predictor(run, names, clip, machine | pictures | answers)
-    with open_results(form, out, top, embeddings, resume, predictor.clip_) as results:
+    predictor = _predictor(run, names, clip, embeddings, machine | pictures | answers)
+    with open_results(form, out, top, embeddings, resume, predictor.encoder_) as results:
         _write(rows_of(predictor, results), results, sources)
     if out is not None:
         print(f"{results.count:,} rows, {results.errors:,} of them errors: {out}")
@@ -128,7 +128,10 @@ def predict(
 
 def _run_and_sources(given: Sequence[str], clip: str | None, classes: str | None) -> tuple[str | None, Sequence[str]]:
     """Without a run, CLIP and classes are said, and what comes first is a source."""
-    if clip is not None and classes is not None and not any((Path(given[0]) / name).exists() for name in _OF_A_RUN):
+    from cocoop.serving import is_exported
+
+    is_run = is_exported(given[0]) or any((Path(given[0]) / name).exists() for name in _OF_A_RUN)
+    if clip is not None and classes is not None and not is_run:
         return None, given
     if len(given) == 1:
         raise InputError(
@@ -158,13 +161,18 @@ def _rows_of(sources: Sequence[str], left_out: LeftOut) -> Callable[[Predictor, 
     return rows
 
 
-def _predictor(run: str | None, names: Sequence[str] | None, clip: str | None, others: dict[str, Any]) -> Predictor:
+def _predictor(
+    run: str | None, names: Sequence[str] | None, clip: str | None, embeddings: bool, others: dict[str, Any]
+) -> Predictor:
     from cocoop.serving import Predictor
 
-    if run is not None:
-        return Predictor.load(run, names, clip=clip, **others)
-    predictor = Predictor.zero_shot(clip, names or (), **others)
-    note(f"note: zero-shot, with the prompt {predictor.templates[0]!r}")
+    if run is None:
+        predictor = Predictor.zero_shot(clip, names or (), **others)
+        note(f"note: zero-shot, with the prompt {predictor.templates[0]!r}")
+        return predictor
+    predictor = Predictor.load(run, names, clip=clip, **others)
+    if embeddings:
+        _ = predictor.clip_  # which an exported model may not have
     return predictor
 
 

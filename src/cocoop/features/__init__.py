@@ -5,12 +5,13 @@ from cocoop.features.encode import Encoded, Features, encode_pictures, fingerpri
 from cocoop.features.pixels import Picture, View
 from cocoop.features.sources import AugmentedFeatures, FeatureSource, FixedFeatures
 from cocoop.features.store import FeatureStore, StoredFeatures
-from cocoop.features.stream import EncodedRow, encode_stream, processes_beside
+from cocoop.features.stream import EncodedRow, Encoder, encode_stream, processes_beside
 
 __all__ = [
     "AugmentedFeatures",
     "Encoded",
     "EncodedRow",
+    "Encoder",
     "FeatureSource",
     "FeatureStore",
     "Features",

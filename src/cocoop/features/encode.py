@@ -125,9 +125,9 @@ def encode_views(
     return np.array(read, dtype="S32"), [*by_view]
 
 
-def images_at_once(clip: CLIP) -> int:
+def images_at_once(device: torch.device) -> int:
     """How many images a batch for the image tower holds."""
-    return _AT_ONCE.get(clip.device.type, _AT_ONCE_ELSEWHERE)
+    return _AT_ONCE.get(device.type, _AT_ONCE_ELSEWHERE)
 
 
 def fingerprints(pictures: Sequence[Picture], contents: NDArray[np.bytes_]) -> list[str]:
@@ -210,7 +210,7 @@ def _encode(
     `read` is given the content hash of every image, in order. `fill` fills up a single batch, too; where there are
     more, all have the same shape. `distinct` encodes no view of one content twice.
     """
-    at_once = images_at_once(clip)
+    at_once = images_at_once(clip.device)
     pixels = _rows(clip, images, missing, read)
     for number, (rows, batch) in enumerate(_regrouped(_distinct(pixels) if distinct else pixels, at_once)):
         lacking = at_once - len(batch) if fill or number else 0
@@ -222,7 +222,7 @@ def _rows(
     clip: CLIP, images: Sequence[ImageToRead], missing: MissingViews, read: list[bytes]
 ) -> Iterator[tuple[list[Row], Tensor]]:
     """Pixels [n, 3, N, N] of the missing views, and whose they are, with a progress bar."""
-    views, at_once = len(missing.views), images_at_once(clip)
+    views, at_once = len(missing.views), images_at_once(clip.device)
     there = missing.there or (np.empty(0),) * views
     # What is there may be of these images or, in a store, of others.
     to_decode = max(len(images), sum(max(0, len(images) - len(held)) for held in there))

@@ -117,7 +117,7 @@ class AugmentedFeatures:
 
     def _encode(self, first: int) -> NDArray[np.bytes_]:
         """Encode some views from number `first` on. No more at once of an image than one batch holds."""
-        count = max(1, min(images_at_once(self.clip), _AHEAD // len(self.pictures)))
+        count = max(1, min(images_at_once(self.clip.device), _AHEAD // len(self.pictures)))
         numbers = range(first, min(self.views, first + count))
         views = [View(self.seed, number) for number in numbers]
         self._contents, features = encode_views(self.clip, self.pictures, views, self.store, self._contents, self.exif)

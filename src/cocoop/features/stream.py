@@ -6,7 +6,7 @@ import hashlib
 import multiprocessing
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from itertools import chain, islice
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -14,7 +14,7 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from cocoop.clip import CLIP, Preprocess
+from cocoop.clip import Preprocess
 from cocoop.data import ImageError, open_image
 from cocoop.errors import InputError, reason
 from cocoop.features.ahead import AHEAD, from_processes, from_threads, usable_cpus
@@ -35,6 +35,21 @@ Load = Callable[[Any], "bytes | Image.Image"]
 """Makes of a picture in any form an image file's bytes or an open image. Raises `ImageError`."""
 
 
+class Encoder(Protocol):
+    """What takes the pixels of pictures: a CLIP; or an exported model, which gives probabilities for features."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+
+    @property
+    def preprocess(self) -> Preprocess:
+        """Pillow image -> pixels [3, N, N]."""
+
+    def encode_images(self, pixels: Tensor) -> Tensor:
+        """Pixels [B, 3, N, N] -> image features [B, E]."""
+
+
 class EncodedRow(NamedTuple, Generic[K]):
     """One image of a stream: its key, and its unit-norm feature [E] or why there is none."""
 
@@ -51,7 +66,7 @@ class _Decoded(NamedTuple):
 
 
 def encode_stream(
-    clip: CLIP,
+    clip: Encoder,
     pictures: Iterable[tuple[K, Any]],
     load: Load,
     threads: int,
@@ -75,7 +90,7 @@ def encode_stream(
     Raises:
         RunError: a process was killed, or the disk refuses.
     """
-    at_once, kept = images_at_once(clip), None if store is None else _Kept(store.opened(exif))
+    at_once, kept = images_at_once(clip.device), None if store is None else _Kept(store.opened(exif))
     read = _Read(clip.preprocess, load, None if kept is None else kept.known, exif)
     rows: list[tuple[K, _Decoded | ImageError]] = []
     to_encode, full = 0, store is not None  # as `encode_pictures`: one batch alone is not filled up, unless for a store
@@ -94,7 +109,7 @@ def encode_stream(
             kept.write()
 
 
-def processes_beside(clip: CLIP) -> int:
+def processes_beside(clip: Encoder) -> int:
     """How many processes to decode with, where there are many images: none beside a tower that computes on the CPU."""
     many = usable_cpus() >= 3 and not multiprocessing.current_process().daemon
     return usable_cpus() if many and clip.device.type != "cpu" else 0
@@ -178,7 +193,7 @@ class _Kept:
 
 
 def _encoded(
-    clip: CLIP, rows: list[tuple[K, _Decoded | ImageError]], kept: _Kept | None, size: int
+    clip: Encoder, rows: list[tuple[K, _Decoded | ImageError]], kept: _Kept | None, size: int
 ) -> list[EncodedRow[K]]:
     """The features of a batch, which is filled up to `size`: products of another shape may round otherwise."""
     decoded = [outcome for _, outcome in rows if isinstance(outcome, _Decoded)]

@@ -5,11 +5,12 @@ from cocoop.methods.base import Method, Recipe
 from cocoop.methods.calibrated import Calibrated
 from cocoop.methods.cocoop import CoCoOp
 from cocoop.methods.coop import CoOp
+from cocoop.methods.expansion import Expansion
 from cocoop.methods.inference import INFERENCES, Approximation, Inference, calibrated, described, inference_of
 from cocoop.methods.kept import expect_rebuildable, expect_setting, load_tensors
 from cocoop.methods.prompt_method import ConditionalPrompts, PromptMethod
 from cocoop.methods.shortlist import Shortlist
-from cocoop.methods.tangent import TangentCheck, TangentPrompts
+from cocoop.methods.tangent import AGREEMENT, DIFFERENCE, TangentCheck, TangentPrompts, codes_of, expansions
 from cocoop.methods.zero_shot import ZeroShot
 
 METHODS: dict[str, type[Method]] = {"zero-shot": ZeroShot, "coop": CoOp, "cocoop": CoCoOp}
@@ -18,7 +19,9 @@ BASELINE: type[Method] = ZeroShot
 """The method beside which every run on a user's own images is scored: the hand-written prompt, nothing learned."""
 
 __all__ = [
+    "AGREEMENT",
     "BASELINE",
+    "DIFFERENCE",
     "INFERENCES",
     "METHODS",
     "Approximation",
@@ -26,6 +29,7 @@ __all__ = [
     "CoCoOp",
     "CoOp",
     "ConditionalPrompts",
+    "Expansion",
     "Inference",
     "Method",
     "PromptMethod",
@@ -34,10 +38,12 @@ __all__ = [
     "TangentCheck",
     "TangentPrompts",
     "ZeroShot",
+    "codes_of",
     "described",
     "expect_rebuildable",
     "expect_setting",
     "calibrated",
+    "expansions",
     "images_at_once",
     "inference_of",
     "load_tensors",

@@ -90,6 +90,11 @@ class CoCoOp(ConditionalPrompts):
         """The hidden layer ReLU(W1 x + b1) of each Meta-Net, side by side: [B, E] -> [B, H], or [B, M * H]."""
         return torch.cat([net[1](net[0](image_features)) for net in self._nets], dim=1)
 
+    def code_layer(self) -> tuple[Tensor, Tensor]:
+        """The first layers of the Meta-Nets, side by side: W [H, E] and b [H], with code(x) = ReLU(W x + b)."""
+        first = [cast(nn.Linear, net[0]) for net in self._nets]
+        return torch.cat([layer.weight for layer in first]), torch.cat([layer.bias for layer in first])
+
     def conditional_token(self, image_features: Tensor) -> Tensor:
         """Pi = h_theta(x): unit-norm image features [B, E] -> [B, D], or [B, M, D] with a Meta-Net for each token."""
         return self._token(self.code(image_features))

@@ -35,6 +35,12 @@ class Expansion:
         code: a_0 [H].
         spread: how far the codes of images are from a_0, which the step is measured by.
 
+    Attributes:
+        code: a_0 [H].
+        features: g [E, K]. squares: |g|^2 [K].
+        slopes: J [E, K * H]. lines: 2 J^T g [H, K]. curves: J^T J [H * H, K].
+        moves: how the context follows the code, [H, M * D].
+
     Raises:
         InputError: J does not fit into the memory budget.
     """
@@ -46,26 +52,26 @@ class Expansion:
         step = _BENDS * spread * _epsilon(model.clip) ** (1 / 3)
         offsets = step * torch.eye(size, dtype=code.dtype, device=code.device)
         self._context = model.context_of(code[None]).flatten()
-        self._moves = (model.context_of(code + offsets) - model.context_of(code - offsets)).flatten(1) / (2 * step)
+        self.moves = (model.context_of(code + offsets) - model.context_of(code - offsets)).flatten(1) / (2 * step)
         features = model.raw_text_features(code[None])[0]
         slopes = features.new_empty(width, classes, size)
         pairs = max(1, images_at_once(model) // 2)
         for part in progress(torch.arange(size).split(pairs), "expanding the prompts", unit=" parts"):
             ahead, behind = (model.raw_text_features(code + sign * offsets[part]) for sign in (1, -1))
             slopes[:, :, part] = ((ahead - behind) / (2 * step)).permute(2, 1, 0)
-        self._features, self._squares = features.T.contiguous(), features.square().sum(dim=1)
-        self._slopes = slopes.flatten(1)
+        self.features, self.squares = features.T.contiguous(), features.square().sum(dim=1)
+        self.slopes = slopes.flatten(1)
         parts = zip(slopes.split(_CLASSES, dim=1), features.split(_CLASSES), strict=True)
         lines, curves = zip(*(_products(some, own) for some, own in parts), strict=True)
-        self._lines, self._curves = torch.cat(lines, dim=1), torch.cat(curves, dim=1)
+        self.lines, self.curves = torch.cat(lines, dim=1), torch.cat(curves, dim=1)
 
     def logits(self, model: ConditionalPrompts, image_features: Tensor, codes: Tensor) -> Tensor:
         """Image features [B, E] and their codes [B, H] -> logits [B, K]."""
         moved = codes - self.code
-        along = (image_features @ self._slopes).unflatten(1, (-1, len(self.code)))
-        products = image_features @ self._features + torch.einsum("bkh,bh->bk", along, moved)
+        along = (image_features @ self.slopes).unflatten(1, (-1, len(self.code)))
+        products = image_features @ self.features + torch.einsum("bkh,bh->bk", along, moved)
         pairs = (moved[:, :, None] * moved[:, None]).flatten(1)
-        squares = self._squares + moved @ self._lines + pairs @ self._curves
+        squares = self.squares + moved @ self.lines + pairs @ self.curves
         smallest = torch.finfo(squares.dtype).tiny  # far from a_0 rounding may leave less than nothing
         return model.logits_of_products(image_features, products, squares.clamp(min=smallest))
 
@@ -75,7 +81,7 @@ class Expansion:
         The larger of what the context does and what its first order says: where both are small, the expansion holds.
         """
         moved = (model.context_of(codes).flatten(1) - self._context).norm(dim=1)
-        return torch.maximum(moved, ((codes - self.code) @ self._moves).norm(dim=1))
+        return torch.maximum(moved, ((codes - self.code) @ self.moves).norm(dim=1))
 
 
 def _products(slopes: Tensor, features: Tensor) -> tuple[Tensor, Tensor]:

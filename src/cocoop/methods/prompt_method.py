@@ -188,6 +188,17 @@ class ConditionalPrompts(PromptMethod):
         """What `context` is of images with these codes, [B, H] -> [B, M, D]; errors as in `code`."""
         return self.code(code)  # which says what is missing
 
+    def code_layer(self) -> tuple[Tensor, Tensor]:
+        """W [H, E] and b [H] of a code that is ReLU(W x + b), by which the method can be exported.
+
+        Raises:
+            InputError: the method has no such code.
+        """
+        raise InputError(
+            f"{type(self).__name__}: expected a method whose code is one layer, ReLU(W x + b), to write it down; this "
+            "one does not say that. Export another, or give it code_layer()."
+        )
+
     def take_classes(self) -> None:
         """Make the prompts, with M slots before every name."""
         context = [slot(m) for m in range(len(self.ctx))]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
@@ -112,7 +113,7 @@ class TangentPrompts:
         self.counts = Counter(images=0, refined=0, exact=0)
         sample = sample.to(model.ctx.device, model.ctx.dtype)
         with self.clip.products():
-            codes = _codes(model, sample)
+            codes = codes_of(model, sample)
             order = torch.randperm(len(sample), generator=torch.Generator().manual_seed(0))[:_CLASSIFIED]
             tried = sample[order.to(sample.device)]
             self._verify(codes, tried, self._exact_logits(tried))
@@ -120,20 +121,14 @@ class TangentPrompts:
     def _verify(self, codes: Tensor, tried: Tensor, exact: Tensor) -> None:
         """Expand around more and more anchors until the check is passed."""
         half = len(tried) // 2
-        spread = float((codes - codes.mean(dim=0)).norm(dim=1).square().mean().sqrt())
-        spread = spread or float(codes.norm(dim=1).mean()) or 1.0
-        contexts = self.model.context_of(codes).flatten(1)
-        most = len(contexts.unique(dim=0)) // 2 if contexts.isfinite().all() else 1
-        for number in (number for number in ANCHORS if number == 1 or number <= most):
-            anchors = _anchors(codes, contexts, number)
-            self._expansions: list[Expansion] = []  # the last ones make room
-            self._expansions = [Expansion(self.model, anchor, spread) for anchor in anchors]
+        for expanded in expansions(self.model, codes):
+            self._expansions = expanded
             self._take_margin(codes, tried[:half], exact[:half])
             self.check = self._check(tried[half:], exact[half:])
             self.exact = not self.check.passed
             if not self.exact:
                 return
-        self._expansions = []
+            expanded.clear()  # they make room for the next
 
     def _take_margin(self, codes: Tensor, tried: Tensor, exact: Tensor) -> None:
         far = self._nearest(codes)[0]
@@ -238,7 +233,7 @@ class TangentPrompts:
         return logits, encoded.cpu()
 
 
-def _codes(model: ConditionalPrompts, sample: Tensor) -> Tensor:
+def codes_of(model: ConditionalPrompts, sample: Tensor) -> Tensor:
     """The codes [N, H] of the sample. `InputError` unless they are what the context follows from."""
     if len(sample) < 2:
         raise InputError(f"inference: expected two images or more to verify tangent prompts on; got {len(sample)}.")
@@ -249,6 +244,19 @@ def _codes(model: ConditionalPrompts, sample: Tensor) -> Tensor:
             "a subclass says another context."
         )
     return codes
+
+
+def expansions(model: ConditionalPrompts, codes: Tensor) -> Iterator[list[Expansion]]:
+    """The text features around the mean of codes [N, H]; then around more anchors, as far as the contexts differ.
+
+    Clear the list before the next is asked for: it may take much memory. Errors as `Expansion`.
+    """
+    spread = float((codes - codes.mean(dim=0)).norm(dim=1).square().mean().sqrt())
+    spread = spread or float(codes.norm(dim=1).mean()) or 1.0
+    contexts = model.context_of(codes).flatten(1)
+    most = len(contexts.unique(dim=0)) // 2 if contexts.isfinite().all() else 1
+    for number in (number for number in ANCHORS if number == 1 or number <= most):
+        yield [Expansion(model, anchor, spread) for anchor in _anchors(codes, contexts, number)]
 
 
 def _anchors(codes: Tensor, contexts: Tensor, number: int) -> list[Tensor]:

@@ -63,7 +63,7 @@ def model_card(config: RunConfig, record: RunRecord, pictures: Iterable[str] = (
     return _CARD.format(
         method=record.method,
         count=len(names),
-        names=", ".join(map(_plain, names[:_SHOWN_CLASSES])) + (", ..." if len(names) > _SHOWN_CLASSES else ""),
+        names=", ".join(map(escaped, names[:_SHOWN_CLASSES])) + (", ..." if len(names) > _SHOWN_CLASSES else ""),
         clip=record.clip,
         tokenizer=f" and the tokenizer `{tokenizer}`" if tokenizer else "",
         rows="\n".join(f"| {name} | {value} |" for name, value in facts.items()),
@@ -96,6 +96,6 @@ def _test_rows(test: str, figures: Figures, zero_shot: Figures | None) -> dict[s
     return rows
 
 
-def _plain(name: str) -> str:
+def escaped(name: str) -> str:
     """The name on one line, with the marks of Markdown and HTML escaped, so that it is shown as it is."""
     return re.sub(r"([\\`*\[\]<>|&])", r"\\\1", " ".join(name.split()))

@@ -23,13 +23,13 @@ def real_place(folder: str | PathLike[str]) -> Path:
     return Path(os.path.realpath(path)) if os.path.islink(path) else path
 
 
-def check_free(folder: str | PathLike[str]) -> None:
-    """Raise `InputError` if `folder` is there and is not an empty folder. Looks only."""
+def check_free(folder: str | PathLike[str], what: str = "the run") -> None:
+    """Raise `InputError` if `folder` is there and is not an empty folder. Looks only. `what` is to lie there."""
     path = real_place(folder)
     if os.path.lexists(path) and not (path.is_dir() and not any(path.iterdir())):
-        raise InputError(f"{folder}: expected a new or empty folder for the run; it exists. Choose another name.")
+        raise InputError(f"{folder}: expected a new or empty folder for {what}; it exists. Choose another name.")
     if os.path.ismount(path):  # nothing can be moved to where it is
-        raise InputError(f"{folder}: expected a folder for the run; it is a whole file system. Choose one in it.")
+        raise InputError(f"{folder}: expected a folder for {what}; it is a whole file system. Choose one in it.")
 
 
 def check_new(folder: str | PathLike[str]) -> None:

@@ -9,10 +9,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from cocoop.clip import CLIP
 from cocoop.data import ImageError, read_bytes
 from cocoop.errors import reason
-from cocoop.features import EncodedRow, FeatureStore, encode_stream, processes_beside, usable_cpus
+from cocoop.features import EncodedRow, Encoder, FeatureStore, encode_stream, processes_beside, usable_cpus
 from cocoop.rgb import Exif
 from cocoop.serving.tables import Named
 
@@ -21,7 +20,7 @@ FORMS = "a path, a file's bytes, an array [H, W, 3] of uint8, or a Pillow image"
 
 
 def encode(
-    clip: CLIP,
+    clip: Encoder,
     pictures: Iterable[Named],
     store: FeatureStore | None = None,
     workers: int | None = None,

@@ -6,10 +6,10 @@ import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 from cocoop.atomic import hidden_beside
-from cocoop.clip import CLIP
+from cocoop.clip.precision import Precision
 from cocoop.errors import InputError, RunError
 from cocoop.features import EncodedRow
 
@@ -17,6 +17,22 @@ HEAD = b"cocoop"
 """Under which name a Parquet file's metadata has `clip_head`."""
 
 _ROWS = 1024  # of a row group
+
+
+class KnownClip(Protocol):
+    """A CLIP, by what a file says of it."""
+
+    @property
+    def name(self) -> str:
+        """Where it is from."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Of what it computes."""
+
+    @property
+    def precision(self) -> Precision:
+        """In which it computes."""
 
 
 def pyarrow_parquet() -> Any:
@@ -31,7 +47,7 @@ def pyarrow_parquet() -> Any:
     return parquet
 
 
-def clip_head(clip: CLIP) -> dict[str, str]:
+def clip_head(clip: KnownClip) -> dict[str, str]:
     """What a file says of the CLIP that its features are of."""
     return {"clip": clip.name, "clip_fingerprint": clip.fingerprint, "dtype": clip.precision.name}
 
@@ -50,7 +66,7 @@ class ParquetRows:
         clip: told in the file's metadata, for `read_features`.
     """
 
-    def __init__(self, path: Path, columns: Sequence[str], clip: CLIP) -> None:
+    def __init__(self, path: Path, columns: Sequence[str], clip: KnownClip) -> None:
         pyarrow_parquet()
         import pyarrow
 

@@ -23,6 +23,7 @@ from cocoop.labels import new_classes
 from cocoop.methods import Inference, ZeroShot, described, inference_of
 from cocoop.rgb import Exif, chosen_exif
 from cocoop.serving.encode import encode
+from cocoop.serving.exported import HeadModel, PixelModel, is_exported, load_exported
 from cocoop.serving.tables import Named
 
 TEMPLATE = "a photo of a {}."
@@ -34,7 +35,7 @@ class Prediction(NamedTuple):
 
     key: its name. label: the class, as in `Predictor.classes_`; None where none is probable enough, or of an error.
     top: the most probable classes with their probabilities, best first. error: why it could not be read, or None.
-    feature: the image feature [E], unit norm.
+    feature: the image feature [E], unit norm; None of an exported model that takes pixels.
     """
 
     key: str
@@ -50,11 +51,16 @@ class Prediction(NamedTuple):
 
 
 class _Ready(NamedTuple):
-    clip: CLIP
-    model: Inference
+    clip: CLIP | PixelModel
+    model: Inference | PixelModel | HeadModel
     classes: NDArray[Any]
     store: FeatureStore | None
     exif: Exif
+
+    def probabilities(self, image_features: Tensor) -> NDArray[np.float64]:
+        if isinstance(self.model, PixelModel | HeadModel):
+            return self.model.probabilities(image_features)
+        return class_probabilities(self.model, image_features)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -66,7 +72,8 @@ class Predictor:
     process for a batch; up to `workers` threads decode pictures, beside those of torch.
 
     Args:
-        run: a run folder, as `PromptClassifier.save` or `cocoop train` wrote it; None is zero-shot.
+        run: a run folder, as `PromptClassifier.save` or `cocoop train` wrote it; or what `cocoop export` wrote, which
+            has its own classes, and computes on the CPU; None is zero-shot.
         classes: [K] other classes than the run's.
         device, dtype, memory_budget, tokenizer: as in `CLIP.load`.
         workers: how many threads may decode pictures; None is as many as there are CPUs.
@@ -211,18 +218,31 @@ class Predictor:
     @property
     def inference_(self) -> str | None:
         """How classes are found, in words, and of how many images so far; None where images share their prompts."""
-        return described(self._ready.model)
+        model = self._ready.model
+        return None if isinstance(model, PixelModel | HeadModel) else described(model)
 
     @property
     def clip_(self) -> CLIP:
-        """The CLIP that it stands on."""
+        """The CLIP that it stands on. `InputError` of an exported model that takes pixels: it has no image features."""
+        encoder = self.encoder_
+        if not isinstance(encoder, CLIP):
+            raise InputError(
+                f"{self.run}: expected a model with image features; got an exported one that goes from pixels to "
+                "probabilities. Export the run with --features, or take the run itself."
+            )
+        return encoder
+
+    @property
+    def encoder_(self) -> CLIP | PixelModel:
+        """What takes the pixels of pictures: the CLIP, or an exported model."""
         return self._ready.clip
 
     def _predicted(self, rows: Sequence[EncodedRow[str]]) -> list[Prediction]:
         features = [row.feature for row in rows if row.feature is not None]
-        model, labels = self._ready.model, self._ready.classes
-        probabilities = iter(class_probabilities(model, torch.stack(features)) if features else ())
-        return [self._prediction(row, labels, probabilities) for row in rows]
+        ready = self._ready
+        probabilities = iter(ready.probabilities(torch.stack(features)) if features else ())
+        predictions = [self._prediction(row, ready.classes, probabilities) for row in rows]
+        return [row._replace(feature=None) for row in predictions] if ready.model is ready.clip else predictions
 
     def _prediction(
         self, row: EncodedRow[str], labels: NDArray[Any], probabilities: Iterator[NDArray[np.float64]]
@@ -241,6 +261,8 @@ class Predictor:
     @cached_property
     def _ready(self) -> _Ready:
         machine = {"device": self.device, "dtype": self.dtype, "memory_budget": self.memory_budget}
+        if self.run is not None and is_exported(self.run):
+            return self._exported(self.run, machine)
         if self.run is None:
             clip = load_clip(self.clip, tokenizer=self.tokenizer, **machine)
             labels, names = new_classes(self.classes or (), allow_equal=False)
@@ -256,6 +278,13 @@ class Predictor:
         store = feature_store(self.feature_cache, clip)
         return _Ready(clip, model, labels, store, chosen_exif(self.exif, learned))
 
+    def _exported(self, folder: str, machine: dict[str, Any]) -> _Ready:
+        fixed = {"classes": self.classes, "shortlist": self.shortlist, "inference": self.inference}
+        names = {"clip": self.clip, "tokenizer": self.tokenizer, "feature_cache": self.feature_cache}
+        model, labels, learned = load_exported(folder, fixed, names | machine)
+        store = feature_store(self.feature_cache, model.clip) if isinstance(model.clip, CLIP) else None
+        return _Ready(model.clip, model, np.array(labels), store, chosen_exif(self.exif, learned))
+
     def __getstate__(self) -> dict[str, Any]:
         if isinstance(self.clip, CLIP) or not isinstance(self.tokenizer, str | None):
             raise InputError(
@@ -267,7 +296,7 @@ class Predictor:
     def __repr__(self) -> str:
         made = f"load({self.run!r})" if self.run else f"zero_shot({self.clip!r})"
         return (
-            f"Predictor.{made}: {len(self.classes_)} classes, {self.clip_.device}; takes one process, "
+            f"Predictor.{made}: {len(self.classes_)} classes, {self.encoder_.device}; takes one process, "
             f"{self._threads} threads that decode and {torch.get_num_threads()} of torch"
         )
 

@@ -11,9 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Protocol
 
-from cocoop.clip import CLIP
 from cocoop.errors import InputError, RunError, expect_choice
-from cocoop.serving.parquet import ParquetRows, plain
+from cocoop.serving.parquet import KnownClip, ParquetRows, plain
 from cocoop.serving.predictor import Prediction
 from cocoop.serving.text_rows import COLUMNS, TEXT_FORMS, TextRows, entry_of
 
@@ -52,7 +51,7 @@ def format_of(given: str | None, out: Path | None) -> str:
 
 @contextmanager
 def open_results(
-    form: str, out: Path | None, top: int, embeddings: bool, resume: bool, clip: CLIP
+    form: str, out: Path | None, top: int, embeddings: bool, resume: bool, clip: KnownClip
 ) -> Iterator[Results]:
     """Results in a format, in the file `out` or on stdout. See `check_results` for what can be asked for.
 

@@ -1,0 +1,86 @@
+"""`cocoop export`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cocoop.cli.common import AsJson, Classes, Plugins, Tokenizer, note, print_json, split_names
+
+Run = Annotated[
+    Path | None,
+    typer.Argument(help="A run folder, as `cocoop train --out` leaves it; without one, --clip and --classes."),
+]
+To = Annotated[
+    str,
+    typer.Option(
+        "--to",
+        metavar="FORM",
+        help="onnx; torch-export; or safetensors-head: tensors of the part behind the image tower.",
+    ),
+]
+Out = Annotated[Path, typer.Option(metavar="FOLDER", help="A new folder for the model.")]
+Features = Annotated[
+    bool,
+    typer.Option(
+        "--features", help="Leave the image tower out: from image features to probabilities, in a small file."
+    ),
+]
+AnyClip = Annotated[
+    str | None, typer.Option(help="The CLIP, if it lies elsewhere now than at training; or, without a run, any CLIP.")
+]
+
+
+def export(
+    to: To,
+    out: Out,
+    run: Run = None,
+    classes: Classes = None,
+    features: Features = False,
+    clip: AnyClip = None,
+    tokenizer: Tokenizer = None,
+    plugin: Plugins = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write a learned prompt, or zero-shot CLIP, for fixed classes as one file, from pixels to probabilities.
+
+    Neither text tower nor tokenizer is needed where it runs. Beside the file are the classes, the numbers of the
+    transform, and a README with code that runs it. CoCoOp's prompts become a first-order function of the image, which
+    is compared with exact inference on training images. The file is read back and compared before the folder appears.
+    Prints the file, its classes and bytes, and the largest difference of a probability; `cocoop predict` takes the
+    folder as a run.
+
+    Examples:
+      cocoop export my-run --to onnx --out my-model
+      cocoop export my-run --to torch-export --classes "cat,dog,red panda" --out my-model
+      cocoop export my-run --to safetensors-head --out my-head
+      cocoop export my-run --to onnx --features --out my-head
+      cocoop export --clip openai/clip-vit-base-patch16 --classes "cat,dog" --to onnx --out zero-shot
+    """
+    from dataclasses import asdict
+
+    from cocoop.errors import expect_choice
+    from cocoop.methods.plugins import load_plugins
+    from cocoop.serving import FORMS, TEMPLATE, export, load_learned
+
+    expect_choice("--to", to, FORMS)
+    load_plugins(plugin or ())
+    names = None if classes is None else split_names("--classes", classes, at_least=2)
+    learned = load_learned(run, names, clip, tokenizer)
+    if run is None:
+        note(f"note: zero-shot, with the prompt {TEMPLATE!r}")
+    exported = export(learned, to, out, features)
+    tangent = exported.description.tangent
+    if tangent is not None:
+        note(
+            f"note: {tangent.agreement:.4g} % of {tangent.images} training images have the same class as by exact "
+            f"inference, and no probability differs by more than {tangent.largest_difference:.2g}"
+        )
+    if as_json:
+        place = {"folder": str(exported.folder), "file": str(exported.file), "bytes": exported.size}
+        print_json(place | asdict(exported.description))
+        return
+    differs = exported.verification.largest_difference
+    print(f"{exported.file}\t{exported.description.classes}\t{exported.size}\t{differs:.1e}")
