@@ -67,6 +67,8 @@ def test_a_tangent_head_is_the_nearest_expansion(tiny, similarity, anchors):
         nearest = torch.stack([one.distances(model, codes) for one in made]).argmin(dim=0)
         logits = torch.stack([one.logits(model, features, codes) for one in made], dim=1)
         expected = (logits[torch.arange(50), nearest] / 1.5).softmax(dim=1)
+        weight, bias = model.code_layer()
+        assert torch.allclose((features @ weight.T + bias).relu(), codes, atol=1e-6)
     assert nearest.unique().tolist() == list(range(anchors))
     assert torch.allclose(head(features), expected, **NEAR)
 
