@@ -20,13 +20,13 @@ def test_an_exported_model_predicts_as_its_run(cocoop, trained):
         assert mine == expected | {"probability": pytest.approx(expected["probability"], abs=0.05)}  # first order
     refused = cocoop("predict", "model", "photos", "--classes", "a,b", "--clip", "tiny")
     assert refused.code == 2 and "classes: expected nothing beside an exported model" in refused.err
-    embeddings = cocoop("predict", "model", "photos", "--results-format", "jsonl", "--embeddings")
+    embeddings = cocoop("predict", "model", "photos", "--format", "jsonl", "--embeddings")
     assert embeddings.code == 2 and "expected a model with image features" in embeddings.err
     assert cocoop("embed", "photos", "--clip", "tiny", "--out", "features.npy").code == 0
     features = cocoop("predict", "model", "features.npy")
     assert features.code == 2 and "expected a model with image features" in features.err
     rows = cocoop("predict", "model", "photos", "--out", "rows.parquet")
-    assert rows.out == "rows.parquet\t18\t0\n"
+    assert rows.out == "18 rows, 0 of them errors: rows.parquet\n"
 
 
 def test_heads_take_pictures_and_features(cocoop, trained):
@@ -38,7 +38,7 @@ def test_heads_take_pictures_and_features(cocoop, trained):
     of_pictures, of_features = (cocoop("predict", "head", source) for source in ("photos", "features.npy"))
     assert of_pictures.code == 0 and of_pictures.out == of_features.out
     assert {line.split("\t")[1] for line in of_pictures.out.splitlines()} <= {"one", "four"}
-    with_embeddings = cocoop("predict", "head", "photos", "--results-format", "jsonl", "--embeddings")
+    with_embeddings = cocoop("predict", "head", "photos", "--format", "jsonl", "--embeddings")
     assert len(json.loads(with_embeddings.out.splitlines()[0])["embedding"]) == 128
 
 

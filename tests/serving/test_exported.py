@@ -6,6 +6,7 @@ import json
 import pickle
 import sys
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,8 +16,8 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import nn
 
-from cocoop import InputError, Predictor
-from cocoop.serving import FORMS, Named
+from cocoop import InputError, Predictor, PromptClassifier
+from cocoop.serving import FORMS, Named, export, load_learned
 
 
 @pytest.mark.parametrize(("to", "features"), [("onnx", False), ("torch-export", False), ("onnx", True)])
@@ -41,6 +42,16 @@ def test_a_predictor_of_tensors_takes_the_clip_that_they_are_of(coop, exported, 
     )
     with pytest.raises(InputError, match=r"expected the CLIP of its image features \(tiny, .*Say where that"):
         Predictor.load(head, clip=golden)
+
+
+def test_a_calibrated_run_is_calibrated_as_a_file_too(coop, tiny, tmp_path):
+    classifier = PromptClassifier.load(coop.run, clip=tiny)
+    plain = classifier.predict_proba(coop.paths)
+    classifier.calibrate(coop.paths, [Path(path).parent.name for path in coop.paths])
+    made = export(load_learned(classifier.save(tmp_path / "run")), "safetensors-head", tmp_path / "head")
+    calibrated = class_probabilities_of(made.folder, coop.paths, tiny)
+    assert np.allclose(calibrated, classifier.predict_proba(coop.paths), **NEAR)
+    assert np.abs(calibrated - plain).max() > 100 * NEAR["atol"]
 
 
 @pytest.mark.parametrize(

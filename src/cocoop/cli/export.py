@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from cocoop.cli.common import AsJson, Classes, Plugins, Tokenizer, note, print_json, split_names
+from cocoop.cli.common import AsJson, Classes, Plugins, Tokenizer, print_json, split_names
+from cocoop.progress import note
 
 Run = Annotated[
     Path | None,
@@ -21,7 +22,7 @@ To = Annotated[
         help="onnx; torch-export; or safetensors-head: tensors of the part behind the image tower.",
     ),
 ]
-Out = Annotated[Path, typer.Option(metavar="FOLDER", help="A new folder for the model.")]
+Out = Annotated[Path, typer.Option(metavar="DIR", help="A new folder for the model.")]
 Features = Annotated[
     bool,
     typer.Option(

@@ -83,7 +83,8 @@ def load_learned(
         if classes is not None:
             classifier.set_classes(classes)
         method, labels = classifier.fit_.parameters.method, classifier.classes_.tolist()
-        return Learned(method, classifier.model_, labels, classifier.exif, sample=classifier.sample_)
+        temperature = classifier.temperature or 1.0
+        return Learned(method, classifier.model_, labels, classifier.exif, temperature, classifier.sample_)
     if clip is None or classes is None:
         raise InputError("export: expected a run folder, or a CLIP and classes (--clip, --classes); got neither.")
     given, names = new_classes(classes, allow_equal=False)
