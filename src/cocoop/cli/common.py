@@ -42,6 +42,12 @@ OtherClip = Annotated[
     str | None,
     typer.Option("--clip", metavar="CLIP", help="The CLIP, if it lies elsewhere now than at training."),
 ]
+AnyClip = Annotated[
+    str | None,
+    typer.Option(
+        metavar="CLIP", help="The CLIP, if it lies elsewhere now than at training; or, without a run, any CLIP."
+    ),
+]
 Tokenizer = Annotated[
     str | None,
     typer.Option(

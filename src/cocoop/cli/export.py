@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from cocoop.cli.common import AsJson, Classes, Plugins, Tokenizer, print_json, split_names
+from cocoop.cli.common import AnyClip, AsJson, Classes, Plugins, Tokenizer, print_json, split_names
 from cocoop.progress import note
 
 Run = Annotated[
@@ -18,8 +18,8 @@ To = Annotated[
     str,
     typer.Option(
         "--to",
-        metavar="FORM",
-        help="onnx; torch-export; or safetensors-head: tensors of the part behind the image tower.",
+        metavar="onnx|torch-export|safetensors-head",
+        help="A model, or with safetensors-head the tensors of the part behind the image tower.",
     ),
 ]
 Out = Annotated[Path, typer.Option(metavar="DIR", help="A new folder for the model.")]
@@ -28,9 +28,6 @@ Features = Annotated[
     typer.Option(
         "--features", help="Leave the image tower out: from image features to probabilities, in a small file."
     ),
-]
-AnyClip = Annotated[
-    str | None, typer.Option(help="The CLIP, if it lies elsewhere now than at training; or, without a run, any CLIP.")
 ]
 
 

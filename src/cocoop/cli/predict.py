@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cocoop.cli.common import (
+    AnyClip,
     AsJson,
     Classes,
     Device,
@@ -57,12 +58,6 @@ Resume = Annotated[
 ]
 Embeddings = Annotated[
     bool, typer.Option("--embeddings", help="Add the image feature to each row (jsonl and parquet).")
-]
-AnyClip = Annotated[
-    str | None,
-    typer.Option(
-        metavar="CLIP", help="The CLIP, if it lies elsewhere now than at training; or, without a run, any CLIP."
-    ),
 ]
 
 
