@@ -175,6 +175,52 @@ def test_an_earlier_fit_outlives_ctrl_c(tiny):
     assert caught.value.tensors.keys() == {"ctx"} and len(caught.value.history) == 1
 
 
+class Prepared(CoOp):
+    """Learns on images less their mean, which it has from `prepare` alone: no tensor of its state."""
+
+    def prepare(self, image_features, labels):
+        self.mean = image_features.mean(dim=0)
+
+    def loss(self, image_features, labels):
+        return super().loss(torch.nn.functional.normalize(image_features - self.mean / 2, dim=1), labels)
+
+
+class Kill(Callback):
+    def __init__(self, after):
+        self.after = after
+
+    def on_epoch_end(self, epoch):
+        if epoch.epoch == self.after:
+            raise LookupError
+
+
+@pytest.mark.parametrize("augment", [True, False])
+def test_a_fit_that_was_killed_goes_on_as_it_was_prepared(tiny, monkeypatch, tmp_path, augment):
+    """Views of epochs after the stop are encoded anew, in other batches."""
+    monkeypatch.setitem(METHODS, "mine", Prepared)
+    state = tmp_path / "a" / "state"
+
+    def new():
+        return PromptClassifier("mine", tiny, shots=3, epochs=3, batch_size=4, lr=0.1, augment=augment)
+
+    def figures(fitted):
+        return [replace(epoch, seconds=0) for epoch in fitted.history_]
+
+    whole, again = new().fit(IMAGES, LABELS), new()
+    for after in (0, 1):
+        with pytest.raises(LookupError):
+            new().fit(IMAGES, LABELS, callbacks=[Kill(after)], checkpoint=state)
+    for _ in range(2):  # from the second epoch; and at once, from the end
+        again.fit(IMAGES, LABELS, checkpoint=str(state))
+        assert torch.equal(again.model_.ctx, whole.model_.ctx) and figures(again) == figures(whole)
+        assert again.seconds_ > sum(epoch.seconds for epoch in again.history_)
+    told = r"a/state: expected the state of this training, .*; got one with other training images\. Repeat"
+    for images, labels in ((IMAGES[::-1], LABELS[::-1]), (IMAGES, LABELS[4:] + LABELS[:4])):
+        with pytest.raises(InputError, match=told):
+            again.fit(images, labels, checkpoint=state)
+    assert [path.name for path in state.parent.iterdir()] == ["state"]
+
+
 def test_balanced_weights_change_what_is_learned_where_counts_differ(tiny):
     """With equal counts every weight is 1, and the tensors differ by rounding alone."""
     learned = {}

@@ -41,8 +41,11 @@ MAY_IMPORT = {
     "callbacks": BOTTOM | {"results"},
     "loggers": BOTTOM | {"results", "callbacks"},
     "learning": MODELS | {"results", "features", "training", "arguments", "labels"},
-    "fitting": MODELS | TORCH_FREE | {"features", "training", "arguments", "labels", "learning", "callbacks"},
-    "saved": MODELS | {"results", "arguments", "fitting"},
+    "identity": MODELS | {"results", "training", "learning"},
+    "fitting": MODELS
+    | TORCH_FREE
+    | {"features", "training", "arguments", "labels", "learning", "identity", "callbacks"},
+    "saved": MODELS | {"results", "arguments", "identity", "fitting"},
     "old_names": set(),
     "fitted": MODELS | {"results", "features", "evaluation", "arguments", "labels", "fitting"},
     "classifier": MODELS | TORCH_FREE | {"features", "training", "evaluation", "fitted"} | PARTS_OF_THE_CLASSIFIER,

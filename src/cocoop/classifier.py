@@ -138,6 +138,7 @@ class Classifier(FittedClassifier):
         validation: tuple[Sequence[Picture], Sequence[Any]] | None = None,
         callbacks: Sequence[Any] = (),
         report_to: str | Sequence[str] | None = None,
+        checkpoint: str | PathLike[str] | None = None,
     ) -> Self:
         """Pick `shots` images per class and learn from them. A method that learns nothing (zero-shot) picks none.
 
@@ -154,16 +155,22 @@ class Classifier(FittedClassifier):
             callbacks: are told of every epoch, see `Callback`. What they raise ends the fit.
             report_to: loggers that are told the parameters and figures: "tensorboard", "wandb", "mlflow", "trackio", or
                 a list of them. One that fails is told no more, with a warning.
+            checkpoint: a file to keep the training's state in after every epoch; None keeps none. If it is there, the
+                training goes on from it: with the bits of one that nobody stopped, on one machine's CPU. Callbacks and
+                loggers are told of the epochs that were not done yet. It stays when the fit is done, which the
+                same fit then has at once; remove it when what was learned is saved.
 
         Raises:
             InputError: lengths that differ, fewer than two classes, a label that is missing, an image that does not
-                decode, a parameter that cannot work, or a logger that is not installed.
+                decode, a parameter that cannot work, a logger that is not installed, or a `checkpoint` that is
+                damaged or of another training.
             DivergedError: a loss or gradient is not finite; the error keeps the last good tensors.
             TrainingInterrupted: Ctrl-C, a `KeyboardInterrupt` that keeps them, too.
         """
         with reporting(report_to) as reports:
             told = [*callbacks, *reports]
-            fitted = fitting.fit(self._parameters(), images, labels, class_names, before_training, validation, told)
+            given = (images, labels, class_names, before_training, validation, told, checkpoint)
+            fitted = fitting.fit(self._parameters(), *given)
         # All at once and last, so that a fit that fails leaves an earlier one whole.
         self.model_, self.classes_, self.fit_ = fitted
         self.clip_ = self.model_.clip

@@ -7,6 +7,7 @@ import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,12 +23,13 @@ from cocoop.data import few_shot_indices, picked_hash
 from cocoop.errors import InputError
 from cocoop.features import FeatureStore, Picture, fingerprints
 from cocoop.features.sources import FeatureSource
+from cocoop.identity import identity_of
 from cocoop.labels import number_classes
 from cocoop.learning import hold_out, learn, learning_of, source_of
 from cocoop.methods import METHODS, Method, expect_rebuildable
 from cocoop.results import Calibration, Environment, Epoch, Learning, Parameters, environment, peak_memory_mb
 from cocoop.results.plain import plain
-from cocoop.training import kept_epoch
+from cocoop.training import Checkpoint, kept_epoch
 
 OF_THE_CLIP = ("tokenizer", "device", "dtype", "memory_budget")
 """Those of a classifier's parameters that say how its CLIP is loaded."""
@@ -114,6 +116,7 @@ def fit(
     before_training: Callable[[BeforeTraining], object] | None = None,
     validation: tuple[Sequence[Picture], Sequence[Any]] | None = None,
     callbacks: Sequence[Any] = (),
+    checkpoint: str | os.PathLike[str] | None = None,
 ) -> Fitted:
     """Pick images and learn from them; arguments and errors as of `Classifier.fit`, with its parameters by name."""
     started = time.perf_counter()
@@ -133,18 +136,20 @@ def fit(
         view_seed = seed if parameters["view_seed"] is None else parameters["view_seed"]
         source = source_of(clip, pictures, learning, view_seed, store, exif) if picked else None
         trained_on = fingerprints(pictures, source.contents) if source else []
-        held_out, validated_on = None, list[str]()
+        held_out = None
         if validation is not None and source is not None and learning is not None:
-            held_out, validated_on = hold_out(clip, validation, classes, class_names, source, learning, store, exif)
+            held_out = hold_out(clip, validation, classes, class_names, source, learning, store, exif)
+        validated_on = held_out.fingerprints if held_out else []
+        here = model, frozen, learning, source, targets, held_out
+        state = None if checkpoint is None else Checkpoint(Path(checkpoint), identity_of(*here))
         if before_training is not None:
             began = time.perf_counter()
             before_training(BeforeTraining(clip, store, picked, frozenset(trained_on), frozenset(validated_on)))
             started += time.perf_counter() - began
-        sizes = {"training_images": len(picked), "validation_images": len(held_out.labels) if held_out else 0}
+        sizes = {"training_images": len(picked), "validation_images": len(held_out.contents) if held_out else 0}
         tell(callbacks, "on_fit_begin", _facts(frozen, model, learning) | sizes)
-        cuda_graph, history = parameters["cuda_graph"], list[Epoch]()
-        if source is not None:
-            history = learn(model, source, targets, learning, seed, cuda_graph, held_out, callbacks)
+        cuda_graph = parameters["cuda_graph"]
+        history = learn(model, source, targets, learning, seed, cuda_graph, held_out, state, callbacks)
     done = Fit(
         parameters=frozen,
         history=history,
@@ -157,7 +162,7 @@ def fit(
         split_hash=picked_hash(images, picked, targets, names),
         trained_on=trained_on,
         validated_on=validated_on,
-        seconds=time.perf_counter() - started,
+        seconds=time.perf_counter() - started + (state.seconds if state else 0),
         **_circumstances(clip),
     )
     tell(callbacks, "on_fit_end", done.figures)

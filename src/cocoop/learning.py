@@ -7,8 +7,9 @@ import warnings
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from reprlib import repr as shortened
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
+import numpy as np
 from numpy.typing import NDArray
 
 from cocoop.arguments import check_pictures
@@ -19,9 +20,20 @@ from cocoop.labels import number_labels
 from cocoop.methods import Method, Recipe
 from cocoop.results import Epoch, Learning
 from cocoop.rgb import Exif
-from cocoop.training import Validation, prepare, threads_for, torch_threads, train, warm_up_only
+from cocoop.training import Checkpoint, Validation, prepare, threads_for, torch_threads, train, warm_up_only
 
 Source = AugmentedFeatures | FixedFeatures
+
+
+class HeldOut(NamedTuple):
+    """The validation images of a fit.
+
+    validation: what the training is given. contents: [V] their content hashes. fingerprints: of those that are files.
+    """
+
+    validation: Validation
+    contents: NDArray[np.bytes_]
+    fingerprints: list[str]
 
 
 def learning_of(model: Method, parameters: Mapping[str, Any]) -> Learning | None:
@@ -81,8 +93,8 @@ def hold_out(
     learning: Learning,
     store: FeatureStore | None,
     exif: Exif,
-) -> tuple[Validation, list[str]]:
-    """The validation images of a fit, and the `fingerprint` of those that are files.
+) -> HeldOut:
+    """The validation images of a fit.
 
     Copies of images in `source`, which are learned from, are left out, with a warning.
 
@@ -112,20 +124,24 @@ def hold_out(
         )
     kept, contents = [pictures[number] for number in encoded.kept], encoded.contents[encoded.kept]
     labels_kept = [numbers[number] for number in encoded.kept]
-    return Validation(encoded.features, labels_kept, learning.keep, learning.patience), fingerprints(kept, contents)
+    validation = Validation(encoded.features, labels_kept, learning.keep, learning.patience)
+    return HeldOut(validation, contents, fingerprints(kept, contents))
 
 
 def learn(
     model: Method,
-    source: Source,
+    source: Source | None,
     targets: Sequence[int],
     learning: Learning | None,
     seed: int,
     cuda_graph: str,
-    validation: Validation | None,
+    held_out: HeldOut | None,
+    checkpoint: Checkpoint | None,
     callbacks: Sequence[Any],
 ) -> list[Epoch]:
-    """Prepare the method, and train it if it has a recipe."""
+    """Prepare the method and train it, as far as it has images to look at and a recipe to learn by."""
+    if source is None:
+        return []
     with torch_threads(threads_for(model.clip.name)):
         prepare(model, source, targets)
         if learning is None:
@@ -146,7 +162,8 @@ def learn(
             weight_decay=recipe.weight_decay,
             cuda_graph=cuda_graph,
             class_weights=balanced(targets, len(model.class_names)) if learning.class_weight == "balanced" else None,
-            validation=validation,
+            validation=held_out.validation if held_out else None,
+            checkpoint=checkpoint,
             on_epoch_end=[callback.on_epoch_end for callback in callbacks],
         )
 

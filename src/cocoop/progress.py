@@ -51,21 +51,22 @@ def progress(items: Iterable[T], what: str, total: int | None = None, unit: str 
     return _Lines(what, len(items) if total is None and isinstance(items, Sized) else total, unit, items)
 
 
-def counter(what: str, total: int, unit: str, delay: float = 0) -> Bar:
-    """A `Bar`, which appears after `delay` seconds."""
+def counter(what: str, total: int, unit: str, delay: float = 0, done: int = 0) -> Bar:
+    """A `Bar`, which appears after `delay` seconds; `done` of `total` were done before."""
     if _is_silent() or _is_watched():
-        bar: Bar = tqdm(desc=what, total=total, unit=unit, delay=delay, **_manners())
+        bar: Bar = tqdm(desc=what, total=total, unit=unit, delay=delay, initial=done, **_manners())
         return bar
-    return _Lines(what, total, unit)
+    return _Lines(what, total, unit, done=done)
 
 
 class _Lines(Generic[T]):
     """A bar for a file or a pipe: a plain line on stderr every `_EVERY` seconds, so that what is shorter has none."""
 
-    def __init__(self, what: str, total: int | None, unit: str, items: Iterable[T] = ()) -> None:
+    def __init__(self, what: str, total: int | None, unit: str, items: Iterable[T] = (), done: int = 0) -> None:
         self._what, self._total, self._items = what, total, items
         self._unit = unit.strip() if unit != "it" else ""
-        self._done, self._said = 0, ""
+        self._before = self._done = done
+        self._said = ""
         self._begun = time.monotonic()
         self._due = self._begun + _EVERY
 
@@ -98,8 +99,8 @@ class _Lines(Generic[T]):
     def _line(self, seconds: float) -> str:
         of = "" if self._total is None else f" of {self._total:,}"
         parts = [self._said, f"{self._done:,}{of} {self._unit}".rstrip()]
-        if self._done:
-            rate = self._done / seconds
+        if self._done > self._before:
+            rate = (self._done - self._before) / seconds
             shown = f"{rate:,.0f}" if rate >= 10 else f"{rate:.2g}"
             parts.append(f"{shown} {self._unit}/s" if self._unit else f"{shown} a second")
             if self._total is not None:

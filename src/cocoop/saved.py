@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
@@ -18,6 +16,7 @@ from cocoop.arguments import OF_A_TRAINING
 from cocoop.clip import CLIP
 from cocoop.errors import InputError, expect_choice
 from cocoop.fitting import Fit
+from cocoop.identity import class_tokens
 from cocoop.methods import METHODS, Method, load_tensors
 from cocoop.results import Run, RunConfig, RunRecord, read_run
 from cocoop.results.plain import plain
@@ -66,7 +65,7 @@ def to_run(fit: Fit, model: Method, classes: Sequence[Any]) -> Run:
         settings=settings,
         clip=clip.name,
         tokenizer=clip.tokenizer_source,
-        class_tokens=_class_tokens(clip, model.class_names),
+        class_tokens=class_tokens(clip, model.class_names),
         seed=fit.parameters.seed,
         classes=len(classes),
         training_images=len(fit.picked),
@@ -112,17 +111,12 @@ def _changed(folder: str | os.PathLike[str], fault: str) -> InputError:
     )
 
 
-def _class_tokens(clip: CLIP, names: Sequence[str]) -> str:
-    """SHA-256 of what the CLIP's tokenizer makes of the names: tells tokenizers apart as far as it matters to them."""
-    return hashlib.sha256(json.dumps([clip.token_ids(name) for name in names]).encode()).hexdigest()
-
-
 def _check_same_clip(folder: str | os.PathLike[str], record: RunRecord, clip: CLIP, names: Sequence[str]) -> None:
     """Raise `InputError` unless this CLIP and its tokenizer are those that a run was trained on.
 
     What the record does not say is not compared, nor are weights that were of another dtype then.
     """
-    if record.class_tokens is not None and record.class_tokens != _class_tokens(clip, names):
+    if record.class_tokens is not None and record.class_tokens != class_tokens(clip, names):
         raise InputError(
             f"{folder}: expected the tokenizer that it was trained with; got one that makes other tokens of its class "
             "names. Say where that is (--tokenizer; tokenizer=... in Python)."

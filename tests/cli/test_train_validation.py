@@ -1,14 +1,11 @@
-"""`cocoop train` watched on held-out images, and stopped by hand."""
+"""`cocoop train` watched on held-out images."""
 
 import json
 import re
-import signal
 
 import pytest
-from safetensors.numpy import load_file
 
 from cocoop.results import read_run
-from cocoop.training.tally import Tally
 
 QUICK = ("--lr", "0.1", "--device", "cpu")
 SHOWN = "keep best|patience 2|class weight balanced"
@@ -77,23 +74,3 @@ def test_what_cannot_be(cocoop, photos, options, message):
     ran = cocoop("train", "photos", "--out", "run", *shots, *options, *QUICK)
     assert (ran.code, ran.out, ran.err.count("\n")) == (2, "", 1) and message in ran.err
     assert not (photos.parent / "run").exists()
-
-
-def test_ctrl_c_says_where_it_stopped_and_what_is_kept(cocoop, photos, monkeypatch):
-    """A real signal, in the second epoch."""
-    add, steps = Tally.add, []
-
-    def interrupted(self, facts):
-        add(self, facts)
-        steps.append(facts.loss)
-        if len(steps) == 8:
-            signal.raise_signal(signal.SIGINT)
-
-    monkeypatch.setattr(Tally, "add", interrupted)
-    ran = cocoop("train", "photos", "--out", "run", "--shots", 2, "--epochs", 3, *QUICK)
-    kept = photos.parent / "run.learned.safetensors"
-    assert (ran.code, ran.out) == (130, "")
-    assert ran.err == (
-        f"note: training: interrupted after 1 of 3 epochs. No run was written; the learned tensors are in {kept}.\n"
-    )
-    assert len(steps) == 8 and load_file(kept)["ctx"].shape == (4, 128) and not (photos.parent / "run").exists()

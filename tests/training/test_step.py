@@ -203,7 +203,7 @@ def test_the_scale_moves_as_torchs_own(gradients):
 def test_the_scale_never_becomes_infinite():
     scale = LossScale(torch.device("cpu"))
     scale.value.fill_(2.0**127)
-    scale._sound_steps.fill_(loss_scale._PATIENCE - 1)
+    scale.sound_steps.fill_(loss_scale._PATIENCE - 1)
     scale.update(torch.tensor(True), frozen=torch.tensor(False))
     assert scale.value == 2.0**127
 

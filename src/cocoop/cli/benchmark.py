@@ -25,6 +25,7 @@ from cocoop.cli.common import (
     split_names,
     split_numbers,
 )
+from cocoop.cli.manners import stopped_by_hand
 from cocoop.errors import InputError
 from cocoop.progress import note
 
@@ -123,7 +124,7 @@ def benchmark(
       cocoop benchmark few-shot --datasets photos/ --shots 1,4,16 --jobs 2
       cocoop benchmark cross-dataset
     """
-    with _stopped_by_hand():
+    with stopped_by_hand(lambda _: "stopped; the same command goes on from here"):
         from cocoop.methods.plugins import load_plugins
         from cocoop.protocols import Benchmark, narrowed, preset
 
@@ -149,16 +150,6 @@ def benchmark(
             if plan == preset(protocol, chosen) and not dry_run:
                 note(f"expected of {plan.command}: {plan.expected}")
             (_print_estimates if dry_run else _run)(runs, jobs, notes, as_json)
-
-
-@contextmanager
-def _stopped_by_hand() -> Iterator[None]:
-    """After Ctrl-C say how to go on, and end with the exit code of a command that was interrupted."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        note("stopped; the same command goes on from here")
-        raise typer.Exit(130) from None
 
 
 @contextmanager

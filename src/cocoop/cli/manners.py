@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import wraps
 from inspect import Parameter, Signature, signature
 from typing import Annotated, Any
@@ -61,6 +63,26 @@ def with_manners(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def _ours(context: typer.Context, quiet: Quiet = False, verbose: Verbose = False) -> None: ...
+
+
+@contextmanager
+def stopped_by_hand(told: Callable[[KeyboardInterrupt], str]) -> Iterator[None]:
+    """After Ctrl-C or SIGTERM say what `told` makes of it, and end with the exit code of that: 130, or 143."""
+    code = 128 + signal.SIGINT
+
+    def terminate(*_: object) -> None:
+        nonlocal code
+        code = 128 + signal.SIGTERM
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, terminate)
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        note(told(error))
+        raise typer.Exit(code) from None
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def exit_code(error: Exception) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -27,6 +28,7 @@ from cocoop.cli.common import (
     read_source,
     split_names,
 )
+from cocoop.cli.manners import stopped_by_hand
 from cocoop.cli.next_steps import say_next
 from cocoop.cli.settings import parse_settings
 from cocoop.errors import InputError
@@ -93,6 +95,10 @@ ReportTo = Annotated[
     str | None,
     typer.Option(metavar="NAME,NAME,...", help="Tell the figures to these, too: tensorboard, wandb, mlflow, trackio."),
 ]
+Restart = Annotated[
+    bool,
+    typer.Option("--restart", help="Begin anew, and throw away what a stopped training to the same --out has kept."),
+]
 CudaGraph = Annotated[
     str, typer.Option(metavar="auto|on|off", help="Record the training step on an NVIDIA GPU, which is faster.")
 ]
@@ -125,10 +131,13 @@ def train(
     dtype: Dtype = "auto",
     memory_budget: MemoryBudget = "auto",
     cuda_graph: CudaGraph = "auto",
+    restart: Restart = False,
     plugin: Plugins = None,
     as_json: AsJson = False,
 ) -> None:
     """Learn a prompt from labelled images, and score it on the test split, or on the images it did not learn from.
+
+    Stopped or killed, the same command goes on after the last whole epoch, and learns the same.
 
     Examples:
       cocoop train photos/ --out my-run
@@ -138,6 +147,8 @@ def train(
       cocoop train photos/ --out my-run --shots all --class-weight balanced --validate --keep best --patience 3
       cocoop train photos/ --out my-run --plugin my_method.py --method mine --set weight=8
     """
+    from cocoop.results import remove_state, state_file
+
     settings = _settings_of(method, set_ or (), plugin or ())
     check_new_run(out, source)
     learning: dict[str, Any] = {"seed": seed, "epochs": epochs, "batch_size": batch_size, "lr": lr, "views": views}
@@ -146,7 +157,10 @@ def train(
     machine |= {"feature_cache": feature_cache, "cuda_graph": cuda_graph, "tokenizer": tokenizer}
     dataset = read_source(source, data_root, class_names)
     classifier = _classifier(dataset, method, clip, settings, shots, augment, exif, learning | watched | machine)
-    _learn(classifier, dataset, out, validate, report_to, as_json)
+    if restart:
+        remove_state(state_file(out))
+    with stopped_by_hand(partial(_how_to_go_on, state_file(out))):
+        _learn(classifier, dataset, out, validate, report_to, as_json)
     if not as_json:
         say_next(out, source, dataset, data_root, class_names, plugin or ())
 
@@ -203,14 +217,15 @@ def _learn(
 ) -> None:
     """Fit, score, write the run folder, and print what came out."""
     from cocoop.protocols import fit_and_score, learned_by
-    from cocoop.results import keeping, run_pictures, write_run
+    from cocoop.results import keeping, remove_state, run_pictures, state_file, write_run
     from cocoop.results.card import model_card
 
     loggers = [] if report_to is None else split_names("--report-to", report_to)
     with keeping(out, learned_by(classifier)):
-        run, notes = fit_and_score(classifier, dataset, validate, loggers)
+        run, notes = fit_and_score(classifier, dataset, validate, loggers, state_file(out))
         pictures = run_pictures(run)
         folder = write_run(out, run, model_card(run.config, run.record, pictures), pictures)
+    remove_state(state_file(out))
     for text in notes:
         note(f"note: {text}")
     if as_json:
@@ -230,6 +245,12 @@ def _learn(
     print(f"accuracy on the {test.n:,} {which} images, in percent:")
     print(f"  {test.accuracy:6.2f}  {classifier.method}")
     print(f"  {beside.accuracy:6.2f}  zero-shot, {dataset.template!r}")
+
+
+def _how_to_go_on(state: Path, error: KeyboardInterrupt) -> str:
+    """What to say of a training that was stopped by hand."""
+    kept = "the same command goes on from here" if state.exists() else "nothing is kept; the same command begins anew"
+    return f"note: {str(error).rstrip('.') or 'stopped'}; {kept}"
 
 
 def _validated(run: Run) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from cocoop.arguments import check_validation
 from cocoop.callbacks import Callback
@@ -32,7 +32,11 @@ class OwnRun(NamedTuple):
 
 
 def fit_and_score(
-    classifier: Classifier, dataset: Dataset, validate: bool = False, report_to: Sequence[str] = ()
+    classifier: Classifier,
+    dataset: Dataset,
+    validate: bool = False,
+    report_to: Sequence[str] = (),
+    checkpoint: Path | None = None,
 ) -> OwnRun:
     """Fit on the classifier's shots of the training split; score on the test split, beside zero-shot.
 
@@ -44,6 +48,7 @@ def fit_and_score(
         dataset: where its images come from.
         validate: whether the training is watched on images that are `held_out`, which are never scored.
         report_to: loggers that are told the accuracies, too; see `Classifier.fit`.
+        checkpoint: the file that the training keeps its state in; see `Classifier.fit`.
 
     Returns:
         The run as `Classifier.as_run` has it, with predictions. Its record's results and zero_shot have the figures of
@@ -63,7 +68,7 @@ def fit_and_score(
     held = held_out(dataset, classifier.shots, classifier.seed) if validate else None
     test = _Test(dataset, classifier.exif, held)
     with reporting(report_to) as reports:
-        _fit(classifier, dataset, held, test, reports)
+        _fit(classifier, dataset, held, test, reports, checkpoint)
         run = _scored(classifier, dataset, test)
         results, beside = run.record.results, run.record.zero_shot
         accuracies = {f"{test}_accuracy": figures.accuracy for test, figures in results.items()}
@@ -78,12 +83,18 @@ def fit_and_score(
 
 
 def _fit(
-    classifier: Classifier, dataset: Dataset, held: HeldOut | None, test: _Test, callbacks: Sequence[Callback]
+    classifier: Classifier,
+    dataset: Dataset,
+    held: HeldOut | None,
+    test: _Test,
+    callbacks: Sequence[Callback],
+    checkpoint: Path | None,
 ) -> None:
+    given: dict[str, Any] = {"callbacks": callbacks, "checkpoint": checkpoint}
     validation = None if held is None else _columns(held.examples)
     images, labels = _columns([dataset.train[position] for position in test.given])
     try:
-        classifier.fit(images, labels, dataset.class_names, test.encode, validation=validation, callbacks=callbacks)
+        classifier.fit(images, labels, dataset.class_names, test.encode, validation=validation, **given)
     except ImageError:
         paths = [example.path for example in dataset.test or dataset.train]
         check_images(paths, lambda paths: progress(paths, "checking images", unit=" images"))

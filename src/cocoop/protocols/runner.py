@@ -27,7 +27,9 @@ from cocoop.results import (
     peak_memory_mb,
     read_config,
     read_record,
+    remove_state,
     reset_peak_memory,
+    state_file,
     write_run,
 )
 from cocoop.results.card import model_card
@@ -62,6 +64,8 @@ class Runner:
     def run(self, trial: Trial) -> Path:
         """Learn, score, and write the run folder, all at once at the end. Returns the folder.
 
+        A training that was stopped goes on from its last whole epoch.
+
         A prompt that another protocol learned in the same way, below the same `out`, is taken from there: the record's
         "prompt_from" says from where, and its seconds and memory are those of the training.
 
@@ -83,7 +87,7 @@ class Runner:
         classifier = self.classifier(trial, learned_from)
         with keeping(folder, learned_by(classifier)):
             images, labels = [e.path for e in learned_from.train], [e.label for e in learned_from.train]
-            classifier.fit(images, labels, learned_from.class_names)
+            classifier.fit(images, labels, learned_from.class_names, checkpoint=state_file(folder))
             return self._write(trial, classifier)
 
     def _write(self, trial: Trial, classifier: Classifier, earlier: Path | None = None) -> Path:
@@ -110,7 +114,9 @@ class Runner:
             peak_gpu_memory_mb=costs.peak_gpu_memory_mb,
             prompt_from=earlier.relative_to(self.out).as_posix() if earlier else None,
         )
-        return write_run(self.out / trial.folder, run._replace(record=record), model_card(run.config, record))
+        folder = write_run(self.out / trial.folder, run._replace(record=record), model_card(run.config, record))
+        remove_state(state_file(folder))
+        return folder
 
     def learned_before(self, trial: Trial, learned_from: Dataset) -> Path | None:
         """The finished run of another protocol that learned the same from the same images, if there is one."""

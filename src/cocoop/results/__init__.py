@@ -6,7 +6,15 @@ And what is made of them: many records collected, summaries over seeds, the pape
 from cocoop.results.collect import Record, check_predictions, read_records
 from cocoop.results.files import read_json, read_jsonl, write_json, write_jsonl, write_text
 from cocoop.results.pictures import run_pictures
-from cocoop.results.places import check_file, check_free, check_new, keeping, real_place
+from cocoop.results.places import (
+    check_file,
+    check_free,
+    check_new,
+    keeping,
+    real_place,
+    remove_state,
+    state_file,
+)
 from cocoop.results.published import departures, is_published_clip, published
 from cocoop.results.record import PACKAGES, environment, peak_memory_mb, reset_peak_memory
 from cocoop.results.run_folder import Run, read_config, read_record, read_run, rewrite_record, write_run
@@ -63,9 +71,11 @@ __all__ = [
     "read_records",
     "read_run",
     "real_place",
+    "remove_state",
     "reset_peak_memory",
     "rewrite_record",
     "run_pictures",
+    "state_file",
     "write_json",
     "write_jsonl",
     "write_run",

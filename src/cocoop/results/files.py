@@ -30,7 +30,7 @@ def write_jsonl(path: str | PathLike[str], records: Iterable[Mapping[str, Any]])
 
 def read_json(path: str | PathLike[str]) -> Any:
     """Return what the JSON file `path` holds. `InputError` where it is missing or not JSON."""
-    return _loads(_read_text(path), str(path))
+    return parse_json(_read_text(path), str(path))
 
 
 def read_jsonl(path: str | PathLike[str]) -> list[dict[str, Any]]:
@@ -40,7 +40,7 @@ def read_jsonl(path: str | PathLike[str]) -> list[dict[str, Any]]:
     """
     text = _read_text(path)
     lines = text.removesuffix("\n").split("\n") if text else []
-    records = [_loads(line, f"{path}, line {number}") for number, line in enumerate(lines, start=1)]
+    records = [parse_json(line, f"{path}, line {number}") for number, line in enumerate(lines, start=1)]
     for number, record in enumerate(records, start=1):
         if not isinstance(record, dict):
             raise InputError(f"{path}, line {number}: expected a JSON object; got {record!r}.")
@@ -69,7 +69,9 @@ def _first_not_finite(content: Any, place: str) -> str | None:
     return next(filter(None, places), None)
 
 
-def _loads(text: str, where: str) -> Any:
+def parse_json(text: str, where: str) -> Any:
+    """What a JSON text holds. `InputError` where it is none, which names it as `where`."""
+
     def refuse(constant: str) -> NoReturn:
         raise ValueError(f"{constant}, which is not JSON")
 

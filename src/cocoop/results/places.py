@@ -5,14 +5,13 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-import warnings
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import chain, count
 from os import PathLike
 from pathlib import Path
 
-from cocoop.atomic import hidden_beside
+from cocoop.atomic import clear_leftovers, hidden_beside
 from cocoop.errors import InputError, RunError
 from cocoop.results.tensors import Array, write_tensors
 
@@ -79,8 +78,21 @@ def check_file(path: str | PathLike[str]) -> None:
         raise InputError(f"{path}: expected a file to write; it {reason}. Give another file name.")
 
 
+def state_file(folder: str | PathLike[str]) -> Path:
+    """Where a training that is to become the run `folder` keeps its state: a hidden file beside it, of no other run."""
+    place = real_place(folder)
+    return place.with_name(f".{place.name}.state")
+
+
+def remove_state(state: Path) -> None:
+    """Remove such a file, if it is there, and what killed processes left of it. What cannot be removed stays."""
+    with suppress(OSError):
+        state.unlink()
+    clear_leftovers(state.parent, state.name)
+
+
 @contextmanager
-def keeping(folder: str | PathLike[str], learned: Callable[[BaseException], Mapping[str, Array]]) -> Iterator[None]:
+def keeping(folder: str | PathLike[str], learned: Callable[[Exception], Mapping[str, Array]]) -> Iterator[None]:
     """Keep what was learned if what is done within fails, and say where it is.
 
     Args:
@@ -88,18 +100,15 @@ def keeping(folder: str | PathLike[str], learned: Callable[[BaseException], Mapp
         learned: the exception -> the learned tensors by state-dict name; none if nothing was learned.
 
     Raises:
-        RunError: in place of what was raised, if anything was learned; an interruption goes on, after a warning.
+        RunError: in place of what was raised, if anything was learned.
     """
     try:
         yield
-    except BaseException as error:
+    except Exception as error:  # not Ctrl-C: the training's own state goes on from there
         tensors = learned(error)
         if not tensors:
             raise
         told = f"No run was written; {_keep(real_place(folder), tensors)}"
-        if not isinstance(error, Exception):  # Ctrl-C
-            warnings.warn(f"cocoop: {error} {told}" if str(error) else f"cocoop: {told}", stacklevel=3)
-            raise
         what = str(error) if isinstance(error, InputError | RunError) else f"{type(error).__name__}: {error}."
         raise RunError(f"{what} {told}") from error
 

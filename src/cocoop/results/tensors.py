@@ -18,11 +18,16 @@ from cocoop.errors import InputError
 Array = NDArray[Any]
 
 
-def write_tensors(path: str | PathLike[str], tensors: Mapping[str, Array]) -> None:
-    """Write named arrays as a safetensors file, at once. `RunError` where the disk refuses."""
+def write_tensors(
+    path: str | PathLike[str], tensors: Mapping[str, Array], metadata: dict[str, str] | None = None, flush: bool = True
+) -> None:
+    """Write named arrays as a safetensors file, texts in its header, at once. `RunError` where the disk refuses.
+
+    `flush`: as in `write_whole`.
+    """
     # Not `save_file`, whose file only the owner may read. Not `ascontiguousarray`, which makes a list of a scalar.
-    content = save({name: np.asarray(tensor, order="C") for name, tensor in tensors.items()})
-    write_whole(Path(path), content, "tensors")
+    content = save({name: np.asarray(tensor, order="C") for name, tensor in tensors.items()}, metadata)
+    write_whole(Path(path), content, "tensors", flush)
 
 
 def read_tensors(path: str | PathLike[str]) -> dict[str, Array]:

@@ -1,5 +1,6 @@
 """Training: one visible loop, with the papers' optimiser and schedule."""
 
+from cocoop.training.checkpoint import Checkpoint, Identity
 from cocoop.training.loop import train
 from cocoop.training.prepare import prepare
 from cocoop.training.recorded import CUDA_GRAPH, RecordedStep, recorded
@@ -13,8 +14,10 @@ __all__ = [
     "CUDA_GRAPH",
     "KEEP",
     "WARMUP_LR",
+    "Checkpoint",
     "DivergedError",
     "Facts",
+    "Identity",
     "RecordedStep",
     "Step",
     "TrainingInterrupted",

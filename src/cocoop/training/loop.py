@@ -13,6 +13,7 @@ from cocoop.features.sources import FeatureSource
 from cocoop.methods import Method
 from cocoop.progress import Bar, counter
 from cocoop.results import Epoch
+from cocoop.training.checkpoint import Checkpoint
 from cocoop.training.prepare import check_counts, targets_of
 from cocoop.training.recorded import recorded
 from cocoop.training.schedule import learning_rate
@@ -39,6 +40,7 @@ def train(
     cuda_graph: str = "auto",
     class_weights: Sequence[float] | None = None,
     validation: Validation | None = None,
+    checkpoint: Checkpoint | None = None,
     on_epoch_end: Sequence[Callable[[Epoch], object]] = (),
 ) -> list[Epoch]:
     """Learn `model`'s parameters by SGD on its own loss, with the papers' schedule. Gives one `Epoch` per epoch.
@@ -56,11 +58,12 @@ def train(
         cuda_graph: "auto" records the step as a CUDA graph on an NVIDIA GPU, or warns; "on" insists; "off" never does.
         class_weights: [K] how much an image of each class counts in the loss; see `Method.cross_entropy`.
         validation: images whose accuracy is measured after each epoch, and may choose one or end the training.
+        checkpoint: where the state is kept after every epoch, and what the training goes on from if it has some.
         on_epoch_end: are called with each `Epoch` when it is over. What they raise ends the training.
 
     Raises:
         InputError: `epochs` or `batch_size` no integer or below 1, not one label of a class per image, or a
-            `cuda_graph` that cannot be.
+            `cuda_graph` that cannot be; or the `checkpoint` has other tensors or epochs than this training.
         DivergedError: a loss or a gradient is not finite. The model is back at the tensors of the last finite loss.
         TrainingInterrupted: Ctrl-C; the model is at the same tensors.
         RunError: `cuda_graph` is "on" and the step cannot be recorded.
@@ -69,19 +72,24 @@ def train(
         return []
     check_counts(epochs=epochs, batch_size=batch_size)
     targets = targets_of(model, len(source), labels)
-    step, history = Step(model, momentum=momentum, weight_decay=weight_decay), list[Epoch]()
+    step = Step(model, momentum=momentum, weight_decay=weight_decay)
     run, watch = recorded(step, cuda_graph), Watch(model, validation)
-    images = epochs * len(_order(len(labels), 0, batch_size, seed))
+    history = [] if checkpoint is None else checkpoint.take_up(step, watch, epochs)
     with (
         model.weighing(class_weights),
-        counter("training", images, " images", delay=2) as bar,
+        _bar(len(_order(len(labels), 0, batch_size, seed)), epochs, len(history)) as bar,
         interruptible(step, history, epochs),
     ):
-        for epoch in _epochs(step, run, source, targets, history, watch, bar, epochs, batch_size, seed, lr):
+        for epoch in _epochs(step, run, source, targets, history, watch, bar, checkpoint, epochs, batch_size, seed, lr):
             for tell in on_epoch_end:
                 tell(epoch)
     watch.take_back()
     return history
+
+
+def _bar(images: int, epochs: int, done: int) -> Bar:
+    """Counts the images of all epochs, `images` in each, of which some epochs are done."""
+    return counter("training", epochs * images, " images", delay=2, done=done * images)
 
 
 def _epochs(
@@ -92,13 +100,16 @@ def _epochs(
     history: list[Epoch],
     watch: Watch,
     bar: Bar,
+    checkpoint: Checkpoint | None,
     epochs: int,
     batch_size: int,
     seed: int,
     lr: float,
 ) -> Iterator[Epoch]:
     """Each epoch when it is over, and in the `history`; the loop itself."""
-    for epoch in range(epochs):
+    for epoch in range(len(history), epochs):
+        if watch.is_over:
+            return
         started = time.perf_counter()
         rate = learning_rate(epoch, epochs, lr)
         step.set_rate(rate)
@@ -108,14 +119,16 @@ def _epochs(
         for facts in _carry_out(run, batches, targets.device):
             if facts.stopped:
                 step.restore()
+                if checkpoint is not None:
+                    checkpoint.remove()
                 message = explain(facts.loss, epoch, tally.steps, rate, step.model.clip.precision.name)
                 raise DivergedError(message, history, step.model.state_dict())
             tally.add(facts)
         seconds = time.perf_counter() - started
         history.append(Epoch(epoch, rate, tally.loss, tally.accuracy, seconds, watch.look()))
+        if checkpoint is not None:
+            checkpoint.keep(step, watch, history)
         yield history[-1]
-        if watch.is_over:
-            return
 
 
 def _carry_out(

@@ -20,11 +20,12 @@ class LossScale:
 
     Attributes:
         value: the scale, a scalar tensor, always the same one.
+        sound_steps: how many steps in a row were sound, a scalar int32 tensor, always the same one, too.
     """
 
     def __init__(self, device: torch.device) -> None:
         self.value = torch.tensor(_START, device=device)
-        self._sound_steps = torch.zeros((), dtype=torch.int32, device=device)
+        self.sound_steps = torch.zeros((), dtype=torch.int32, device=device)
 
     @property
     def is_spent(self) -> Tensor:
@@ -33,9 +34,9 @@ class LossScale:
 
     def update(self, sound: Tensor, *, frozen: Tensor) -> None:
         """Learn from a step whether its gradients were finite; scalar bool tensors. Frozen, nothing changes."""
-        steps = torch.where(sound, self._sound_steps + 1, 0)
+        steps = torch.where(sound, self.sound_steps + 1, 0)
         grown = steps == _PATIENCE
         larger = torch.where((self.value * 2).isfinite(), self.value * 2, self.value)
         value = torch.where(sound, torch.where(grown, larger, self.value), self.value / 2)
         self.value.copy_(torch.where(frozen, self.value, value))
-        self._sound_steps.copy_(torch.where(frozen, self._sound_steps, torch.where(grown, 0, steps)))
+        self.sound_steps.copy_(torch.where(frozen, self.sound_steps, torch.where(grown, 0, steps)))

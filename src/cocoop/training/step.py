@@ -63,6 +63,20 @@ class Step:
         else:
             group["lr"] = rate
 
+    def state(self) -> dict[str, Tensor]:
+        """The tensors that steps change, by names of this class; they are the step's own, and may be written to."""
+        names = [name for name, parameter in self.model.named_parameters() if parameter.requires_grad]
+        momenta = [self._optimizer.state[parameter]["momentum_buffer"] for parameter in self._parameters]
+        kinds = {"learned": self._parameters, "momentum": momenta, "good": self._good}
+        of_all = {
+            f"{kind}.{name}": tensor
+            for kind, tensors in kinds.items()
+            for name, tensor in zip(names, tensors, strict=True)
+        }
+        if self.scale is None:
+            return of_all
+        return of_all | {"scale": self.scale.value, "sound_steps": self.scale.sound_steps}
+
     def __call__(self, features: Tensor, targets: Tensor) -> Tensor:
         """Image features [B, E] and classes [B], both on the model's device -> `Facts` as a tensor [3] there."""
         with torch.enable_grad():

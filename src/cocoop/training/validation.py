@@ -34,13 +34,14 @@ class Watch:
 
     Attributes:
         accuracy: after the last epoch, in percent; None before, and without images.
+        best: the tensors of the best epoch so far by state-dict name, if that is what is kept.
     """
 
     def __init__(self, model: Method, validation: Validation | None) -> None:
         self._model, self._validation = model, validation
         self.accuracy: float | None = None
-        self._best, self._since_best = -1.0, 0
-        self._tensors: dict[str, Tensor] = {}
+        self._highest, self._since_highest = -1.0, 0
+        self.best: dict[str, Tensor] = {}
         if validation is not None:
             self._targets = targets_of(model, len(validation.features), validation.labels)
 
@@ -48,24 +49,39 @@ class Watch:
         """The accuracy now, in percent; None without images. Remembers the tensors where it is the best so far."""
         if self._validation is None:
             return None
-        self.accuracy = self._measured(self._validation.features)
-        self._since_best += 1
-        if self.accuracy > self._best:
-            self._best, self._since_best = self.accuracy, 0
-            if self._validation.keep == "best":
-                self._tensors = {name: tensor.clone() for name, tensor in self._model.state_dict().items()}
-        return self.accuracy
+        accuracy = self._measured(self._validation.features)
+        self._count(self._validation, accuracy)
+        return accuracy
+
+    def take_up(self, history: Sequence[Epoch]) -> bool:
+        """Be as after these epochs, but for the values of the `best` tensors; whether there were such images then."""
+        accuracies = [epoch.validation_accuracy for epoch in history]
+        if self._validation is None:
+            return all(accuracy is None for accuracy in accuracies)
+        for accuracy in accuracies:
+            if accuracy is None:
+                return False
+            self._count(self._validation, accuracy)
+        return True
+
+    def _count(self, validation: Validation, accuracy: float) -> None:
+        self.accuracy = accuracy
+        self._since_highest += 1
+        if accuracy > self._highest:
+            self._highest, self._since_highest = accuracy, 0
+            if validation.keep == "best":
+                self.best = {name: tensor.clone() for name, tensor in self._model.state_dict().items()}
 
     @property
     def is_over(self) -> bool:
         """Whether the patience is at its end."""
         patience = None if self._validation is None else self._validation.patience
-        return patience is not None and self._since_best >= patience
+        return patience is not None and self._since_highest >= patience
 
     def take_back(self) -> None:
         """Put the model back to the best epoch, if that is what is kept."""
-        if self._tensors:
-            self._model.load_state_dict(self._tensors)
+        if self.best:
+            self._model.load_state_dict(self.best)
 
     def _measured(self, features: Features) -> float:
         hits, at_once = 0, images_at_once(self._model)

@@ -1,0 +1,56 @@
+"""What decides what a fit learns: by it a training that was stopped is known to be the same."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from importlib.metadata import version
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cocoop.clip import CLIP
+from cocoop.learning import HeldOut, Source
+from cocoop.methods import Method
+from cocoop.results import Learning, Parameters
+from cocoop.results.plain import plain
+from cocoop.training import Identity
+
+
+def identity_of(
+    model: Method,
+    parameters: Parameters,
+    learning: Learning | None,
+    source: Source | None,
+    targets: Sequence[int],
+    held_out: HeldOut | None,
+) -> Identity:
+    """All that decides what a fit learns, on one machine: parameters, images with their labels, classes, CLIP."""
+    clip = model.clip
+    of_the_fit = {name: getattr(parameters, name) for name in ("method", "shots", "seed", "view_seed", "exif")}
+    settings = {f"setting {name}": value for name, value in plain(model.settings).items()}
+    computed = {"dtype": clip.precision.name, "device": clip.device.type}
+    computed |= {f"{name} version": version(name) for name in ("cocoop", "torch")}
+    return Identity(
+        of_the_fit | settings | (asdict(learning) if learning else {}) | computed,
+        {
+            "training images": _hash_of(source.contents if source else None, targets),
+            "validation images": _hash_of(*(held_out.contents, held_out.validation.labels) if held_out else (None, ())),
+            "class names": hashlib.sha256(repr(model.class_names).encode()).hexdigest(),
+            "tokens of the class names": class_tokens(clip, model.class_names),
+            "weights of the CLIP": clip.fingerprint,
+        },
+    )
+
+
+def _hash_of(contents: NDArray[np.bytes_] | None, labels: Sequence[int]) -> str:
+    """SHA-256 of images and their labels, in their order."""
+    images = b"" if contents is None else contents.tobytes()
+    return hashlib.sha256(images + repr([int(label) for label in labels]).encode()).hexdigest()
+
+
+def class_tokens(clip: CLIP, names: Sequence[str]) -> str:
+    """SHA-256 of what the CLIP's tokenizer makes of the names: tells tokenizers apart as far as it matters to them."""
+    return hashlib.sha256(json.dumps([clip.token_ids(name) for name in names]).encode()).hexdigest()

@@ -1,0 +1,178 @@
+"""The state of a training in one file, kept at every epoch, from which the same training goes on after a stop."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import time
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from cocoop.atomic import clear_leftovers
+from cocoop.errors import InputError, RunError, plainly
+from cocoop.progress import note
+from cocoop.results import Epoch, remove_state
+from cocoop.results.files import parse_json
+from cocoop.results.tensors import write_tensors
+from cocoop.results.typed import MistypedError, from_json
+from cocoop.training.step import Step
+from cocoop.training.validation import Watch
+
+_FORMAT = 1
+_HEADER = "training"  # the entry of the file's metadata
+_FLUSHED_EVERY = 1.0  # seconds: a flush takes 5 ms (measured), as long as a short epoch
+_WRITTEN_BY_NOW = 60.0  # seconds, after which an unfinished file beside the state is a killed process's
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What a training is of. Two that are equal in it learn the same bits on one machine.
+
+    parameters: name -> a number, a text or a list. contents: name -> SHA-256, 64 hex digits.
+    """
+
+    parameters: dict[str, Any]
+    contents: dict[str, str]
+
+
+@dataclass(frozen=True)
+class _Header:
+    """The JSON beside the tensors."""
+
+    format: int
+    identity: Identity
+    history: list[Epoch]
+
+
+class Checkpoint:
+    """The file that a training keeps its state in: a safetensors file with a JSON, never a pickle.
+
+    The tensors are those that steps change (`Step.state`), and those of the best epoch where that is kept. All else
+    that a training depends on is decided by seed and epoch. The file appears whole or not at all. It stays when the
+    training is done, so that nothing is lost until what was learned is written somewhere; only a training that diverges
+    removes it, because it would diverge again.
+
+    Args:
+        path: the file.
+        identity: of the training that is to begin, or to go on.
+
+    Attributes:
+        history: the epochs that the file had when it was opened; none without a file.
+
+    Raises:
+        InputError: the file is damaged, or of another training; says what differs.
+    """
+
+    def __init__(self, path: Path, identity: Identity) -> None:
+        self.path, self.identity = path, identity
+        self.history: list[Epoch] = []
+        self._failed, self._flushed = False, -math.inf
+        clear_leftovers(path.parent, path.name, _WRITTEN_BY_NOW)
+        if os.path.lexists(path):
+            header = self._header()
+            self._check_same(header.identity)
+            self.history = header.history
+
+    def keep(self, step: Step, watch: Watch, history: Sequence[Epoch]) -> None:
+        """Write the state after an epoch. Where the disk refuses, the state before stays, and a warning says so."""
+        tensors = {name: tensor.detach().cpu().numpy() for name, tensor in _state(step, watch).items()}
+        told = {"format": _FORMAT, "identity": asdict(self.identity), "history": [vars(epoch) for epoch in history]}
+        now = time.monotonic()
+        flush = now - self._flushed >= _FLUSHED_EVERY
+        try:
+            write_tensors(self.path, tensors, {_HEADER: json.dumps(told)}, flush)
+            self._flushed = now if flush else self._flushed
+        except RunError as error:
+            if not self._failed:
+                warnings.warn(f"cocoop: the training goes on, but its state is not kept: {error}", stacklevel=2)
+            self._failed = True
+
+    @torch.no_grad()
+    def take_up(self, step: Step, watch: Watch, epochs: int) -> list[Epoch]:
+        """Put a training of so many epochs to where the file has it; gives the epochs that are done.
+
+        Raises:
+            InputError: the file has other tensors or epochs than such a training.
+        """
+        if not self.history:
+            return []
+        numbers = [epoch.epoch for epoch in self.history]
+        if numbers != list(range(len(numbers))) or len(numbers) > epochs:
+            raise self._damaged(f"epochs {numbers}, not the first ones of {epochs}")
+        if not watch.take_up(self.history):
+            raise self._damaged("accuracies on validation images where there are none, or none where there are")
+        state = _state(step, watch)
+        kept = self._tensors(state)
+        for name, tensor in state.items():
+            tensor.copy_(kept[name])
+        note(f"note: the training goes on after epoch {len(self.history)} of {epochs}")
+        return list(self.history)
+
+    @property
+    def seconds(self) -> float:
+        """The time that the epochs of `history` took."""
+        return sum(epoch.seconds for epoch in self.history)
+
+    def remove(self) -> None:
+        """Remove the file, if it is there."""
+        remove_state(self.path)
+
+    def _header(self) -> _Header:
+        try:
+            with safe_open(self.path, "pt") as file:
+                told = (file.metadata() or {}).get(_HEADER, "null")
+            header = from_json(_Header, parse_json(told, "its header"))
+        except (OSError, SafetensorError, InputError, MistypedError) as error:
+            raise self._damaged(plainly(error)) from error
+        if header.format != _FORMAT:
+            raise self._refused(f"one of format {header.format}, which this version does not know")
+        return header
+
+    def _check_same(self, there: Identity) -> None:
+        for name in {**self.identity.parameters, **there.parameters}:
+            before, now = there.parameters.get(name), self.identity.parameters.get(name)
+            if before != now:
+                raise self._refused(f"one with {name} {before!r}, where it is {now!r} now")
+        for name in {**self.identity.contents, **there.contents}:
+            if there.contents.get(name) != self.identity.contents.get(name):
+                raise self._refused(f"one with other {name}")
+
+    def _tensors(self, wanted: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Those of the file, which are of the same names, sizes and dtypes as the wanted."""
+        try:
+            with safe_open(self.path, "pt") as file:
+                names = set(file.keys())
+                if names != wanted.keys():
+                    raise self._damaged(f"tensors with and without {sorted(names ^ wanted.keys())[0]!r}")
+                for name, tensor in wanted.items():
+                    if file.get_slice(name).get_shape() != list(tensor.shape):
+                        raise self._damaged(f"a {name} that is not of shape {list(tensor.shape)}")
+                kept = {name: file.get_tensor(name) for name in wanted}
+        except (OSError, SafetensorError) as error:
+            raise self._damaged(plainly(error)) from error
+        for name, tensor in wanted.items():
+            if kept[name].dtype != tensor.dtype:
+                raise self._damaged(f"a {name} of {kept[name].dtype}, not {tensor.dtype}")
+        return kept
+
+    def _damaged(self, got: str) -> InputError:
+        return self._refused(f"a damaged file ({got})")
+
+    def _refused(self, got: str) -> InputError:
+        return InputError(
+            f"{self.path}: expected the state of this training, to go on from it; got {got}. Repeat the command that "
+            "was stopped, choose another place (--out), or remove that file to begin anew (cocoop train --restart)."
+        )
+
+
+def _state(step: Step, watch: Watch) -> dict[str, Tensor]:
+    """The tensors of step and watch themselves, no copies."""
+    return step.state() | {f"best.{name}": tensor for name, tensor in watch.best.items()}
