@@ -32,7 +32,7 @@ def identity_of(
     of_the_fit = {name: getattr(parameters, name) for name in ("method", "shots", "seed", "view_seed", "exif")}
     settings = {f"setting {name}": value for name, value in plain(model.settings).items()}
     computed = {"dtype": clip.precision.name, "device": clip.device.type}
-    computed |= {f"{name} version": version(name) for name in ("cocoop", "torch")}
+    computed |= {f"{name} version": version(name) for name in ("cocoop", "torch", "pillow")}
     return Identity(
         of_the_fit | settings | (asdict(learning) if learning else {}) | computed,
         {
@@ -41,6 +41,7 @@ def identity_of(
             "class names": hashlib.sha256(repr(model.class_names).encode()).hexdigest(),
             "tokens of the class names": class_tokens(clip, model.class_names),
             "weights of the CLIP": clip.fingerprint,
+            "transform of the CLIP": hashlib.sha256(repr(clip.preprocess).encode()).hexdigest(),
         },
     )
 

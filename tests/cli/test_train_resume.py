@@ -153,7 +153,7 @@ def test_restart_begins_anew(cocoop, photos, stopped_once):
 
 def test_a_process_that_is_killed(photos, tmp_path, cocoop):
     """By SIGKILL, as soon as some epochs are kept."""
-    options = [*map(str, TRAIN), "--epochs", "60", "--out", "run", "--method", "coop"]
+    options = [*map(str, TRAIN), "--epochs", "30", "--out", "run", "--method", "coop"]
     process = subprocess.Popen([sys.executable, "-c", "from cocoop.cli import main; main()", *options], cwd=tmp_path)
     while not os.path.exists(".run.state") and process.poll() is None:
         time.sleep(0.01)
@@ -161,7 +161,7 @@ def test_a_process_that_is_killed(photos, tmp_path, cocoop):
     assert process.wait() == -signal.SIGKILL
     kept = len(json.loads(metadata(tmp_path / ".run.state"))["history"])
     ran = cocoop(*options)
-    assert ran.code == 0 and f"goes on after epoch {kept} of 60" in ran.err
+    assert ran.code == 0 and f"goes on after epoch {kept} of 30" in ran.err
     assert cocoop(*options[:-3], "whole", *options[-2:]).code == 0
     assert learned("run") == learned("whole")
 

@@ -19,7 +19,6 @@ from cocoop.data import Example, open_image, split_hash
 from cocoop.features.ahead import read_pixels
 from cocoop.protocols import Runner
 from cocoop.results import read_json, read_run
-from cocoop.training.tally import Tally
 
 METHODS = ["zero-shot", "coop", "cocoop"]
 
@@ -293,30 +292,6 @@ def test_a_prompt_that_another_protocol_learned_is_taken_from_there(runner, monk
         for name in ("seconds", "peak_memory_mb", "prompt_from"):
             record.pop(name, None)
     assert records[0] == records[1]
-
-
-def test_a_trial_that_was_stopped_goes_on_inside_its_training(runner, monkeypatch, tmp_path, capfd):
-    trial = make_trial("few-shot", "cocoop", augment=True)
-    whole = runner.run(trial)
-    runner.out = tmp_path / "again"
-    add, steps = Tally.add, []
-
-    def interrupted(self, facts):
-        add(self, facts)
-        steps.append(facts)
-        if len(steps) == 4:  # of 3 an epoch
-            raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(Tally, "add", interrupted)
-        runner.run(trial)
-    place = (runner.out / trial.folder).parent
-    assert [path.name for path in place.iterdir()] == [".seed-5.state"]
-    folder = runner.run(trial)
-    assert "note: the training goes on after epoch 1 of 2\n" in capfd.readouterr().err
-    assert [path.name for path in place.iterdir()] == ["seed-5"]
-    for name in ("prompt.safetensors", "predictions.safetensors", "config.json"):
-        assert (folder / name).read_bytes() == (whole / name).read_bytes()
 
 
 @pytest.mark.parametrize(

@@ -134,7 +134,9 @@ def spoiled(batches, after):
     ("identity", "told"),
     [
         (Identity({"seed": 2, "lr": 0.1}, THIS.contents), "got one with seed 1, where it is 2 now."),
-        (Identity({"seed": 1}, THIS.contents), "got one with lr 0.1, where it is None now."),
+        (Identity({"seed": 1}, THIS.contents), "got one with 'lr', which it has not now."),
+        (Identity({"seed": 1, "lr": 0.1, "views": 3}, THIS.contents), "got one with views None, where it is 3 now."),
+        (Identity({"lr": 0.1}, THIS.contents), "got one with 'seed', which it has not now."),
         (Identity(THIS.parameters, {"training images": "b" * 64}), "got one with other training images."),
         (Identity(THIS.parameters, {**THIS.contents, "class names": "c" * 64}), "got one with other class names."),
     ],

@@ -106,7 +106,7 @@ class Checkpoint:
             return []
         numbers = [epoch.epoch for epoch in self.history]
         if numbers != list(range(len(numbers))) or len(numbers) > epochs:
-            raise self._damaged(f"epochs {numbers}, not the first ones of {epochs}")
+            raise self._damaged(f"epochs {_shown(numbers)}, not the first ones of {epochs}")
         if not watch.take_up(self.history):
             raise self._damaged("accuracies on validation images where there are none, or none where there are")
         state = _state(step, watch)
@@ -137,13 +137,17 @@ class Checkpoint:
         return header
 
     def _check_same(self, there: Identity) -> None:
-        for name in {**self.identity.parameters, **there.parameters}:
-            before, now = there.parameters.get(name), self.identity.parameters.get(name)
+        here = self.identity
+        for name, now in here.parameters.items():
+            before = there.parameters.get(name)
             if before != now:
-                raise self._refused(f"one with {name} {before!r}, where it is {now!r} now")
-        for name in {**self.identity.contents, **there.contents}:
-            if there.contents.get(name) != self.identity.contents.get(name):
+                raise self._refused(f"one with {name} {_shown(before)}, where it is {_shown(now)} now")
+        for name, content in here.contents.items():
+            if there.contents.get(name) != content:
                 raise self._refused(f"one with other {name}")
+        more = [*there.parameters.keys() - here.parameters, *there.contents.keys() - here.contents]
+        if more:
+            raise self._refused(f"one with {_shown(sorted(more)[0])}, which it has not now")
 
     def _tensors(self, wanted: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Those of the file, which are of the same names, sizes and dtypes as the wanted."""
@@ -151,7 +155,7 @@ class Checkpoint:
             with safe_open(self.path, "pt") as file:
                 names = set(file.keys())
                 if names != wanted.keys():
-                    raise self._damaged(f"tensors with and without {sorted(names ^ wanted.keys())[0]!r}")
+                    raise self._damaged(f"tensors with and without {_shown(sorted(names ^ wanted.keys())[0])}")
                 for name, tensor in wanted.items():
                     if file.get_slice(name).get_shape() != list(tensor.shape):
                         raise self._damaged(f"a {name} that is not of shape {list(tensor.shape)}")
@@ -171,6 +175,11 @@ class Checkpoint:
             f"{self.path}: expected the state of this training, to go on from it; got {got}. Repeat the command that "
             "was stopped, choose another place (--out), or remove that file to begin anew (cocoop train --restart)."
         )
+
+
+def _shown(value: object) -> str:
+    """A value on one line that is not too long: a stranger may have written it."""
+    return repr(value)[:200]
 
 
 def _state(step: Step, watch: Watch) -> dict[str, Tensor]:
