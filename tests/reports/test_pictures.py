@@ -189,8 +189,11 @@ def test_hostile_names_are_escaped():
     assert root.get("aria-label") == '"><script>'
 
 
-@pytest.mark.parametrize(("low", "high"), [(0, 100), (50, 50), (49.9, 50.1), (12.3, 87.6), (99, 100), (0, 0)])
+@pytest.mark.parametrize(
+    ("low", "high"), [(0, 100), (50, 50), (49.9, 50.1), (12.3, 87.6), (99, 100), (0, 0), (100, 100)]
+)
 def test_ticks_enclose_the_values(low, high):
     values = [value for value, _ in round_ticks(low, high)]
     assert values[0] <= low and high <= values[-1] and values[0] < values[-1]
+    assert values[0] >= 0 and values[-1] <= 100  # no rate lies outside
     assert 2 <= len(values) <= 6

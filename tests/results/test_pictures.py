@@ -104,6 +104,14 @@ def test_the_accuracy_of_validation_images_is_a_second_curve_with_a_legend(figur
     assert [text.get_text() for text in accuracy.get_legend().get_texts()] == ["training images", "validation"]
 
 
+@pytest.mark.parametrize("rate", [0.0, 99.0, 100.0])
+def test_no_axis_has_rates_that_cannot_be(figures, rate):
+    run = scored_run(["a", "b"])
+    run_pictures(run._replace(history=[replace(of, accuracy=rate) for of in run.history]))
+    low, high = figures[0].axes[1].get_ylim()
+    assert 0 <= low <= rate <= high <= 100 and low < high
+
+
 def test_nothing_is_drawn_of_what_was_not_done():
     run = scored_run(["a", "b"])
     assert list(run_pictures(run._replace(history=[]))) == ["confusion.png"]

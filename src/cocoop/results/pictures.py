@@ -61,13 +61,14 @@ def training_picture(history: Sequence[Epoch]) -> bytes:
         axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
         axes.set_xlim(history[0].epoch - 0.5, history[-1].epoch + 0.5)
     marker = "o" if len(history) <= _MARKED else ""
-    of_loss.plot(
-        [epoch.epoch for epoch in history], [epoch.loss for epoch in history], color=_BLUE, marker=marker, ms=4
-    )
+    marked: dict[str, Any] = {"marker": marker, "ms": 4, "clip_on": False}  # at the edge a mark stays whole
+    of_loss.plot([epoch.epoch for epoch in history], [epoch.loss for epoch in history], color=_BLUE, **marked)
     of_loss.set_ylim(bottom=0)
     curves = accuracy_curves(history)
     for (label, points), (color, style) in zip(curves.items(), ((_BLUE, "-"), (_ORANGE, "--")), strict=False):
-        of_accuracy.plot(*zip(*points, strict=True), color=color, linestyle=style, marker=marker, ms=4, label=label)
+        of_accuracy.plot(*zip(*points, strict=True), color=color, linestyle=style, label=label, **marked)
+    low, high = of_accuracy.get_ylim()
+    of_accuracy.set_ylim(max(low, 0), min(high, 100))
     if len(curves) > 1:
         of_accuracy.legend(frameon=False, fontsize=9)
     return _png(figure)

@@ -154,7 +154,9 @@ def mark(x: float, y: float, look: Look, size: float, words: str = "", opacity: 
 
 
 def round_ticks(low: float, high: float) -> list[tuple[float, str]]:
-    """Three to six round numbers that enclose `low` and `high`, and how they are written."""
+    """Two to six round numbers that enclose `low` and `high`, and how they are written; of rates none is above 100."""
     step = next((step for step in (1, 2, 5, 10, 20) if (high - low) / step <= 4), 25)
     first, last = math.floor(low / step), math.ceil(high / step)
-    return [(float(step * i), f"{step * i:g}") for i in range(first, max(last, first + 1) + 1)]
+    if first == last:
+        first, last = (first - 1, last) if first > 0 else (first, last + 1)
+    return [(float(step * i), f"{step * i:g}") for i in range(first, last + 1)]
