@@ -191,3 +191,11 @@ def test_names_in_the_card_are_text_not_markup():
     names = ["<b>bold</b>", "x|y", "a`b*c", "two\nlines"]
     card = model_card(replace(RUN.config, class_names=names), RUN.record)
     assert r"4 classes (\<b\>bold\</b\>, x\|y, a\`b\*c, two lines)" in card
+
+
+def test_the_card_tells_a_comma_in_a_name_from_one_between_names_and_counts_one_epoch():
+    learning = replace(RUN.record.learning, patience=1)
+    names = ["house, green", "red fish", 'a "b", c']
+    card = model_card(replace(RUN.config, class_names=names), replace(RUN.record, learning=learning))
+    assert """3 classes ("house, green", red fish, "a ""b"", c")""" in card  # as --classes takes them
+    assert "| patience | 1 epoch |" in card

@@ -29,6 +29,11 @@ def prompt_name(name: str) -> str:
     return name.replace("_", " ")
 
 
+def in_a_list(name: str) -> str:
+    """The name in a line of names: one with a comma has quotes around it, as in CSV and as `--classes` takes it."""
+    return '"' + name.replace('"', '""') + '"' if "," in name else name
+
+
 def composed(name: str) -> str:
     """The name in Unicode's composed form (NFC), in which equal looks are equal texts. Prompts are the same in both.
 

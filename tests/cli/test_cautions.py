@@ -7,6 +7,7 @@ import sys
 import pytest
 from own_photos import CLASSES, write_photos
 
+from cocoop.protocols.cautions import other_classes
 from cocoop.results import read_record
 
 
@@ -29,7 +30,10 @@ def test_evaluate(cocoop, trained, tmp_path):
         f"all {count} scored images are of one class, one: the figures do not say how often others are taken for it"
         in content["notes"]
     )
-    assert any(note.startswith("the bundled CLIP 'tiny' is for trials") for note in content["notes"])
+    assert (
+        "the bundled CLIP 'tiny' is for trials; for photographs train with --clip openai/clip-vit-base-patch16"
+        in content["notes"]
+    )  # the prompt is of this CLIP: `evaluate --clip` with another would be refused
 
     shutil.rmtree(tmp_path / "one-class/test")
     write_photos(tmp_path / "one-class/test", 6, ["one", "three"])
@@ -38,6 +42,11 @@ def test_evaluate(cocoop, trained, tmp_path):
     assert "no scored image of seven" in notes
     [twice] = [note for note in notes if note.startswith("the same picture is in two classes (1 of them)")]
     assert "one/5.png (one)" in twice and "three/again.png (three)" in twice
+
+
+def test_a_name_with_a_comma_has_quotes_in_a_note():
+    [note] = other_classes(["house, green", "red fish"], ["a", "b"])
+    assert '2 classes are not among the 2 to choose from here: "house, green", red fish. With' in note
 
 
 def test_cautions_come_before_the_figures(cocoop, trained, monkeypatch):

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Protocol
 
-from cocoop.class_names import as_read
+from cocoop.class_names import as_read, in_a_list
 from cocoop.classifier import Classifier
 from cocoop.clip.sources.load import BUNDLED
 from cocoop.data import OFFLINE, OFFLINE_VARIANTS, Dataset, Example
@@ -67,10 +67,10 @@ def in_two_classes(told: Iterable[tuple[str, Example]]) -> Iterator[str]:
         )
 
 
-def for_photographs(clip: str, datasets: Iterable[Dataset]) -> Iterator[str]:
-    """A line if the bundled CLIP, by its name, sees anything but what is drawn here."""
+def for_photographs(clip: str, datasets: Iterable[Dataset], do: str = "add") -> Iterator[str]:
+    """A line if the bundled CLIP, by its name, sees anything but what is drawn here; `do` is what to do with --clip."""
     if clip in BUNDLED and any(dataset.name not in (*OFFLINE, *OFFLINE_VARIANTS) for dataset in datasets):
-        yield f"the bundled CLIP {clip!r} is for trials; for photographs add --clip openai/clip-vit-base-patch16"
+        yield f"the bundled CLIP {clip!r} is for trials; for photographs {do} --clip openai/clip-vit-base-patch16"
 
 
 def other_classes(trained: Sequence[object], chosen: Sequence[str]) -> Iterator[str]:
@@ -143,4 +143,6 @@ def _few_images(classifier: Classifier, dataset: Dataset, record: RunRecord) -> 
 
 
 def _first(names: list[str], shown: int = 5) -> str:
-    return ", ".join(names[:shown]) + (f" and {len(names) - shown:,} others" if len(names) > shown else "")
+    return ", ".join(map(in_a_list, names[:shown])) + (
+        f" and {len(names) - shown:,} others" if len(names) > shown else ""
+    )

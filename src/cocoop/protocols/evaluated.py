@@ -64,7 +64,8 @@ def evaluate_on(
     if verify and not isinstance(approximation, Method):
         agreement = compared(approximation, features, labels, classifier.temperature)
     metrics = agreement.approximate if agreement else evaluate(model, features, labels)
-    notes = [*in_two_classes(scored), *untested(metrics, names), *for_photographs(classifier.clip_.name, [dataset])]
+    notes = [*in_two_classes(scored), *untested(metrics, names)]
+    notes += for_photographs(classifier.clip_.name, [dataset], "train with")
     if len(scored) < len(told):
         how = "trained or validated on" if classifier.validated_on else "trained on"
         notes.append(f"left out {len(told) - len(scored):,} images that the run was {how}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+from cocoop.class_names import in_a_list
 from cocoop.results.pictures import CONFUSION, TRAINING
 from cocoop.results.schema import Figures, RunConfig, RunRecord
 
@@ -82,7 +83,7 @@ def _training_rows(record: RunRecord) -> dict[str, str]:
     if learning.keep != "last":
         rows["kept epoch"] = f"{record.kept_epoch}, counted from 0: the {learning.keep} on the validation images"
     if learning.patience is not None:
-        rows["patience"] = f"{learning.patience} epochs"
+        rows["patience"] = f"{learning.patience} epoch{'s' * (learning.patience != 1)}"
     if learning.class_weight is not None:
         rows["class weight"] = learning.class_weight
     return rows
@@ -97,5 +98,5 @@ def _test_rows(test: str, figures: Figures, zero_shot: Figures | None) -> dict[s
 
 
 def escaped(name: str) -> str:
-    """The name on one line, with the marks of Markdown and HTML escaped, so that it is shown as it is."""
-    return re.sub(r"([\\`*\[\]<>|&])", r"\\\1", " ".join(name.split()))
+    """The name on one line, `in_a_list`, with the marks of Markdown and HTML escaped, so that it is shown as it is."""
+    return re.sub(r"([\\`*\[\]<>|&])", r"\\\1", in_a_list(" ".join(name.split())))
