@@ -160,6 +160,10 @@ def test_a_callback_needs_one_method_and_what_it_raises_ends_the_fit(tiny):
         make(tiny).fit(IMAGES, LABELS, callbacks=[Small()])
     with pytest.raises(InputError, match=r"callbacks: expected objects with a method on_epoch_end\(epoch\).*; got 3"):
         make(tiny).fit(IMAGES, LABELS, callbacks=[3])
+    with pytest.raises(InputError, match=r"got the class <class .*Small'>\. Give an instance of it\.$"):
+        make(tiny).fit(IMAGES, LABELS, callbacks=[Small])
+    with pytest.raises(InputError, match=r"^callbacks: expected a list of them; got <.*Small object.*>\. Put it into"):
+        make(tiny).fit(IMAGES, LABELS, callbacks=Small())
 
 
 def test_an_earlier_fit_outlives_ctrl_c(tiny):

@@ -29,13 +29,21 @@ class Callback:
 
 
 def check_callbacks(callbacks: Iterable[Any]) -> None:
-    """Raise `InputError` unless each has an `on_epoch_end`."""
+    """Raise `InputError` unless each is an object with an `on_epoch_end`."""
     for callback in callbacks:
-        if not callable(getattr(callback, "on_epoch_end", None)):
+        if isinstance(callback, type) or not callable(getattr(callback, "on_epoch_end", None)):
+            got = f"the class {callback!r}. Give an instance of it" if isinstance(callback, type) else repr(callback)
             raise InputError(
-                f"callbacks: expected objects with a method on_epoch_end(epoch), such as cocoop.Callback has; got "
-                f"{callback!r}."
+                "callbacks: expected objects with a method on_epoch_end(epoch), such as cocoop.Callback has; got "
+                f"{got}."
             )
+
+
+def listed_callbacks(callbacks: Any) -> list[Any]:
+    """The callbacks as a list. `InputError` for what has no items, such as one alone."""
+    if not isinstance(callbacks, Iterable):
+        raise InputError(f"callbacks: expected a list of them; got {callbacks!r}. Put it into brackets: [callback].")
+    return list(callbacks)
 
 
 def tell(callbacks: Iterable[Any], what: str, facts: Mapping[str, Any]) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from cocoop import fitting
+from cocoop.callbacks import listed_callbacks
 from cocoop.clip import CLIP
 from cocoop.errors import InputError, expect_choice
 from cocoop.evaluation import Metrics
@@ -168,7 +169,7 @@ class Classifier(FittedClassifier):
             TrainingInterrupted: Ctrl-C, a `KeyboardInterrupt` that keeps them, too.
         """
         with reporting(report_to) as reports:
-            told = [*callbacks, *reports]
+            told = [*listed_callbacks(callbacks), *reports]
             given = (images, labels, class_names, before_training, validation, told, checkpoint)
             fitted = fitting.fit(self._parameters(), *given)
         # All at once and last, so that a fit that fails leaves an earlier one whole.
