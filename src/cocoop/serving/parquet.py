@@ -10,7 +10,7 @@ from typing import Any, Protocol, Self
 
 from cocoop.atomic import hidden_beside
 from cocoop.clip.precision import Precision
-from cocoop.errors import InputError, RunError
+from cocoop.errors import InputError, RunError, plainly
 from cocoop.features import EncodedRow
 
 HEAD = b"cocoop"
@@ -127,4 +127,5 @@ class ParquetRows:
 
 def refused(path: Path, error: OSError) -> RunError:
     """The error of a disk that does not take a file."""
-    return RunError(f"{path}: expected to write features; got {error}. Check the folder's rights and free space.")
+    told = f"expected to write the results; got {plainly(error)}. Check the folder's rights and free space."
+    return RunError(f"{path}: {told}")

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Protocol
 
-from cocoop.errors import InputError, RunError, expect_choice
+from cocoop.errors import InputError, RunError, expect_choice, plainly
 from cocoop.serving.parquet import KnownClip, ParquetRows, plain
 from cocoop.serving.predictor import Prediction
 from cocoop.serving.text_rows import COLUMNS, TEXT_FORMS, TextRows, entry_of
@@ -77,7 +77,7 @@ def open_results(
             file.write(lines.end())
     except OSError as error:
         raise RunError(
-            f"{out}: expected to write the results; got {error}. Check its rights and free space."
+            f"{out}: expected to write the results; got {plainly(error)}. Check its rights and free space."
         ) from error
 
 
