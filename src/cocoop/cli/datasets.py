@@ -69,10 +69,14 @@ def show(name: Name, as_json: AsJson = False) -> None:
     from cocoop.reports import text_table
 
     named = (*PAPER_DATASETS, *OFFLINE, *OFFLINE_VARIANTS)
-    if name not in named and (os.path.exists(name) or name.startswith("hf:")):
+    if name not in named:
+        if not os.path.exists(name) and not name.startswith("hf:"):
+            raise InputError(
+                f"data set: expected one of {', '.join(named)}, or images of your own; got {name!r}, where there is no "
+                "file or folder. Check the name."
+            )
         _show_own(name, as_json)
         return
-    expect_choice("data set", name, named)
     facts = _facts(name)
     if as_json:
         print_json(facts)
