@@ -69,7 +69,10 @@ def test_calibrated_from_then_on_and_no_more(run, trained, tmp_path):
 def test_what_is_refused_leaves_the_run_as_it_was(run, trained):
     before = {path.name: path.read_bytes() for path in trained.iterdir()}
     for options, said in (
-        (["photos"], "expected 10 labelled images or more that were not learned from; got 5"),
+        (
+            ["photos"],
+            "expected 10 labelled images or more to fit on, a half of those that were not learned from; got 5 of ",
+        ),
         (["many", "--shortlist", 2], "--shortlist: expected nothing beside --calibrate"),
         (["many", "--include-training"], "--include-training: expected nothing beside --calibrate"),
         (["many", "--classes", "cat,dog"], "labels: expected classes of this model"),

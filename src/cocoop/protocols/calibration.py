@@ -8,6 +8,7 @@ from typing import Literal, NamedTuple, cast
 
 from cocoop.classifier import Classifier
 from cocoop.data import Dataset, Example, halves
+from cocoop.errors import InputError
 from cocoop.evaluation import LEAST, calibration_figures, predict_logits
 from cocoop.labels import number_labels
 from cocoop.protocols.own_images import not_trained_on
@@ -29,7 +30,7 @@ def calibrate(classifier: Classifier, dataset: Dataset) -> Calibration:
     """`Classifier.calibrate` on images of the data set that were not learned from; figures on others that were not.
 
     Raises:
-        InputError: as `Classifier.calibrate`.
+        InputError: as `Classifier.calibrate`, and a half that is too small.
     """
     held_out, names = _held_out(classifier, dataset), dataset.class_names
     classifier.calibrate(*_labelled(held_out.fit), names)
@@ -59,6 +60,11 @@ def _held_out(classifier: Classifier, dataset: Dataset) -> HeldOut:
     if test and len(beside) >= LEAST:
         return HeldOut(beside, "val" if val else "train", test)
     fit, others = halves([*train, *val, *test], _SEED)
+    if len(fit) < LEAST:
+        raise InputError(
+            f"calibration: expected {LEAST} labelled images or more to fit on, a half of those that were not learned "
+            f"from; got {len(fit)} of {len(fit) + len(others)}. Add images, or learn from fewer (--shots)."
+        )
     return HeldOut(fit, "half", others)
 
 
