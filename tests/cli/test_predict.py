@@ -10,13 +10,14 @@ import signal
 import subprocess
 import sys
 import time
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet
 import pytest
 
-from cocoop import CLIP, PromptClassifier, ZeroShot
+from cocoop import CLIP, Predictor, PromptClassifier, ZeroShot
 from cocoop.features import encode_pictures
 
 PREDICT = ("predict", "run", "--device", "cpu")
@@ -55,6 +56,29 @@ def test_a_folder_to_csv(cocoop, paths):
     assert [row["class"] != "" for row in good] == [float(row["probability"]) >= 0.5 for row in good]
     bad = next(row for row in rows if row["error"])
     assert bad["image"] == BAD and bad["error"].startswith(f"{BAD}: expected an image that Pillow can decode")
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [("rows.csv", "stopped after 3 rows; the same command with --resume goes on"), ("rows.parquet", "stopped")],
+)
+def test_ctrl_c_says_what_is_there_and_how_to_go_on(cocoop, paths, monkeypatch, name, told):
+    stream = Predictor.stream
+
+    def interrupted(self, pictures):
+        yield from islice(stream(self, pictures), 3)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Predictor, "stream", interrupted)
+        ran = cocoop(*PREDICT, "photos", "--out", name)
+    assert (ran.code, ran.out, ran.err.splitlines()) == (130, "", [f"note: {told}"])
+    if name == "rows.csv":
+        assert len(rows_of(name)) == 3
+        cocoop(*PREDICT, "photos", "--out", name, "--resume")
+        assert len(rows_of(name)) == 19
+    else:
+        assert not Path(name).exists()
 
 
 def test_few_pictures_have_the_bits_of_predict_proba(cocoop, paths):

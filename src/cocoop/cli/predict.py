@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -112,13 +113,24 @@ def predict(
     answers: dict[str, Any] = {"top": top, "threshold": threshold, "shortlist": shortlist, "inference": inference}
     predictor = _predictor(run, names, clip, embeddings, machine | pictures | answers)
     with open_results(form, out, top, embeddings, resume, predictor.encoder_) as results:
-        _write(rows_of(predictor, results), results, sources)
+        _write(rows_of(predictor, results), results, sources, out is not None and form in ("csv", "jsonl"))
     if out is not None:
         print(f"{results.count:,} rows, {results.errors:,} of them errors: {out}")
     for text in filter(None, [predictor.inference_, *left_out.notes()]):
         note(f"note: {text}")
     if results.errors:
         raise RunError(f"{results.errors:,} of {results.count:,} pictures could not be read; their rows say why.")
+
+
+@contextmanager
+def _stopped_by_hand(results: Results, resumable: bool) -> Iterator[None]:
+    """After Ctrl-C say how to go on, and end with the exit code of a command that was interrupted."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        rows = f" after {results.count:,} rows; the same command with --resume goes on" if resumable else ""
+        note(f"note: stopped{rows}")
+        raise typer.Exit(130) from None
 
 
 def _run_and_sources(given: Sequence[str], clip: str | None, classes: str | None) -> tuple[str | None, Sequence[str]]:
@@ -171,10 +183,11 @@ def _predictor(
     return predictor
 
 
-def _write(rows: Iterator[Prediction], results: Results, sources: Sequence[str]) -> None:
+def _write(rows: Iterator[Prediction], results: Results, sources: Sequence[str], resumable: bool) -> None:
     from cocoop.progress import progress
 
-    for row in progress(rows, "predicting", unit=" images"):
-        results.write(row)
+    with _stopped_by_hand(results, resumable):
+        for row in progress(rows, "predicting", unit=" images"):
+            results.write(row)
     if not results.count:
         raise InputError(f"{', '.join(sources)}: expected pictures; got none. Name some, or a folder that holds some.")
