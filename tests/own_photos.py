@@ -11,12 +11,12 @@ from sklearn.datasets import load_digits
 CLASSES = ["one", "seven", "three"]
 """In the order that both `read_folder` and scikit-learn sort them."""
 
-_DIGIT = {"one": 1, "seven": 7, "three": 3, "four": 4}
+DIGITS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
 
 
 def digit_images(name: str, count: int) -> list[Image.Image]:
     digits = load_digits()
-    pixels = (digits.images[digits.target == _DIGIT[name]][:count] * 255 / 16).round().astype(np.uint8)
+    pixels = (digits.images[digits.target == DIGITS.index(name)][:count] * 255 / 16).round().astype(np.uint8)
     return [Image.fromarray(image) for image in pixels]
 
 
