@@ -48,7 +48,7 @@ def test_calibrated_from_then_on_and_no_more(run, trained, tmp_path):
     assert rows["probability"] == pytest.approx(calibrated.max(axis=1).tolist(), abs=1e-5)
     scored = run("evaluate", "run", "many", "--json")
     assert json.loads(scored.out)["temperature"] == calibration.temperature
-    assert f"the temperature was fitted on {calibration.images} of these images" in scored.err
+    assert f"the temperature was fitted on {calibration.images} images of this data" in scored.err
     lines = run("evaluate", "run", "many").out.splitlines()
     assert [line for line in lines if f"{calibration.temperature:.2f} (calibrated)" in line]
 

@@ -12,6 +12,7 @@ from cocoop import InputError, PromptClassifier
 from cocoop.data import fingerprint, halves, read_dataset
 from cocoop.evaluation import fit_temperature, predict_logits
 from cocoop.protocols import calibrate
+from cocoop.protocols.calibration import parts_of
 
 
 @pytest.fixture(scope="module")
@@ -72,6 +73,30 @@ def test_without_a_val_split_what_training_left_is_fitted_on(learned):
     assert found.temperature == pytest.approx(temperature_of(classifier, left), rel=1e-6)
 
 
+def test_a_val_split_of_too_few_is_passed_over_and_the_test_split_stays_out(learned):
+    classifier, dataset = learned
+    parts = split(dataset, val=1, test=4)
+    found, left = calibrate(classifier, parts), unseen(classifier, parts.train)
+    assert (found.part, found.images, found.others) == ("train", len(left), len(unseen(classifier, parts.test)))
+
+
+def test_no_picture_is_both_fitted_on_and_scored(learned, tmp_path):
+    """A copy elsewhere, under another name, is the same picture."""
+    classifier, dataset = learned
+    rest = unseen(classifier, dataset.train)
+    copies = [e._replace(path=tmp_path / f"{n}.png") for n, e in enumerate(rest)]
+    for copied, example in zip(copies, rest, strict=True):
+        copied.path.write_bytes(example.path.read_bytes())
+    for doubled in (
+        replace(dataset, train=[*dataset.train, *copies]),
+        replace(dataset, train=dataset.train[:6], val=rest, test=copies[::2]),
+    ):
+        held_out = parts_of(classifier, doubled)
+        fitted_on, scored = ({fingerprint(e.path) for e in part} for part in (held_out.fit, held_out.others))
+        assert fitted_on and not fitted_on & scored
+        assert {fingerprint(e.path) for e in rest} == fitted_on | scored
+
+
 def test_without_a_split_one_half_of_each_class_is(learned):
     classifier, dataset = learned
     found = calibrate(classifier, dataset)
@@ -126,7 +151,8 @@ def test_too_few(learned):
     few = replace(dataset, train=[e for e in dataset.train if int(e.path.stem) < 5])
     with pytest.raises(InputError, match="calibration: expected 10 labelled images or more"):
         calibrate(classifier, few)
-    one = replace(dataset, train=[e for e in dataset.train if e.label == 0] * 2)
+    first, second = ([e for e in dataset.train if e.label == label] for label in (0, 1))
+    one = replace(dataset, train=[], val=first, test=second)
     with pytest.raises(InputError, match="images of two classes or more"):
         calibrate(classifier, one)
     assert classifier.calibration_ is None

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Literal, NamedTuple, cast
 
 from cocoop.classifier import Classifier
-from cocoop.data import Dataset, Example, halves
+from cocoop.data import Dataset, Example, fingerprint, halves
 from cocoop.errors import InputError
 from cocoop.evaluation import LEAST, calibration_figures, predict_logits
 from cocoop.labels import number_labels
@@ -18,11 +18,14 @@ _SEED = 1
 """Of the halves: the same images for every run, so that its figures can be compared."""
 
 
-class HeldOut(NamedTuple):
+Part = Literal["val", "train", "half"]
+
+
+class Parts(NamedTuple):
     """Images that a classifier did not learn from: those to fit on, which they are, and others to score."""
 
     fit: list[Example]
-    part: Literal["val", "train", "half"]
+    part: Part
     others: list[Example]
 
 
@@ -32,16 +35,16 @@ def calibrate(classifier: Classifier, dataset: Dataset) -> Calibration:
     Raises:
         InputError: as `Classifier.calibrate`, and a half that is too small.
     """
-    held_out, names = _held_out(classifier, dataset), dataset.class_names
-    classifier.calibrate(*_labelled(held_out.fit), names)
+    parts, names = parts_of(classifier, dataset), dataset.class_names
+    classifier.calibrate(*_labelled(parts.fit), names)
     fitted = cast(Calibration, classifier.calibration_)
-    paths, labels = _labelled(held_out.others)
+    paths, labels = _labelled(parts.others)
     logits = predict_logits(classifier.model_, classifier.encode(paths))
     scored = (logits, number_labels(classifier.classes_, labels, names), classifier.model_.class_names)
     calibration = replace(
         fitted,
         dataset=dataset.name,
-        part=held_out.part,
+        part=parts.part,
         others=len(paths),
         before=calibration_figures(*scored, temperature=1.0),
         after=calibration_figures(*scored, temperature=fitted.temperature),
@@ -50,22 +53,32 @@ def calibrate(classifier: Classifier, dataset: Dataset) -> Calibration:
     return calibration
 
 
-def _held_out(classifier: Classifier, dataset: Dataset) -> HeldOut:
+def parts_of(classifier: Classifier, dataset: Dataset) -> Parts:
     """The val split, or else what is left of the training split, to fit on, and the test split to score.
 
-    Where there is no test split, or too little beside it, halves of all that was not learned from.
+    Where there is no test split, or too little beside it, halves of all that was not learned from. No picture that is
+    scored, nor a copy of it, is fitted on.
     """
     train, val, test = (not_trained_on(classifier, split) for split in (dataset.train, dataset.val, dataset.test))
-    beside = val or train
-    if test and len(beside) >= LEAST:
-        return HeldOut(beside, "val" if val else "train", test)
+    beside: tuple[tuple[Part, list[Example]], ...] = (("val", val), ("train", train)) if test else ()
+    for part, examples in beside:
+        fit = _without_copies(examples, test)
+        if len(fit) >= LEAST:
+            return Parts(fit, part, test)
     fit, others = halves([*train, *val, *test], _SEED)
+    fit = _without_copies(fit, others)
     if len(fit) < LEAST:
         raise InputError(
             f"calibration: expected {LEAST} labelled images or more to fit on, a half of those that were not learned "
             f"from; got {len(fit)} of {len(fit) + len(others)}. Add images, or learn from fewer (--shots)."
         )
-    return HeldOut(fit, "half", others)
+    return Parts(fit, "half", others)
+
+
+def _without_copies(examples: Sequence[Example], others: Sequence[Example]) -> list[Example]:
+    """Those whose file's bytes are not those of one of the others."""
+    scored = {fingerprint(example.path) for example in others}
+    return [example for example in examples if fingerprint(example.path) not in scored]
 
 
 def _labelled(examples: Sequence[Example]) -> tuple[list[str], list[int]]:
