@@ -109,6 +109,20 @@ def test_labels_that_are_none(golden, features, labels):
         learn(make(golden), validation=Validation(features, labels))
 
 
+@pytest.mark.parametrize(
+    ("validation", "said"),
+    [
+        (Validation(HELD_OUT[:0], []), "validation: expected at least one image; got none"),
+        (Validation(HELD_OUT, LABELS, keep="first"), "keep: expected one of last, best"),
+        (Validation(HELD_OUT, LABELS, patience=0), "training: expected patience to be an integer of 1 or more; got 0"),
+    ],
+)
+def test_what_no_epoch_can_be_chosen_by(golden, validation, said):
+    with pytest.raises(InputError) as caught:
+        learn(make(golden), validation=validation)
+    assert str(caught.value).startswith(said)
+
+
 # Weights of classes
 
 
@@ -153,6 +167,14 @@ def test_balanced_is_scikit_learns():
     weights = balanced(targets, 5)
     assert [weights[k] for k in (0, 1, 3)] == pytest.approx(expected) and weights[2] == weights[4] == 0
     assert sum(weights[k] for k in targets) == pytest.approx(len(targets))
+
+
+@pytest.mark.parametrize("weights", [[1.0], [1.0] * (len(NAMES) - 1) + [-1.0], [math.nan] * len(NAMES)])
+def test_weights_that_are_none(golden, weights):
+    model = make(golden)
+    with pytest.raises(InputError, match=rf"class_weights: expected a number of 0 or more for each of {len(NAMES)} "):
+        learn(model, class_weights=weights)
+    assert model.class_weights is None
 
 
 # Ctrl-C

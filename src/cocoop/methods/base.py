@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import inspect
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from reprlib import repr as shortened
 from typing import Any, ClassVar, Self
 
 import torch
@@ -151,9 +153,13 @@ class Method(nn.Module, ABC):
 
     @contextmanager
     def weighing(self, class_weights: Sequence[float] | None) -> Iterator[None]:
-        """A context in which the loss has these `class_weights` [K]; None is none, as outside."""
-        dtype = torch.promote_types(self.clip.dtype, torch.float32)
+        """A context in which the loss has these `class_weights` [K]; None is none, as outside.
+
+        `InputError` unless there is a number of 0 or more for each class.
+        """
         if class_weights is not None:
+            _check_weights(class_weights, len(self.class_names))
+            dtype = torch.promote_types(self.clip.dtype, torch.float32)
             self.class_weights = torch.tensor(class_weights, dtype=dtype, device=self.clip.device)
         try:
             yield
@@ -198,3 +204,11 @@ class Method(nn.Module, ABC):
                 )
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         return self
+
+
+def _check_weights(class_weights: Sequence[float], classes: int) -> None:
+    if len(class_weights) != classes or not all(0 <= weight < math.inf for weight in class_weights):
+        raise InputError(
+            f"class_weights: expected a number of 0 or more for each of {classes} classes; got "
+            f"{shortened(list(class_weights))}."
+        )

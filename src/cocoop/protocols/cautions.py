@@ -116,8 +116,8 @@ def half_calibrated(calibration: Calibration | None, dataset: Dataset) -> Iterat
     """A line if some of the images that are scored may be those that the temperature was fitted on."""
     if calibration is not None and calibration.part == "half" and calibration.dataset == dataset.name:
         yield (
-            f"the temperature was fitted on {calibration.images:,} images of this data, some of which may be scored here; "
-            "--calibrate shows the calibration error on others"
+            f"the temperature was fitted on {calibration.images:,} images of this data, some of which may be scored "
+            "here; --calibrate shows the calibration error on others"
         )
 
 

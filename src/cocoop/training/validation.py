@@ -7,10 +7,11 @@ from typing import NamedTuple
 
 from torch import Tensor
 
+from cocoop.errors import InputError, expect_choice
 from cocoop.features import Features
 from cocoop.methods import Method, images_at_once
 from cocoop.results import Epoch
-from cocoop.training.prepare import targets_of
+from cocoop.training.prepare import check_counts, targets_of
 
 KEEP = ("last", "best")
 """The epoch whose tensors are kept: the last one, as in the papers, or the best one on the validation images."""
@@ -32,6 +33,8 @@ class Validation(NamedTuple):
 class Watch:
     """Looks at the validation images after each epoch of a training, if there are any.
 
+    `InputError` for no images, labels that are none, or a `keep` or `patience` that cannot be.
+
     Attributes:
         accuracy: after the last epoch, in percent; None before, and without images.
         best: the tensors of the best epoch so far by state-dict name, if that is what is kept.
@@ -43,6 +46,7 @@ class Watch:
         self._highest, self._since_highest = -1.0, 0
         self.best: dict[str, Tensor] = {}
         if validation is not None:
+            _check(validation)
             self._targets = targets_of(model, len(validation.features), validation.labels)
 
     def look(self) -> float | None:
@@ -91,6 +95,14 @@ class Watch:
             right = probabilities.argmax(dim=1) == self._targets[start : start + at_once]
             hits += int((right & probabilities.isfinite().all(dim=1)).sum())
         return 100 * hits / len(features)
+
+
+def _check(validation: Validation) -> None:
+    expect_choice("keep", validation.keep, KEEP)
+    if validation.patience is not None:
+        check_counts(patience=validation.patience)
+    if not len(validation.features):
+        raise InputError("validation: expected at least one image; got none. Leave it out.")
 
 
 def kept_epoch(history: Sequence[Epoch], keep: str) -> int | None:
