@@ -4,6 +4,7 @@ import shutil
 from collections import Counter
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from own_photos import write_photos
 
@@ -86,3 +87,14 @@ def test_copies_are_in_one_part_alone(tiny, tmp_path):
     assert run.record.validated_on == [fingerprint(others[0].path)]
     assert run.record.results["test"].n == 2
     assert "1 of the 3 test images are validation images, and left out" in notes
+
+
+@pytest.mark.parametrize("wrong", [{"seed": 3.5}, {"shots": "x"}, {"patience": 0}, {"batch_size": 0}])
+def test_parameters_are_checked_before_images_are_held_out(tiny, photos, wrong):
+    """Where the shots leave none to hold out, too."""
+    with pytest.raises(InputError, match=f"^{next(iter(wrong))}: expected an integer"):
+        fit_and_score(make(tiny, **{"shots": 8} | wrong), photos, validate=True)
+
+
+def test_a_seed_of_numpy(photos):
+    assert held_out(photos, 2, np.int64(7)) == held_out(photos, 2, 7)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from random import Random
 from typing import NamedTuple
 
@@ -38,7 +39,7 @@ def held_out(dataset: Dataset, shots: int | None, seed: int) -> HeldOut:
         return HeldOut(dataset.val, frozenset(), everything)
     labels = [example.label for example in dataset.train]
     learned = set() if shots is None else set(few_shot_indices(labels, shots, seed))
-    stream, held = Random(seed), list[int]()
+    stream, held = Random(operator.index(seed)), list[int]()
     for of_class in positions_by_label(labels).values():
         free = [position for position in of_class if position not in learned]
         count = max(1, int(SHARE * len(free))) if shots is None else min(shots, MAX_VAL_SHOTS)

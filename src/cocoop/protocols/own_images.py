@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from cocoop.arguments import check_validation
+from cocoop.arguments import check_parameters, check_validation
 from cocoop.callbacks import Callback
 from cocoop.classifier import Classifier
 from cocoop.data import Dataset, Example, ImageError, check_images, fingerprint, split_hash
@@ -64,6 +64,7 @@ def fit_and_score(
             f"{dataset.name}: expected images to learn from; it has test images only. Learn from others, then score "
             f"on it: cocoop evaluate RUN {dataset.name}"
         )
+    check_parameters(vars(classifier))
     check_validation(classifier.method, classifier.keep, classifier.patience, validate)
     held = held_out(dataset, classifier.shots, classifier.seed) if validate else None
     test = _Test(dataset, classifier.exif, held)
