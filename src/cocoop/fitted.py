@@ -28,7 +28,7 @@ from cocoop.evaluation import (
 from cocoop.features import Picture, StoredFeatures, encode_pictures, read_pictures
 from cocoop.fitting import Fit, feature_store
 from cocoop.labels import new_classes, number_labels
-from cocoop.methods import Approximation, Inference, Method, TangentPrompts, calibrated, inference_of
+from cocoop.methods import Approximation, Inference, Method, TangentPrompts, at_temperature, inference_of
 from cocoop.results import Calibration, Epoch
 from cocoop.rgb import EXIF, Exif
 
@@ -221,7 +221,7 @@ class FittedClassifier:
 
     def inference(self, shortlist: int | None = None, inference: str = "exact") -> Inference:
         """What `predict_proba` takes probabilities from; tangent prompts are kept until classes or tensors change."""
-        return calibrated(self._chosen(shortlist, inference), self.temperature)
+        return at_temperature(self._chosen(shortlist, inference), self.temperature)
 
     def _chosen(self, shortlist: int | None, inference: str) -> Method | Approximation:
         """The same, not calibrated."""

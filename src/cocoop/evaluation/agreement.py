@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from cocoop.evaluation.evaluate import predict_probabilities
 from cocoop.evaluation.metrics import Metrics, measure
 from cocoop.features import Features
-from cocoop.methods import Approximation, calibrated
+from cocoop.methods import Approximation, at_temperature
 
 
 @dataclass(frozen=True)
@@ -49,9 +49,9 @@ def verify(
     """
     model, numbers = approximation.model, np.asarray(labels)
     started = time.perf_counter()
-    approximate = predict_probabilities(calibrated(approximation, temperature), image_features).numpy()
+    approximate = predict_probabilities(at_temperature(approximation, temperature), image_features).numpy()
     between = time.perf_counter()
-    exact = predict_probabilities(calibrated(model, temperature), image_features).numpy()
+    exact = predict_probabilities(at_temperature(model, temperature), image_features).numpy()
     ended = time.perf_counter()
     return Agreement(
         **compare(approximate, exact),

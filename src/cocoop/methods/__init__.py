@@ -6,7 +6,7 @@ from cocoop.methods.calibrated import Calibrated
 from cocoop.methods.cocoop import CoCoOp
 from cocoop.methods.coop import CoOp
 from cocoop.methods.expansion import Expansion
-from cocoop.methods.inference import INFERENCES, Approximation, Inference, calibrated, described, inference_of
+from cocoop.methods.inference import INFERENCES, Approximation, Inference, at_temperature, described, inference_of
 from cocoop.methods.kept import expect_rebuildable, expect_setting, load_tensors
 from cocoop.methods.prompt_method import ConditionalPrompts, PromptMethod
 from cocoop.methods.shortlist import Shortlist
@@ -39,10 +39,10 @@ __all__ = [
     "TangentPrompts",
     "ZeroShot",
     "codes_of",
+    "at_temperature",
     "described",
     "expect_rebuildable",
     "expect_setting",
-    "calibrated",
     "expansions",
     "images_at_once",
     "inference_of",

@@ -51,6 +51,6 @@ def inference_of(
     return TangentPrompts(model, sample)
 
 
-def calibrated(chosen: Method | Approximation, temperature: float | None) -> Inference:
+def at_temperature(chosen: Method | Approximation, temperature: float | None) -> Inference:
     """The same with its logits divided by the temperature; with None as it is."""
     return chosen if temperature is None else Calibrated(chosen, temperature)
