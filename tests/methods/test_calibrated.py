@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cocoop import CoCoOp, CoOp, InputError
-from cocoop.methods import Calibrated, Shortlist, inference
+from cocoop.methods import Calibrated, Shortlist, at_temperature, described, inference_of
 
 NAMES = FACTS["class_names"]
 IMAGES = VALUES["image_features"]
@@ -25,7 +25,7 @@ def test_the_logits_are_divided(golden, make):
 
 def test_a_shortlist(golden):
     model = CoCoOp(golden, NAMES)
-    got = inference(model, 2, 3.0).probabilities(IMAGES)
+    got = at_temperature(inference_of(model, shortlist=2), 3.0).probabilities(IMAGES)
     short = Shortlist(model, 2).logits(IMAGES)
     assert torch.equal(got > 0, short.isfinite()) and torch.allclose(got.sum(dim=1), torch.ones(len(IMAGES)).double())
     assert torch.equal(got, (short.double() / 3.0).softmax(dim=1))
@@ -33,17 +33,25 @@ def test_a_shortlist(golden):
 
 def test_what_is_chosen(golden):
     model = CoOp(golden, NAMES)
-    assert inference(model, None, None) is model
+    assert at_temperature(inference_of(model), None) is model
     with pytest.raises(InputError, match="shortlist: expected a conditional prompt"):
-        inference(model, 2, 3.0)
+        inference_of(model, shortlist=2)
+
+
+def test_it_is_said_that_what_was_checked_is_calibrated_then(golden):
+    """By a temperature below 1 a probability may differ by more than the check of tangent prompts says."""
+    exact = inference_of(CoCoOp(golden, NAMES))
+    assert described(exact) == "exact inference"
+    assert described(at_temperature(exact, 0.5)) == "exact inference; then calibrated, temperature 0.50"
+    assert described(at_temperature(CoOp(golden, NAMES), 0.5)) is None
 
 
 class Given:
-    """Stands in for a method: the features are its logits."""
+    """Stands in for an approximation: the features are its logits."""
 
     clip, conditional, class_names = None, False, ("a", "b", "c")
 
-    def __call__(self, image_features):
+    def logits(self, image_features):
         return image_features
 
 

@@ -23,7 +23,8 @@ Inference: TypeAlias = Method | Approximation | Calibrated
 def described(chosen: Inference) -> str | None:
     """How classes are found, in words; None where there is no choice, because prompts are the same for all images."""
     if isinstance(chosen, Calibrated):
-        return described(chosen.model)
+        text = described(chosen.model)
+        return text and f"{text}; then calibrated, temperature {chosen.temperature:.2f}"
     if isinstance(chosen, Method):
         return "exact inference" if chosen.conditional else None
     return chosen.describe()
