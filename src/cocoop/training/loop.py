@@ -62,9 +62,8 @@ def train(
         on_epoch_end: are called with each `Epoch` when it is over. What they raise ends the training.
 
     Raises:
-        InputError: `epochs` or `batch_size` no integer or below 1, not one label of a class per image, class
-            weights or a validation that cannot be, a `cuda_graph` that cannot be, or a `checkpoint` that has other
-            tensors or epochs than this training.
+        InputError: counts no integers or below 1, not one label of a class per image, a `checkpoint` of another
+            training, or `class_weights`, `validation` or `cuda_graph` that cannot be.
         DivergedError: a loss or a gradient is not finite. The model is back at the tensors of the last finite loss.
         TrainingInterrupted: Ctrl-C; the model is at the same tensors.
         RunError: `cuda_graph` is "on" and the step cannot be recorded.
