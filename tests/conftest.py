@@ -1,4 +1,5 @@
 import shutil
+import signal
 from pathlib import Path
 
 import golden_clip
@@ -10,6 +11,9 @@ from cocoop.clip.sources.load import BUNDLED
 
 # The models are small: a second thread gains little, and on busy cores it costs ten times the time.
 torch.set_num_threads(1)
+
+# A shell that starts the tests in the background has Ctrl-C ignored, and so would they and all processes they start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

@@ -154,7 +154,9 @@ def test_restart_begins_anew(cocoop, photos, stopped_once):
 def test_a_process_that_is_killed(photos, tmp_path, cocoop):
     """By SIGKILL, as soon as some epochs are kept."""
     options = [*map(str, TRAIN), "--epochs", "30", "--out", "run", "--method", "coop"]
-    process = subprocess.Popen([sys.executable, "-c", "from cocoop.cli import main; main()", *options], cwd=tmp_path)
+    command = [sys.executable, "-c", "from cocoop.cli import main; main()", *options]
+    # As many threads as in this process: other numbers of them may add up in another order.
+    process = subprocess.Popen(command, cwd=tmp_path, env=os.environ | {"OMP_NUM_THREADS": "1"})
     while not os.path.exists(".run.state") and process.poll() is None:
         time.sleep(0.01)
     process.kill()
