@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import cache
+from pathlib import Path
 from typing import Literal, NamedTuple, cast
 
 from cocoop.classifier import Classifier
@@ -59,14 +61,15 @@ def parts_of(classifier: Classifier, dataset: Dataset) -> Parts:
     Where there is no test split, or too little beside it, halves of all that was not learned from. No picture that is
     scored, nor a copy of it, is fitted on.
     """
-    train, val, test = (not_trained_on(classifier, split) for split in (dataset.train, dataset.val, dataset.test))
+    told, splits = cache(fingerprint), (dataset.train, dataset.val, dataset.test)
+    train, val, test = (not_trained_on(classifier, split, told) for split in splits)
     beside: tuple[tuple[Part, list[Example]], ...] = (("val", val), ("train", train)) if test else ()
     for part, examples in beside:
-        fit = _without_copies(examples, test)
+        fit = _without_copies(examples, test, told)
         if len(fit) >= LEAST:
             return Parts(fit, part, test)
     fit, others = halves([*train, *val, *test], _SEED)
-    fit = _without_copies(fit, others)
+    fit = _without_copies(fit, others, told)
     if len(fit) < LEAST:
         raise InputError(
             f"calibration: expected {LEAST} labelled images or more to fit on, a half of those that were not learned "
@@ -75,10 +78,12 @@ def parts_of(classifier: Classifier, dataset: Dataset) -> Parts:
     return Parts(fit, "half", others)
 
 
-def _without_copies(examples: Sequence[Example], others: Sequence[Example]) -> list[Example]:
+def _without_copies(
+    examples: Sequence[Example], others: Sequence[Example], told: Callable[[Path], str]
+) -> list[Example]:
     """Those whose file's bytes are not those of one of the others."""
-    scored = {fingerprint(example.path) for example in others}
-    return [example for example in examples if fingerprint(example.path) not in scored]
+    scored = {told(example.path) for example in others}
+    return [example for example in examples if told(example.path) not in scored]
 
 
 def _labelled(examples: Sequence[Example]) -> tuple[list[str], list[int]]:

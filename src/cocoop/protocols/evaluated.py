@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import NamedTuple
 
 from cocoop.classifier import Classifier
@@ -12,6 +13,7 @@ from cocoop.evaluation import verify as compared
 from cocoop.labels import number_labels
 from cocoop.methods import BASELINE, Calibrated, Inference, Method
 from cocoop.protocols.cautions import for_photographs, half_calibrated, in_two_classes, untested, worse_than_zero_shot
+from cocoop.protocols.own_images import not_trained_on
 
 
 class Evaluated(NamedTuple):
@@ -48,27 +50,26 @@ def evaluate_on(
         InputError: as `Classifier.evaluate`, or all images were learned from.
     """
     examples = dataset.test or dataset.train
-    told = [(fingerprint(example.path), example) for example in examples]
-    seen = classifier.trained_on | classifier.validated_on
-    scored = told if include_training else [pair for pair in told if pair[0] not in seen]
+    told = cache(fingerprint)
+    scored = examples if include_training else not_trained_on(classifier, examples, told)
     if not scored:
         raise InputError(
             f"{dataset.name}: expected images that the run was not trained on; all {len(examples)} were. Give other "
             "images, or add --include-training."
         )
     names, model = classifier.model_.class_names, classifier.inference(shortlist, inference)
-    labels = number_labels(classifier.classes_, [example.label for _, example in scored], dataset.class_names)
-    features = classifier.encode([example.path for _, example in scored])
+    labels = number_labels(classifier.classes_, [example.label for example in scored], dataset.class_names)
+    features = classifier.encode([example.path for example in scored])
     agreement = None
     approximation = model.model if isinstance(model, Calibrated) else model
     if verify and not isinstance(approximation, Method):
         agreement = compared(approximation, features, labels, classifier.temperature)
     metrics = agreement.approximate if agreement else evaluate(model, features, labels)
-    notes = [*in_two_classes(scored), *untested(metrics, names)]
+    notes = [*in_two_classes((told(example.path), example) for example in scored), *untested(metrics, names)]
     notes += for_photographs(classifier.clip_.name, [dataset], "train with")
-    if len(scored) < len(told):
+    if len(scored) < len(examples):
         how = "trained or validated on" if classifier.validated_on else "trained on"
-        notes.append(f"left out {len(told) - len(scored):,} images that the run was {how}")
+        notes.append(f"left out {len(examples) - len(scored):,} images that the run was {how}")
     notes += half_calibrated(classifier.calibration_, dataset)
     if classifier.fit_.learning is not None:
         baseline = BASELINE(classifier.clip_, names, **BASELINE.template_settings(dataset.template))
