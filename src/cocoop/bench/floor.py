@@ -41,6 +41,24 @@ def gflops(multiply_adds: int, milliseconds: float) -> float:
     return 2 * multiply_adds / milliseconds / 1e6
 
 
+class BesideFloor:
+    """A measured time beside that of the floor's products; what both have in milliseconds."""
+
+    ours_ms: float
+    floor_ms: float
+    floor_multiply_adds: int
+
+    @property
+    def times_floor(self) -> float:
+        """Ours as a multiple of the floor."""
+        return self.ours_ms / self.floor_ms
+
+    @property
+    def floor_gflops(self) -> float:
+        """The matrix rate that the floor reached; see `gflops`."""
+        return gflops(self.floor_multiply_adds, self.floor_ms)
+
+
 class Product(NamedTuple):
     """[rows, in] times the transpose of `weight` [out, in]."""
 

@@ -8,12 +8,12 @@ from functools import partial
 import torch
 
 from cocoop.bench.clock import best_seconds, timed
-from cocoop.bench.floor import ImageFloor, gflops
+from cocoop.bench.floor import BesideFloor, ImageFloor
 from cocoop.clip import CLIP
 
 
 @dataclass(frozen=True)
-class ImageCell:
+class ImageCell(BesideFloor):
     """Image features of B images in one pass. Times are milliseconds per image.
 
     Attributes:
@@ -30,16 +30,6 @@ class ImageCell:
     def images_per_second(self) -> float:
         """How many are encoded in a second."""
         return 1000 / self.ours_ms
-
-    @property
-    def times_floor(self) -> float:
-        """Ours as a multiple of the floor."""
-        return self.ours_ms / self.floor_ms
-
-    @property
-    def floor_gflops(self) -> float:
-        """The matrix rate that the floor reached; see `gflops`."""
-        return gflops(self.floor_multiply_adds, self.floor_ms)
 
 
 def measure_images(clip: CLIP, images: int, rounds: int) -> ImageCell:

@@ -8,7 +8,7 @@ from functools import partial
 
 from cocoop.bench.clock import best_seconds, timed
 from cocoop.bench.encoding import Encoding
-from cocoop.bench.floor import Floor, gflops
+from cocoop.bench.floor import BesideFloor, Floor
 from cocoop.bench.memory import PASSES, peak_megabytes
 from cocoop.bench.shapes import Shape
 from cocoop.clip import CLIP
@@ -19,7 +19,7 @@ PLAIN_AT_MOST = 100
 
 
 @dataclass(frozen=True)
-class Cell:
+class Cell(BesideFloor):
     """Text features of K classes for B images in one kind of pass. Times are milliseconds per image.
 
     Attributes:
@@ -48,16 +48,6 @@ class Cell:
     def times_faster(self) -> float:
         """The plain path's time as a multiple of ours."""
         return self.plain_ms / self.ours_ms
-
-    @property
-    def times_floor(self) -> float:
-        """Ours as a multiple of the floor."""
-        return self.ours_ms / self.floor_ms
-
-    @property
-    def floor_gflops(self) -> float:
-        """The matrix rate that the floor reached; see `gflops`."""
-        return gflops(self.floor_multiply_adds, self.floor_ms)
 
     @property
     def times_less_memory(self) -> float | None:
