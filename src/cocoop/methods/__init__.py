@@ -10,7 +10,7 @@ from cocoop.methods.inference import INFERENCES, Approximation, Inference, at_te
 from cocoop.methods.kept import expect_rebuildable, expect_setting, load_tensors
 from cocoop.methods.prompt_method import ConditionalPrompts, PromptMethod
 from cocoop.methods.shortlist import Shortlist
-from cocoop.methods.tangent import AGREEMENT, DIFFERENCE, TangentCheck, TangentPrompts, codes_of, expansions
+from cocoop.methods.tangent import AGREEMENT, DIFFERENCE, TangentCheck, TangentPrompts, codes_of, expansions, tried_of
 from cocoop.methods.zero_shot import ZeroShot
 
 METHODS: dict[str, type[Method]] = {"zero-shot": ZeroShot, "coop": CoOp, "cocoop": CoCoOp}
@@ -47,4 +47,5 @@ __all__ = [
     "images_at_once",
     "inference_of",
     "load_tensors",
+    "tried_of",
 ]

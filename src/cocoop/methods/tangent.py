@@ -114,8 +114,7 @@ class TangentPrompts:
         sample = sample.to(model.ctx.device, model.ctx.dtype)
         with self.clip.products():
             codes = codes_of(model, sample)
-            order = torch.randperm(len(sample), generator=torch.Generator().manual_seed(0))[:_CLASSIFIED]
-            tried = sample[order.to(sample.device)]
+            tried = tried_of(sample)
             self._verify(codes, tried, self._exact_logits(tried))
 
     def _verify(self, codes: Tensor, tried: Tensor, exact: Tensor) -> None:
@@ -268,6 +267,12 @@ def _anchors(codes: Tensor, contexts: Tensor, number: int) -> list[Tensor]:
     means = KMeans(number, n_init=4, random_state=0).fit(contexts.cpu().double().numpy())
     labels = torch.from_numpy(means.labels_).to(codes.device)
     return [codes[labels == label].mean(dim=0) for label in labels.unique()]
+
+
+def tried_of(sample: Tensor) -> Tensor:
+    """Those of a sample [N, E] on which an expansion is compared with exact inference: 64 at most, always the same."""
+    order = torch.randperm(len(sample), generator=torch.Generator().manual_seed(0))[:_CLASSIFIED]
+    return sample[order.to(sample.device)]
 
 
 def _percent(share: Tensor) -> float:

@@ -9,6 +9,7 @@ from cocoop.class_names import prompt_name
 from cocoop.data import Example, open_image
 from cocoop.reports.cells import Rate, Table
 from cocoop.results import RunRecord, harmonic_mean, mean_std
+from cocoop.results.pictures import new_figure
 
 Halves = Mapping[Literal["base", "new"], Sequence[Example]]
 
@@ -49,11 +50,7 @@ def base_to_new_figure(path: str | PathLike[str], table: Table, halves: Halves) 
         table: as `base_to_new_table` gives it.
         halves: the test images of "base" and "new".
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg  # no window system, no global state
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(9, 5.2), layout="constrained", dpi=150)
-    FigureCanvasAgg(figure)
+    figure = new_figure(9, 5.2, dpi=150)
     pictures, bars = figure.subfigures(2, 1, height_ratios=[1, 3.2], squeeze=False)[:, 0]
     _class_strip(pictures, halves)
     _bars(bars, table)

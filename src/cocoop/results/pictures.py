@@ -51,7 +51,7 @@ def run_pictures(run: Run) -> dict[str, bytes]:
 
 def training_picture(history: Sequence[Epoch]) -> bytes:
     """A PNG of the mean loss, and of the accuracy in percent, over the epochs of a training."""
-    figure = _new_figure(8, 3)
+    figure = new_figure(8, 3)
     of_loss, of_accuracy = figure.subplots(1, 2)
     for axes, title in ((of_loss, "loss"), (of_accuracy, "accuracy, %")):
         axes.set_title(title, fontsize=10, loc="left")
@@ -86,7 +86,7 @@ def _matrix_picture(confusions: Confusions, families: Sequence[str]) -> bytes:
     size = len(confusions.names)
     shares, side = np.zeros((size, size)), 2.6 + 0.3 * size
     shares[confusions.rows, confusions.columns] = confusions.shares
-    figure = _new_figure(side, side)
+    figure = new_figure(side, side)
     axes = figure.subplots()
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     for row, column, images in zip(confusions.rows, confusions.columns, confusions.images, strict=True):
@@ -105,7 +105,7 @@ def _matrix_picture(confusions: Confusions, families: Sequence[str]) -> bytes:
 def _pairs_picture(confusions: Confusions, families: Sequence[str]) -> bytes:
     """A bar for each of the confusions that cost the most images."""
     worst = confusions.worst(_PAIRS)
-    figure = _new_figure(8, 1.1 + 0.24 * len(worst))
+    figure = new_figure(8, 1.1 + 0.24 * len(worst))
     axes = figure.subplots()
     bars = axes.barh(range(len(worst)), [confusion.images for confusion in worst], color=_ORANGE)
     axes.bar_label(
@@ -167,12 +167,12 @@ def _characters(font: str) -> set[str]:
         return set()
 
 
-def _new_figure(width: float, height: float) -> Any:
-    """A figure of so many inches, without a window system or global state."""
+def new_figure(width: float, height: float, dpi: int = 100) -> Any:
+    """A matplotlib figure of so many inches, without a window system or global state."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(width, height), layout="constrained", dpi=100)
+    figure = Figure(figsize=(width, height), layout="constrained", dpi=dpi)
     FigureCanvasAgg(figure)
     return figure
 

@@ -10,11 +10,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from cocoop.errors import RunError
-from cocoop.methods import ConditionalPrompts, Expansion, codes_of, expansions
+from cocoop.methods import ConditionalPrompts, Expansion, codes_of, expansions, tried_of
 from cocoop.progress import progress
 from cocoop.serving.exported.description import TangentFigures
 
-_CLASSIFIED = 64  # images of the sample that are classified exactly, too
 _LEAST = 95.0  # percent of them with the same class, below which nothing is exported
 
 _TANGENT = (
@@ -132,14 +131,13 @@ def verified_head(model: ConditionalPrompts, sample: Tensor, temperature: float)
         InputError: as `code_layer`, `codes_of` and `Expansion`. RunError: fewer than 95 % of the images have the same
             class as by exact inference.
     """
-    codes = codes_of(model, sample)
-    order = torch.randperm(len(sample), generator=torch.Generator().manual_seed(0))[:_CLASSIFIED]
-    parts = progress(sample[order].split(1), "classifying exactly", unit=" images")
+    codes, tried = codes_of(model, sample), tried_of(sample)
+    parts = progress(tried.split(1), "classifying exactly", unit=" images")
     exact = (torch.cat([model(part) for part in parts]) / temperature).softmax(dim=1)
     for expanded in expansions(model, codes):
         head = TangentHead.of(model, expanded, temperature)
         expanded.clear()
-        figures = _compared(head(sample[order]), exact, len(head.anchors))
+        figures = _compared(head(tried), exact, len(head.anchors))
         if figures.passed:
             break
     if figures.agreement < _LEAST:
