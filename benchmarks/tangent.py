@@ -1,19 +1,18 @@
 """Tangent prompts beside exact inference: `python benchmarks/tangent.py agreement | derivatives | speed`.
 
 agreement: prompts learned with the bundled CLIP on the base classes of its own data sets, all seeds of a row together,
-on the test images of the base, the new and all classes; last a prompt that is asked of another data set's images.
+on the test images of the base, the new and all classes; then the prompts of shapes with 1,000 names of one to ten words
+as classes, and one of them with another data set's images.
 derivatives: of one such prompt, central differences beside forward-mode derivatives of the plain path, and what the
-norm before or after the expansion does. speed: a CLIP of ViT-B/16's size with random weights, names as long as
-ImageNet's; works take turns in one process, and the best of the rounds counts. How many images are refined is a matter
-of learned prompts: --refined says it.
+norm before or after the expansion does. speed: what `cocoop bench` measures of inference, for any K.
 """
 
 from __future__ import annotations
 
 import argparse
+import random
 import time
 from collections.abc import Iterator
-from functools import partial
 from typing import NamedTuple, cast
 
 import torch
@@ -23,8 +22,7 @@ from torch.nn import functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from cocoop import CLIP, CoCoOp, PromptClassifier, read_dataset
-from cocoop.bench import class_names, random_clip
-from cocoop.bench.clock import best_seconds, timed
+from cocoop.bench import INFERENCE_HEADER, inference_rows, measure_inference, random_clip
 from cocoop.data import Dataset
 from cocoop.methods import Shortlist, TangentPrompts
 from cocoop.methods.expansion import Expansion
@@ -38,19 +36,6 @@ SETS = {  # name -> data set, shots, epochs, random crops
 }
 SHARES = ["tangent", "expansion", "mean prompt", "no pi", "mean's best 20", "no pi's best 20"]
 AGREEMENT = ["prompt of", "classes", "K", "images", "anchors", *SHARES, "largest", "mean", "refined", "exact"]
-SPEED = [
-    "classes",
-    "image tower",
-    "exact",
-    "shortlist of 20",
-    "expansion",
-    "an image refined",
-    "tangent",
-    "of the tower",
-]
-SPEED += ["made in, s", "kept, MB", "pays from, images"]
-SAMPLE = 64  # images that are classified exactly when tangent prompts are made
-REFINED_CLASSES = 3
 
 
 class Learned(NamedTuple):
@@ -139,12 +124,26 @@ def agreement(options: argparse.Namespace) -> Iterator[list[str]]:
             tests = [prompt.dataset.select(part) for prompt in prompts]
             pairs = zip(prompts, tests, strict=True)
             yield [name, part, *cells([compare(p, test.class_names, test, options.images) for p, test in pairs])]
+        if name == "shapes":
+            names = ragged_names(prompts[0].dataset.class_names)
+            beside = [compare(prompt, names, prompt.dataset, options.images) for prompt in prompts]
+            yield [name, "ragged names", *cells(beside)]
     prompt, others = (
         learn(clip, "shapes", options.seeds[0], options.data_root),
         read_dataset("digits", options.data_root),
     )
     names = prompt.dataset.select("base").class_names
     yield ["shapes", "base, of digits' images", *cells([compare(prompt, names, others, options.images)])]
+
+
+def ragged_names(names: list[str], count: int = 1000, most: int = 10) -> list[str]:
+    """Other names, all different, of one to ten of the words that these names have."""
+    words = sorted({word for name in names for word in name.split()})
+    draw = random.Random(0)
+    made: dict[str, None] = {}
+    while len(made) < count:
+        made[" ".join(draw.choices(words, k=draw.randint(1, most)))] = None
+    return list(made)
 
 
 def derivatives(options: argparse.Namespace) -> None:
@@ -191,36 +190,8 @@ def orders(model: CoCoOp, images: Tensor, moved: Tensor, features: Tensor, slope
 def speed(options: argparse.Namespace) -> Iterator[list[str]]:
     """A row for each K: milliseconds per image of all that an image may take."""
     clip = random_clip(options.shape)
-    torch.manual_seed(0)
-    features = F.normalize(torch.randn(SAMPLE, clip.embed_dim), dim=-1)
-    pixels = torch.randn(options.batch, 3, clip.preprocess.size, clip.preprocess.size)
-    for count in options.classes:
-        model = CoCoOp(clip, class_names(count), context=None, context_length=4).requires_grad_(False)
-        codes = model.code(features)
-        started = time.perf_counter()
-        expansion = Expansion(model, codes.mean(dim=0), float(codes.std()))
-        making = time.perf_counter() - started
-        shortlist = Shortlist(model, 20, features)
-        few = list(range(min(count, REFINED_CLASSES)))
-        works = {  # name -> the work, and the images that it is for
-            "tower": (partial(clip.encode_images, pixels), options.batch),
-            "exact": (partial(model.probabilities, features[: options.images]), options.images),
-            "shortlist": (partial(shortlist.probabilities, features[: options.images]), options.images),
-            "expansion": (partial(expansion.logits, model, features, codes), SAMPLE),
-            "refining": (partial(model.text_features_of, features[:1], few), 1),
-        }
-        best = best_seconds({name: timed(work, clip.device) for name, (work, _) in works.items()}, options.rounds)
-        ms = {name: 1e3 * best[name] / images for name, (_, images) in works.items()}
-        tangent = ms["expansion"] + options.refined / 100 * ms["refining"]
-        making += SAMPLE * ms["exact"] / 1e3
-        kept = sum(value.nbytes for value in vars(expansion).values() if isinstance(value, Tensor)) / 1e6
-        pays = f"{1e3 * making / (ms['exact'] - tangent):,.0f}" if ms["exact"] > tangent else "never"
-        row = [
-            f"{count:,}",
-            *(f"{value:,.2f}" for value in (*ms.values(), tangent)),
-            f"{100 * tangent / ms['tower']:.2f} %",
-        ]
-        yield [*row, f"{making:,.1f}", f"{kept:,.1f}", pays]
+    cells = (measure_inference(clip, count, options.rounds, options.images) for count in options.classes)
+    return (row for cell in cells for row in inference_rows([cell]))
 
 
 def main() -> None:
@@ -231,8 +202,6 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=None, help="of each test; default: 400, and of speed's exact: 2")
     parser.add_argument("--data-root", default="data")
     parser.add_argument("--classes", type=int, nargs="+", default=[10, 100, 1000], help="K of speed")
-    parser.add_argument("--batch", type=int, default=8, help="images that the image tower gets at once")
-    parser.add_argument("--refined", type=float, default=5, help="percent of the images, for speed")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--shape", default="ViT-B/16")
     options = parser.parse_args()
@@ -247,7 +216,7 @@ def main() -> None:
             derivatives(options)
         else:
             print(f"{options.shape} float32 cpu, {torch.get_num_threads()} threads, torch {torch.__version__}\n")
-            print(text_table(SPEED, list(speed(options))))
+            print(text_table(INFERENCE_HEADER, list(speed(options))))
 
 
 if __name__ == "__main__":

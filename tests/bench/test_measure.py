@@ -128,7 +128,7 @@ def test_the_time_of_imagenet():
 
 def test_the_remarks_tell_what_imagenet_would_take():
     image = TrainingImage(1000, 3.6, 1.0, 100, 1.8, 1, cocoop_peak_mb=1234.5)
-    (*_, last) = remarks(Bench("ViT-B/16", "cuda", "bfloat16", 1, 5, [], [image], []))
+    (*_, last) = remarks(Bench("ViT-B/16", "cuda", "bfloat16", 1, 5, [], [image], [], []))
     assert last == (
         "16-shot ImageNet, CoCoOp, 160,000 steps of 3.60 ms: 9.6 minutes, at 50% of the matrix rate, with 1,234 MB "
         "beside the model"

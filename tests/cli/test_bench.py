@@ -27,6 +27,9 @@ def test_the_command(cocoop):
     (tower,) = result["image_tower"]
     assert tower["images"] == 1 and tower["images_per_second"] == pytest.approx(1000 / tower["ours_ms"])
     assert tower["times_floor"] == pytest.approx(tower["ours_ms"] / tower["floor_ms"])
+    (way,) = result["inference"]
+    assert (way["classes"], way["made_of_classes"]) == (120, 100)
+    assert way["tangent_of_tower"] == pytest.approx(way["tangent_ms"] / way["tower_ms"])
 
 
 @pytest.mark.parametrize(
@@ -54,7 +57,7 @@ def test_the_table(cocoop, monkeypatch):
     lines = ran.out.splitlines()
     assert lines[0].startswith("towers of tiny, random weights, float32, cpu, ")
     tables = [line for line in lines if line.startswith("|")]
-    assert len(tables) == (2 + 1) + (2 + 4) + (2 + 2) and len({len(line) for line in tables[3:9]}) == 1
+    assert len(tables) == (2 + 1) + (2 + 4) + (2 + 2) + (2 + 2) and len({len(line) for line in tables[3:9]}) == 1
     assert [cell.strip() for cell in tables[2].split("|")[1:2]] == ["2"]
     assert [cell.strip() for cell in tables[8].split("|")[1:4]] == ["4", "2", "forward+backward"]
     assert tables[8].endswith(" - |")

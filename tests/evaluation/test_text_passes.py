@@ -33,7 +33,7 @@ def passes(monkeypatch):
 
 
 def few_images_at_once(monkeypatch, classes: int) -> None:
-    monkeypatch.setattr(at_once, "_TEXT_FEATURES_AT_ONCE", AT_ONCE * classes)
+    monkeypatch.setattr(at_once, "_PAIRS_AT_ONCE", AT_ONCE * classes)
 
 
 @pytest.mark.parametrize("method", UNCONDITIONAL)

@@ -3,15 +3,18 @@
 from cocoop.bench.encoding import Encoding, class_names
 from cocoop.bench.floor import Floor, ImageFloor
 from cocoop.bench.images import ImageCell
+from cocoop.bench.inference import InferenceCell, measure_inference
 from cocoop.bench.measure import Cell
 from cocoop.bench.run import Bench, bench
 from cocoop.bench.shapes import SHAPES, Shape, random_clip, random_state
 from cocoop.bench.table import (
     CELL_HEADER,
     IMAGE_HEADER,
+    INFERENCE_HEADER,
     TRAINING_HEADER,
     cell_rows,
     image_rows,
+    inference_rows,
     remarks,
     summary,
     training_rows,
@@ -23,6 +26,7 @@ __all__ = [
     "CELL_HEADER",
     "CONTEXT_LENGTH",
     "IMAGE_HEADER",
+    "INFERENCE_HEADER",
     "SHAPES",
     "SUFFIX_LENGTHS",
     "TRAINING_HEADER",
@@ -32,12 +36,15 @@ __all__ = [
     "Floor",
     "ImageCell",
     "ImageFloor",
+    "InferenceCell",
     "Shape",
     "TrainingImage",
     "bench",
     "cell_rows",
     "class_names",
     "image_rows",
+    "inference_rows",
+    "measure_inference",
     "random_clip",
     "random_state",
     "remarks",

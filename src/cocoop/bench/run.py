@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from cocoop.bench.images import ImageCell, measure_images
+from cocoop.bench.inference import InferenceCell, measure_inference
 from cocoop.bench.measure import Cell, measure_classes, with_memory
 from cocoop.bench.memory import PASSES
 from cocoop.bench.shapes import named_shape, random_clip
@@ -23,7 +24,7 @@ from cocoop.results import environment
 class Bench:
     """All figures of one run, and what they were measured on.
 
-    There is a `Cell` per K, B and pass, a `TrainingImage` per K and an `ImageCell` per B.
+    There is a `Cell` per K, B and pass, a `TrainingImage` and an `InferenceCell` per K and an `ImageCell` per B.
     """
 
     shape: str
@@ -34,40 +35,23 @@ class Bench:
     cells: list[Cell]
     training: list[TrainingImage]
     image_tower: list[ImageCell]
+    inference: list[InferenceCell]
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON: the attributes, ratios beside the figures, the context length and the environment."""
-        cells = [
-            asdict(cell)
-            | {
-                "times_faster": cell.times_faster,
-                "times_floor": cell.times_floor,
-                "floor_gflops": cell.floor_gflops,
-                "times_less_memory": cell.times_less_memory,
-            }
-            for cell in self.cells
-        ]
-        training = [
-            asdict(image)
-            | {
-                "times_coop": image.times_coop,
-                "times_floor": image.times_floor,
-                "floor_gflops": image.floor_gflops,
-                "imagenet_hours": image.imagenet_hours,
-            }
-            for image in self.training
-        ]
-        image_tower = [
-            asdict(cell)
-            | {
-                "images_per_second": cell.images_per_second,
-                "times_floor": cell.times_floor,
-                "floor_gflops": cell.floor_gflops,
-            }
-            for cell in self.image_tower
-        ]
+        parts = {
+            "cells": with_ratios(self.cells, "times_faster", "times_floor", "floor_gflops", "times_less_memory"),
+            "training": with_ratios(self.training, "times_coop", "times_floor", "floor_gflops", "imagenet_hours"),
+            "image_tower": with_ratios(self.image_tower, "images_per_second", "times_floor", "floor_gflops"),
+            "inference": with_ratios(self.inference, "tangent_ms", "tangent_of_tower", "pays_from"),
+        }
         facts = {"context_length": CONTEXT_LENGTH, "environment": asdict(environment())}
-        return asdict(self) | facts | {"cells": cells, "training": training, "image_tower": image_tower}
+        return asdict(self) | facts | parts
+
+
+def with_ratios(cells: Sequence[Any], *ratios: str) -> list[dict[str, Any]]:
+    """The fields of dataclasses, each with these properties beside them."""
+    return [asdict(cell) | {name: getattr(cell, name) for name in ratios} for cell in cells]
 
 
 def bench(
@@ -98,8 +82,8 @@ def bench(
             raise InputError(f"{option}: expected {least} or more; got {', '.join(map(str, values)) or 'none'}.")
     clip = random_clip(sizes, device, dtype)
     without_images = replace(sizes, image_layers=1)
-    cells, training, image_tower = [], [], []
-    with counter("measuring", len(classes) * (len(images) * (len(PASSES) + 1) + 2) + len(images), " parts") as bar:
+    cells, training, image_tower, inference = [], [], [], []
+    with counter("measuring", len(classes) * (len(images) * (len(PASSES) + 1) + 3) + len(images), " parts") as bar:
         try:
             for at_once in images:
                 image_tower.append(measure_images(clip, at_once, rounds))
@@ -109,10 +93,12 @@ def bench(
                 cells += with_memory(clip, without_images, dtype, timed, bar.update)
                 training.append(measure_training(clip, count, rounds))
                 bar.update()
+                inference.append(measure_inference(clip, count, rounds))
+                bar.update()
         except torch.OutOfMemoryError as error:
             raise RunError(
                 f"bench: expected {max(classes):,} classes and {max(images):,} images to fit into the memory of "
                 f"{clip.device}; got: {str(error).splitlines()[0]} Give smaller --class-counts or --batch-sizes."
             ) from error
-    threads = torch.get_num_threads()
-    return Bench(shape, str(clip.device), clip.precision.name, threads, rounds, cells, training, image_tower)
+    where = (str(clip.device), clip.precision.name, torch.get_num_threads())
+    return Bench(shape, *where, rounds, cells, training, image_tower, inference)

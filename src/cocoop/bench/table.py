@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from cocoop.bench.images import ImageCell
+from cocoop.bench.inference import REFINED, SHORTLIST, InferenceCell
 from cocoop.bench.measure import Cell
 from cocoop.bench.run import Bench
 from cocoop.bench.training import IMAGENET_STEPS, TrainingImage
@@ -25,6 +26,17 @@ CELL_HEADER = (
 )
 TRAINING_HEADER = ("classes", "CoCoOp, ms", "CoOp, ms", "CoCoOp / CoOp", "CoCoOp / floor", "GFLOP/s")
 IMAGE_HEADER = ("images", "ours, ms", "images/s", "ours / floor", "GFLOP/s")
+INFERENCE_HEADER = (
+    "classes",
+    "image tower, ms",
+    "exact, ms",
+    f"shortlist of {SHORTLIST}, ms",
+    "tangent, ms",
+    "tangent / tower",
+    "made in, s",
+    "kept, MB",
+    "pays from, images",
+)
 
 
 def cell_rows(cells: Sequence[Cell]) -> list[list[str]]:
@@ -76,6 +88,19 @@ def image_rows(image_tower: Sequence[ImageCell]) -> list[list[str]]:
     ]
 
 
+def inference_rows(inference: Sequence[InferenceCell]) -> list[list[str]]:
+    """One row per number of classes, under `INFERENCE_HEADER`. Where tangent prompts never pay, "-"."""
+    return [
+        [
+            f"{cell.classes:,}",
+            *(_figure(ms) for ms in (cell.tower_ms, cell.exact_ms, cell.shortlist_ms, cell.tangent_ms)),
+            f"{cell.tangent_of_tower:.2%}",
+            *(_figure(number) for number in (cell.making_s, cell.kept_mb, cell.pays_from)),
+        ]
+        for cell in inference
+    ]
+
+
 def summary(result: Bench) -> str:
     """One line that says what was measured, and where."""
     threads = f", {result.threads} threads" if result.device == "cpu" else ""
@@ -89,6 +114,7 @@ def remarks(result: Bench) -> Iterator[str]:
         few = scaled[0].plain_measured_classes
         yield f"plain: measured on {few} classes and scaled, time and memory, where there are more; one image at a time"
     yield "floor: the time of the matrix products alone; GFLOP/s: their rate. MB: the peak of a pass, without the model"
+    yield f"tangent: {REFINED:.0%} of the images get exact logits of their first classes; the learned prompt decides it"
     for image in result.training:
         if image.imagenet_hours is not None:
             peak = image.cocoop_peak_mb

@@ -29,8 +29,8 @@ def bench(
     rounds: Rounds = 5,
     as_json: AsJson = False,
 ) -> None:
-    """Measure both towers on this machine: the image tower beside its floor, and CoCoOp's text side beside the
-    original's way, too.
+    """Measure both towers on this machine: the image tower beside its floor, CoCoOp's text side beside the original's
+    way, too, and what an image takes by exact and by tangent inference.
 
     Random weights, no download; class names as long as ImageNet's. plain: every prompt at full length, one image at a
     time. ours: the same features by the packed path. The floor: the matrix products that no exact method can do
@@ -44,9 +44,11 @@ def bench(
     from cocoop.bench import (
         CELL_HEADER,
         IMAGE_HEADER,
+        INFERENCE_HEADER,
         TRAINING_HEADER,
         cell_rows,
         image_rows,
+        inference_rows,
         remarks,
         summary,
         training_rows,
@@ -66,5 +68,7 @@ def bench(
     print(f"{text_table(CELL_HEADER, cell_rows(result.cells))}\n")
     print("a training image, features given: CoCoOp's step, and CoOp's of 32 images on the plain path / 32:\n")
     print(f"{text_table(TRAINING_HEADER, training_rows(result.training))}\n")
+    print("an image's way to its class: the image tower, and then one of the ways to CoCoOp's probabilities:\n")
+    print(f"{text_table(INFERENCE_HEADER, inference_rows(result.inference))}\n")
     for remark in remarks(result):
         print(remark)

@@ -6,7 +6,8 @@ from typing import Protocol
 
 from cocoop.clip import CLIP
 
-_TEXT_FEATURES_AT_ONCE = 65_536  # B x K of one step; at E = 512 in float32 128 MB
+_PAIRS_AT_ONCE = 65_536  # B x K of one step
+_TEXT_FEATURES_AT_ONCE = 8_192  # of these with text features: more is no faster, and progress is told after each step
 _COPIES = 4  # of them, from the tower through norm and product, float32
 _SHARE = 4  # they may take a quarter of a given memory budget, beside the pass and the hoisted tensors
 
@@ -24,9 +25,9 @@ class _Classifies(Protocol):
 def images_at_once(model: _Classifies) -> int:
     """How many images to give a model in one step.
 
-    Fewer within a given memory budget, where each image has text features of its own.
+    Fewer where each image has text features of its own, and within a given memory budget.
     """
-    pairs = _TEXT_FEATURES_AT_ONCE
+    pairs = _TEXT_FEATURES_AT_ONCE if model.conditional else _PAIRS_AT_ONCE
     if model.conditional and model.clip.text.memory_budget is not None:
         pairs = min(pairs, model.clip.text.memory_budget // (_SHARE * _COPIES * 4 * model.clip.embed_dim))
     return max(1, pairs // len(model.class_names))

@@ -12,6 +12,7 @@ from cocoop.methods.prompt_method import ConditionalPrompts
 from cocoop.progress import progress
 
 _BENDS = 10  # times the spread of codes: over such a way the text features are no longer straight
+_DIRECTIONS = 8  # that are taken at once: more makes it no faster, and progress is told after each part
 _CLASSES = 512  # whose products of slopes with slopes are taken at once: 34 MB at E = 512 and H = 32
 
 
@@ -55,7 +56,7 @@ class Expansion:
         self.moves = (model.context_of(code + offsets) - model.context_of(code - offsets)).flatten(1) / (2 * step)
         features = model.raw_text_features(code[None])[0]
         slopes = features.new_empty(width, classes, size)
-        pairs = max(1, images_at_once(model) // 2)
+        pairs = max(1, min(_DIRECTIONS, images_at_once(model) // 2))
         for part in progress(torch.arange(size).split(pairs), "expanding the prompts", unit=" parts"):
             ahead, behind = (model.raw_text_features(code + sign * offsets[part]) for sign in (1, -1))
             slopes[:, :, part] = ((ahead - behind) / (2 * step)).permute(2, 1, 0)
