@@ -88,7 +88,8 @@ def record(
     settings = more.pop("settings", SETTINGS.get(method, {}))
     learning = {name: settings[name] for name in LEARNING if name in settings}
     return {
-        "format": 3,
+        "format": 4,
+        "together": None,
         "method": method,
         "settings": {name: value for name, value in settings.items() if name not in LEARNING},
         "learning": UNUSED | learning if learning else None,

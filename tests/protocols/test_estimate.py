@@ -49,10 +49,10 @@ def test_steps_images_and_seconds(priced):
     # What a trial does not set is the paper's: 10 epochs of one image a step, 200 of 32.
     assert priced.of(replace(make_trial("few-shot", "cocoop"), settings={})).steps == 10 * 12
     assert priced.of(replace(make_trial("few-shot", "coop"), settings={})).steps == 200
-    # Half the classes; tests on both halves.
+    # Half the classes; tests on both halves, and on both together.
     estimated = priced.of(make_trial("base-to-new", "cocoop", batch_size=1))
     assert (estimated.images, estimated.classes, estimated.steps) == (6, 2, 12)
-    assert estimated.seconds == pytest.approx(12 * 100 + 12 * 0.1)
+    assert estimated.seconds == pytest.approx(12 * 100 + 2 * 12 * 0.1)
     estimated = priced.of(make_trial("cross-dataset", "zero-shot"))
     assert (estimated.images, estimated.steps) == (0, 0)
     assert estimated.seconds == pytest.approx((12 + 9) * 0.1)

@@ -87,8 +87,20 @@ def test_base_to_new(tiny, runner, datasets, method):
         assert len(examples) == 6
         check(folder, half, examples, names, classifier.set_classes(names).model_)
     record = read_json(folder / "record.json")
-    assert record["training_images"] == (0 if method == "zero-shot" else 6)
-    assert record["classes"] == 2
+    assert (record["classes"], record["training_images"]) == (2, 0 if method == "zero-shot" else 6)
+    check_together(folder, source.test, classifier.set_classes(NAMES).model_)
+
+
+def check_together(folder: Path, examples: list[Example], model) -> None:
+    stored, together = load_file(folder / "predictions.safetensors"), read_json(folder / "record.json")["together"]
+    predicted, labels = one_by_one(model, examples, NAMES), [example.label for example in examples]
+    assert (stored["together/predicted"].tolist(), stored["together/label"].tolist()) == (predicted, labels)
+    assert (together["base_images"], together["new_images"]) == (6, 6)
+    assert together["accuracy"] == pytest.approx(100 * sum(map(int.__eq__, predicted, labels)) / 12)
+    called = [(label < 2, number < 2) for label, number in zip(labels, predicted, strict=True)]
+    assert together["base_called_new"] == pytest.approx(100 * called.count((True, False)) / 6)
+    surest = stored["together/base_score"] == stored["together/confidence"]
+    assert (surest == (stored["together/predicted"] < 2)).all()
 
 
 @pytest.mark.parametrize("protocol", ["cross-dataset", "domain-generalization"])

@@ -24,6 +24,8 @@ FORMAT_1 = Path(__file__).parents[1] / "format_1"
 """Run folders that cocoop wrote when their format was 1: on own images, never scored, and of a benchmark."""
 FORMAT_2 = Path(__file__).parents[1] / "format_2"
 """The same when it was 2."""
+FORMAT_3 = Path(__file__).parents[1] / "format_3" / "base-to-new"
+"""A run of a benchmark when it was 3."""
 
 TRIAL_FOLDER = FORMAT_1 / "benchmark/base-to-new/digits/coop/2-shots/seed-1"
 TRIAL = {
@@ -66,7 +68,7 @@ def test_a_field_that_is_missing_or_unknown_is_named(name):
         ({"trial": {"protocol": 1}}, "its 'trial' lacks 'method'"),
         ({"trial": TRIAL | {"protocol": "zero"}}, r"its 'trial'\['protocol'\] is 'zero', not one of base-to-new, "),
         ({"protocol": "zero"}, "its 'protocol' is 'zero', not one of base-to-new, .*, own-images"),
-        ({"format": 4}, "its 'format' is 4, not 1 to 3: use the version that wrote it"),
+        ({"format": 5}, "its 'format' is 5, not 1 to 4: use the version that wrote it"),
         ({"learning": {"epochs": 2}}, "its 'learning' lacks 'batch_size'"),
         ({"learning": RECORD["learning"] | {"lr": "abc"}}, r"its 'learning'\['lr'\] is 'abc', not a number"),
         ({"tokenizer": 3}, "its 'tokenizer' is 3, not a text or null"),
@@ -88,7 +90,7 @@ def test_anything_else_is_refused_in_a_short_line(content):
 
 def test_the_file_is_named(tmp_path):
     for name, read in (("record.json", read_record), ("config.json", read_config)):
-        (tmp_path / name).write_text('{"format": 3}')
+        (tmp_path / name).write_text('{"format": 4}')
         with pytest.raises(InputError, match=f"{name}: expected a run's file as cocoop writes it; it lacks '"):
             read(tmp_path)
 
@@ -218,3 +220,13 @@ def test_a_classifier_of_an_older_format_can_learn_again(tiny, folder):
     again = classifier.fit(images, labels).model_.state_dict()
     if folder.parent == FORMAT_2:
         assert all(np.allclose(again[name], tensor, atol=1e-5) for name, tensor in before.items())
+
+
+# Format 3
+
+
+def test_format_3_scored_base_and_new_apart_only():
+    run = read_run(FORMAT_3)
+    before, after = content_of(FORMAT_3 / "record.json"), json.loads(json.dumps(asdict(run.record)))
+    assert before["format"] == 3 and after == before | {"format": FORMAT, "together": None}
+    assert json.loads(json.dumps(asdict(run.config))) == content_of(FORMAT_3 / "config.json") | {"format": FORMAT}

@@ -58,7 +58,7 @@ def measure(
     probabilities that are not finite, are negative, or whose row does not sum to 1 within 1e-3.
     """
     probabilities, labels = np.asarray(probabilities), np.asarray(labels)
-    _check(probabilities, labels, len(class_names))
+    check_probabilities(probabilities, labels, len(class_names))
     predicted = probabilities.argmax(axis=1)
     hits = predicted == labels
     # Counts per class [K]: true positives, images of the class, images called the class.
@@ -95,7 +95,8 @@ def distinct(class_names: Sequence[str]) -> list[str]:
     return [f"{name} (label {k})" if counts[name] > 1 else name for k, name in enumerate(class_names)]
 
 
-def _check(probabilities: NDArray[Any], labels: NDArray[Any], n_classes: int) -> None:
+def check_probabilities(probabilities: NDArray[Any], labels: NDArray[Any], n_classes: int) -> None:
+    """Raise `InputError` as `measure` says, unless the probabilities are [N, n_classes] and the labels [N] fit them."""
     if labels.ndim != 1 or len(labels) == 0:
         raise InputError(f"labels: expected shape [N] with N of 1 or more; got {list(labels.shape)}.")
     if probabilities.shape != (len(labels), n_classes):

@@ -112,9 +112,12 @@ class Estimator:
             step = self._step(self._prompt(trial, trial.dataset, trial.classes), batch_size)
             encoding = self._image(trial.dataset, self._augmented(trial))
             costs += [_Cost(step.seconds * steps, step.memory_mb), encoding._replace(seconds=0.0)]
-        for test in trial.tests:
-            cost = self._classified(self._prompt(trial, test.dataset, test.classes))
-            scored = len(self.runner.data.part(test.dataset, test.classes).test)
+        parts: list[tuple[str, Classes]] = [(test.dataset, test.classes) for test in trial.tests]
+        if trial.scores_together:
+            parts.append((trial.dataset, "all"))
+        for dataset, classes in parts:
+            cost = self._classified(self._prompt(trial, dataset, classes))
+            scored = len(self.runner.data.part(dataset, classes).test)
             costs.append(_Cost(cost.seconds * scored, cost.memory_mb))
         seconds, memory = sum(cost.seconds for cost in costs), max(cost.memory_mb for cost in costs)
         return Estimate(images, len(learned_from.class_names), steps, seconds, memory)

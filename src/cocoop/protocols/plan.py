@@ -40,6 +40,11 @@ class Trial(TrialRecord):
         return {name: value for name, value in asdict(self).items() if name not in ("protocol", "tests")}
 
     @property
+    def scores_together(self) -> bool:
+        """Whether base and new classes are scored at once, too, beside the tests."""
+        return self.protocol == "base-to-new"
+
+    @property
     def data(self) -> list[str]:
         """The names of the data sets that it needs, each once."""
         return list(dict.fromkeys([self.dataset, *(test.dataset for test in self.tests)]))

@@ -6,15 +6,17 @@ from collections.abc import Mapping
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from cocoop.classifier import Classifier
 from cocoop.clip import CLIP
 from cocoop.data import Classes, Dataset, fingerprint
 from cocoop.errors import InputError
-from cocoop.evaluation import score
+from cocoop.evaluation import base_scores, measure_together, predict_probabilities, score
 from cocoop.features import Features, FeatureStore, encode_pictures
 from cocoop.methods import METHODS, Method
 from cocoop.protocols.learned import learned_by
@@ -22,6 +24,7 @@ from cocoop.protocols.plan import PROTOCOLS, Trial
 from cocoop.protocols.selection import Selection
 from cocoop.results import (
     Figures,
+    Together,
     check_new,
     keeping,
     peak_memory_mb,
@@ -101,6 +104,7 @@ class Runner:
             test_hash = self.data.test_hash(test.dataset, test.classes)
             results[test.name] = replace(scores.figures, dataset=test.dataset, test_hash=test_hash, exif=scored.exif)
             run.predictions.update({f"{test.name}/{name}": values for name, values in scores.predictions.items()})
+        together = self._together(trial, classifier.model_, run.predictions) if trial.scores_together else None
         costs = read_record(earlier) if earlier else self.peaks()
         record = replace(
             run.record,
@@ -108,6 +112,7 @@ class Runner:
             dataset=trial.dataset,
             shots=trial.shots,
             results=results,
+            together=together,
             split_hash=self.data.training_hash(trial),
             trial=trial,
             peak_memory_mb=costs.peak_memory_mb,
@@ -117,6 +122,21 @@ class Runner:
         folder = write_run(self.out / trial.folder, run._replace(record=record), model_card(run.config, record))
         remove_state(state_file(folder))
         return folder
+
+    def _together(self, trial: Trial, learned: Method, predictions: dict[str, NDArray[Any]]) -> Together:
+        """Score the images of both halves into all classes, and put what figures follow from into the predictions."""
+        both = self.data.part(trial.dataset, "all")
+        base_classes = len(self.data.part(trial.dataset, "base").class_names)
+        model = self.fitted_to(learned, both)
+        probabilities = predict_probabilities(model, self._test_features(trial.dataset, "all")).numpy()
+        labels = np.array([example.label for example in both.test], dtype=np.int32)
+        predictions |= {
+            "together/label": labels,
+            "together/predicted": probabilities.argmax(axis=1).astype(np.int32),
+            "together/confidence": probabilities.max(axis=1).astype(np.float32),
+            "together/base_score": base_scores(probabilities, base_classes).astype(np.float32),
+        }
+        return measure_together(probabilities, labels, base_classes)
 
     def learned_before(self, trial: Trial, learned_from: Dataset) -> Path | None:
         """The finished run of another protocol that learned the same from the same images, if there is one."""

@@ -35,6 +35,10 @@ class Group:
         """A figure of a test over the seeds; None where no run has that test."""
         return rate_over([getattr(of[test], figure) for of in map(results_of, self.records) if test in of])
 
+    def together(self, figure: str) -> Rate | None:
+        """A figure of `Together` over the runs that have it."""
+        return rate_over([getattr(record.together, figure) for record in self.records if record.together])
+
     @property
     def seeds(self) -> tuple[int, ...]:
         """The seeds, as often as they are there."""

@@ -46,10 +46,30 @@ def base_to_new_tables(groups: Sequence[Group], ci95: bool = False) -> list[Tabl
                 pairs = [_pair(group, half, shots) for half in ("base", "new")]
                 rows.append((dataset, label, group, [*pairs, _harmonic(pairs)]))
         whole = set(datasets) == set(TRAINABLE)
-        rows += _averages(rows, labels, datasets, whole, harmonic=True)
+        rows += _averages(rows, labels, datasets, whole, count=2, harmonic=True)
         title = f"Base to new{_shots(shots)}, {chosen[0].clip}"
         tables.append(_table(title, ("base", "new", "H"), rows, chosen, ci95))
+        tables += _together(shots, datasets, labels, place, ci95)
     return tables
+
+
+def _together(
+    shots: int, datasets: Sequence[str], labels: Sequence[str], place: Mapping[tuple[str, str], Group], ci95: bool
+) -> list[Table]:
+    """Base and new classes at once, of the runs that were scored so."""
+    groups = [group for group in place.values() if group.together("accuracy")]
+    if not groups:
+        return []
+    rows: list[Row] = []
+    for dataset in datasets:
+        for label in labels:
+            group = place.get((dataset, label))
+            rates = [group.together(name) if group else None for name in _TOGETHER.values()]
+            rows.append((dataset, label, group, [(rate, None) for rate in rates]))
+    rows += _averages(rows, labels, datasets, whole=False, count=len(_TOGETHER))
+    title = f"Base and new together{_shots(shots)}, {groups[0].clip}"
+    table = _table(title, tuple(_TOGETHER), rows, groups, ci95)
+    return [replace(table, notes=(*table.notes, *_ON_TOGETHER))]
 
 
 def transfer_tables(groups: Sequence[Group], ci95: bool = False) -> list[Table]:
@@ -122,6 +142,22 @@ def own_images_tables(groups: Sequence[Group], ci95: bool = False) -> list[Table
     return [replace(table, notes=("Percent, on the images that were not learned from.", *legend))]
 
 
+_TOGETHER = {
+    "all classes": "accuracy",
+    "base called new": "base_called_new",
+    "new called base": "new_called_base",
+    "AUROC": "auroc",
+    "OpenworldAUC": "open_world_auc",
+}
+"""Column -> figure of `cocoop.results.Together`."""
+
+_ON_TOGETHER = (
+    "All images into the classes of both halves: the share that is right, and of each half the share that is taken for "
+    "the other.",
+    "AUROC: of pairs of a base and a new image, those whose base image has the higher probability of a base class. "
+    "OpenworldAUC: those of which, besides, each is right among its own half's classes.",
+)
+
 _TRANSFERS = {
     "cross-dataset": ("Cross-dataset", TRANSFER_TARGETS),
     "domain-generalization": ("Domain generalization", IMAGENET_VARIANTS),
@@ -170,15 +206,22 @@ def _harmonic(pairs: Sequence[Pair]) -> Pair:
 
 
 def _averages(
-    rows: Sequence[Row], labels: Sequence[str], datasets: Sequence[str], whole: bool, harmonic: bool = False
+    rows: Sequence[Row],
+    labels: Sequence[str],
+    datasets: Sequence[str],
+    whole: bool,
+    count: int = 1,
+    harmonic: bool = False,
 ) -> list[Row]:
-    """A row per method over its data sets; the paper's average H is that of the average base and new."""
+    """A row per method over its data sets: averages of the first `count` figures, and of two of them H.
+
+    The paper's average H is that of the average base and new.
+    """
     if len(datasets) < 2:
         return []
     made: list[Row] = []
     for label in labels:
         there = [figures for _, of, _, figures in rows if of == label and all(rate for rate, _ in figures)]
-        count = 2 if harmonic else 1
         pairs = [
             average([figures[i] for figures in there], whole and len(there) == len(datasets)) for i in range(count)
         ]

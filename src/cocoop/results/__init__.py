@@ -30,6 +30,7 @@ from cocoop.results.schema import (
     Parameters,
     RunConfig,
     RunRecord,
+    Together,
     TrialRecord,
     TrialTest,
 )
@@ -50,6 +51,7 @@ __all__ = [
     "Run",
     "RunConfig",
     "RunRecord",
+    "Together",
     "TrialRecord",
     "TrialTest",
     "check_file",

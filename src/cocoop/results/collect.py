@@ -15,7 +15,7 @@ from cocoop.results.faults import fault_of_file
 from cocoop.results.files import read_json
 from cocoop.results.formats import record_from_json
 from cocoop.results.run_folder import CONFIG, HISTORY, read_config, read_history, read_predictions
-from cocoop.results.schema import Epoch, Figures, RunRecord
+from cocoop.results.schema import Epoch, Figures, RunRecord, Together
 from cocoop.results.tensors import Array
 from cocoop.results.typed import MistypedError
 
@@ -83,6 +83,11 @@ class Record:
     def results(self) -> dict[str, Figures]:
         """Name of a test -> its figures."""
         return self.content.results
+
+    @property
+    def together(self) -> Together | None:
+        """Of base-to-new, the figures over both halves' classes at once; None where they were not scored."""
+        return self.content.together
 
     @property
     def zero_shot(self) -> dict[str, Figures]:

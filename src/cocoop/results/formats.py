@@ -28,6 +28,9 @@ _PARAMETERS_OF_2: dict[str, Any] = {"exif": "ignore", "keep": "last", "patience"
 _RECORD_OF_2: dict[str, Any] = {"kept_epoch": None, "validation_images": 0, "validated_on": [], "calibration": None}
 """What format 2 need not have: it left photos as they were stored, and converted all pictures as the original does."""
 
+_RECORD_OF_3: dict[str, Any] = {"together": None}
+"""What format 3 need not have."""
+
 _SETTINGS_OF_1 = ("context", "context_length", "class_specific", "class_position", "templates")
 """Parameters of a classifier that belong to its `settings` now."""
 _LEARNING = {field.name: field.default for field in fields(Learning)}
@@ -40,6 +43,8 @@ def record_from_json(content: Any) -> RunRecord:
         content = _record_of_format_1(content)
     if isinstance(content, dict) and content["format"] == 2:
         content = _record_of_format_2(content)
+    if isinstance(content, dict) and content["format"] == 3:
+        content = {**_RECORD_OF_3, **content, "format": 4}
     _check_format(content)
     return from_json(RunRecord, content)
 
@@ -50,6 +55,8 @@ def config_from_json(content: Any) -> RunConfig:
         content = _config_of_format_1(content)
     if isinstance(content, dict) and content.get("format") == 2:
         content = _config_of_format_2(content)
+    if isinstance(content, dict) and content.get("format") == 3:
+        content = {**content, "format": 4}
     _check_format(content)
     return from_json(RunConfig, content)
 
@@ -78,13 +85,13 @@ def _record_of_format_2(content: dict[str, Any]) -> dict[str, Any]:
         defaults = {name: default for name, default in _LEARNING.items() if default is not MISSING}
         learning = defaults | {name: settings[name] for name in _LEARNING if name in settings}
         settings = {name: value for name, value in settings.items() if name not in _LEARNING}
-    record = {**_RECORD_OF_2, **content, "format": FORMAT, "settings": settings, "learning": learning}
+    record = {**_RECORD_OF_2, **content, "format": 3, "settings": settings, "learning": learning}
     return _with_figures(record, _FIGURES_OF_2)
 
 
 def _config_of_format_2(content: dict[str, Any]) -> dict[str, Any]:
     parameters = content.get("parameters")
-    return {**content, "format": FORMAT, "parameters": _completed(parameters, _PARAMETERS_OF_2)}
+    return {**content, "format": 3, "parameters": _completed(parameters, _PARAMETERS_OF_2)}
 
 
 def _config_of_format_1(content: dict[str, Any]) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 
 from cocoop.results.typed import Check
 
-FORMAT = 3
+FORMAT = 4
 """Of `record.json` and `config.json`."""
 
 PROTOCOL_NAMES = ("base-to-new", "cross-dataset", "domain-generalization", "few-shot", "own-images")
@@ -62,6 +62,22 @@ class Figures:
     expected_calibration_error: Percent
     per_class_accuracy: dict[str, float]
     mistakes: list[Mistake] = field(default_factory=list)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Together:
+    """How a model did on base and new classes at once; the figures are those of `measure_together`, which has them.
+
+    base_images, new_images: how many of each.
+    """
+
+    base_images: int
+    new_images: int
+    accuracy: Percent
+    base_called_new: Percent
+    new_called_base: Percent
+    auroc: Percent
+    open_world_auc: Percent
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -194,6 +210,7 @@ class RunRecord:
     classes, training_images, validation_images, trainable_parameters: how many.
     protocol: one of `PROTOCOL_NAMES`. dataset: what it learned from; None for lists of images.
     results: test -> figures. zero_shot: the same of zero-shot CLIP, where it is no run of its own.
+    together: of base-to-new, the figures over both halves' classes at once; None elsewhere, and in formats 1 to 3.
     seconds: of the fit. peak_memory_mb: of the process; None where the system does not tell. peak_gpu_memory_mb: on
     the GPU; None without one.
     picked: indices of the training images in the training split. split_hash: of their places and labels; None for open
@@ -223,6 +240,7 @@ class RunRecord:
     protocol: ProtocolName = "own-images"
     dataset: str | None = None
     results: dict[str, Figures] = field(default_factory=dict)
+    together: Together | None = None
     zero_shot: dict[str, Figures] = field(default_factory=dict)
     seconds: float
     peak_memory_mb: float | None
