@@ -2,13 +2,16 @@
 
 import errno
 import os
+import signal
 import stat
+import subprocess
+import sys
 import time
 from pathlib import Path
 
 import pytest
 
-from cocoop.atomic import clear_leftovers, is_unfinished, remove_folder, whole_folder, write_whole
+from cocoop.atomic import clear_leftovers, hidden_beside, is_unfinished, remove_folder, whole_folder, write_whole
 from cocoop.errors import RunError
 
 
@@ -91,20 +94,62 @@ def test_a_folder_is_gone_at_once(tmp_path, monkeypatch):
     remove_folder(tmp_path / "target")  # there is none
 
 
-def test_leftovers_are_cleared_by_name_and_by_age(tmp_path):
-    file, folder, other = (tmp_path / f".{name}.tmp" for name in ("run.1", "run.2", "run-2.3"))
-    file.touch(), other.touch()
-    (folder / "inner").mkdir(parents=True)
+def left_by(process: int, name: str, folder: Path) -> Path:
+    """What a process of this machine that is being killed leaves of a file or folder."""
+    mine = hidden_beside(folder / name).name
+    return folder / mine.replace(f"-{os.getpid()}-", f"-{process}-")
+
+
+@pytest.fixture
+def dead() -> int:
+    """The number of a process that has ended."""
+    process = subprocess.Popen(["true"])
+    process.wait()
+    return process.pid
+
+
+def test_leftovers_of_dead_processes_are_cleared_and_others_stay(tmp_path, dead):
+    """Whatever the clock says: the files are of the future, or of 1970."""
+    file, folder, other = (left_by(dead, name, tmp_path) for name in ("run", "run", "run-2"))
+    living, foreign = left_by(os.getppid(), "run", tmp_path), tmp_path / ".run.0badcafe-1-ff.tmp"
     mine = tmp_path / ".run.txt"
-    mine.touch()
-    clear_leftovers(tmp_path, "run", older_than=3600)
-    assert file.exists() and folder.exists()
+    for path in (file, other, living, foreign, mine):
+        path.touch()
+    (folder / "inner").mkdir(parents=True)
+    os.utime(file, (time.time() + 1e6,) * 2)
+    os.utime(living, (0, 0))
     clear_leftovers(tmp_path, "run")
-    assert sorted(tmp_path.iterdir()) == [other, mine]
-    os.utime(other, (time.time() - 7200,) * 2)
-    clear_leftovers(tmp_path, older_than=3600)
-    assert list(tmp_path.iterdir()) == [mine]
+    assert set(tmp_path.iterdir()) == {other, living, foreign, mine}
+    os.utime(foreign, (time.time() - 90_000,) * 2)  # by age where nothing else is known
+    clear_leftovers(tmp_path)
+    assert set(tmp_path.iterdir()) == {living, mine}
+    clear_leftovers(tmp_path, "run", alone=True)
+    assert set(tmp_path.iterdir()) == {mine}
     clear_leftovers(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize("make", [make_file, make_folder])
+def test_whoever_writes_first_in_a_folder_clears_it(tmp_path, dead, make):
+    left_by(dead, "anything", tmp_path).mkdir()
+    living = left_by(os.getppid(), "target", tmp_path)
+    living.touch()
+    make(tmp_path / "target")
+    assert set(tmp_path.iterdir()) == {living, tmp_path / "target"}
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals")
+def test_a_process_killed_in_the_write_leaves_nothing_after_the_next_start(tmp_path):
+    """A real one: it is killed when its files are half written."""
+    program = (
+        "import os, signal, sys; from pathlib import Path; from cocoop.atomic import whole_folder\n"
+        "with whole_folder(Path(sys.argv[1]), 'a test') as made:\n"
+        "    (made / 'half').write_text('of it'); os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    ended = subprocess.run([sys.executable, "-c", program, str(tmp_path / "target")])
+    (left,) = tmp_path.iterdir()
+    assert ended.returncode == -signal.SIGKILL and is_unfinished(left.name) and (left / "half").exists()
+    make_folder(tmp_path / "other")
+    assert list(tmp_path.iterdir()) == [tmp_path / "other"]
 
 
 def test_a_leftover_goes_by_another_name_before_it_is_half_removed(tmp_path, monkeypatch):
@@ -113,5 +158,5 @@ def test_a_leftover_goes_by_another_name_before_it_is_half_removed(tmp_path, mon
     left.mkdir()
     removed = []
     monkeypatch.setattr("shutil.rmtree", lambda path, **_: removed.append(path))
-    clear_leftovers(tmp_path, "run")
+    clear_leftovers(tmp_path, "run", alone=True)
     assert removed != [left] and not left.exists() and removed[0].name.startswith(".run.")

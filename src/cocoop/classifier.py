@@ -28,6 +28,7 @@ from cocoop.results.card import model_card
 from cocoop.rgb import Exif
 from cocoop.saved import lies_elsewhere, read_saved
 from cocoop.saved import to_run as fit_to_run
+from cocoop.training import EVERY
 
 
 class Classifier(FittedClassifier):
@@ -140,6 +141,7 @@ class Classifier(FittedClassifier):
         callbacks: Sequence[Any] = (),
         report_to: str | Sequence[str] | None = None,
         checkpoint: str | PathLike[str] | None = None,
+        checkpoint_every: int | str = EVERY,
     ) -> Self:
         """Pick `shots` images per class and learn from them. A method that learns nothing (zero-shot) picks none.
 
@@ -160,6 +162,7 @@ class Classifier(FittedClassifier):
                 training goes on from it: with the bits of one that nobody stopped, on one machine's CPU. Callbacks and
                 loggers are told of the epochs that were not done yet. It stays when the fit is done, which the
                 same fit then has at once; remove it when what was learned is saved.
+            checkpoint_every: how often it is kept inside an epoch, too: a number of steps, or of minutes as "10min".
 
         Raises:
             InputError: lengths that differ, fewer than two classes, a label that is missing, an image that does not
@@ -170,7 +173,7 @@ class Classifier(FittedClassifier):
         """
         with reporting(report_to) as reports:
             told = [*listed_callbacks(callbacks), *reports]
-            given = (images, labels, class_names, before_training, validation, told, checkpoint)
+            given = (images, labels, class_names, before_training, validation, told, checkpoint, checkpoint_every)
             fitted = fitting.fit(self._parameters(), *given)
         # All at once and last, so that a fit that fails leaves an earlier one whole.
         self.model_, self.classes_, self.fit_ = fitted

@@ -38,6 +38,12 @@ def reason(error: BaseException) -> str:
     return f"{type(error).__name__}: {lines[0]}".rstrip(".:")
 
 
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether the machine's or the GPU's memory was not enough; torch has no kind of its own for the machine's."""
+    kinds = {kind.__name__ for kind in type(error).__mro__}
+    return not kinds.isdisjoint({"MemoryError", "OutOfMemoryError"}) or "can't allocate memory" in str(error)
+
+
 def plainly(error: BaseException) -> str:
     """Why a file could not be used, to stand in another message: the system's words without number and path."""
     if isinstance(error, UnicodeDecodeError):

@@ -29,7 +29,7 @@ from cocoop.learning import hold_out, learn, learning_of, source_of
 from cocoop.methods import METHODS, Method, expect_rebuildable
 from cocoop.results import Calibration, Environment, Epoch, Learning, Parameters, environment, peak_memory_mb
 from cocoop.results.plain import plain
-from cocoop.training import Checkpoint, kept_epoch
+from cocoop.training import EVERY, Cadence, Checkpoint, kept_epoch
 
 OF_THE_CLIP = ("tokenizer", "device", "dtype", "memory_budget")
 """Those of a classifier's parameters that say how its CLIP is loaded."""
@@ -117,6 +117,7 @@ def fit(
     validation: tuple[Sequence[Picture], Sequence[Any]] | None = None,
     callbacks: Sequence[Any] = (),
     checkpoint: str | os.PathLike[str] | None = None,
+    checkpoint_every: int | str = EVERY,
 ) -> Fitted:
     """Pick images and learn from them; arguments and errors as of `Classifier.fit`, with its parameters by name."""
     started = time.perf_counter()
@@ -124,6 +125,7 @@ def fit(
     check_pictures(images, labels)
     check_validation(parameters["method"], parameters["keep"], parameters["patience"], validation is not None)
     check_callbacks(callbacks)
+    cadence = Cadence(checkpoint_every)
     images = list(images)  # by position: a column of pandas looks up row numbers
     classes, targets = number_classes(labels, class_names)
     names = [str(name) for name in classes.tolist()]
@@ -141,7 +143,7 @@ def fit(
             held_out = hold_out(clip, validation, classes, class_names, source, learning, store, exif)
         validated_on = held_out.fingerprints if held_out else []
         here = model, frozen, learning, source, targets, held_out
-        state = None if checkpoint is None else Checkpoint(Path(checkpoint), identity_of(*here))
+        state = None if checkpoint is None else Checkpoint(Path(checkpoint), identity_of(*here), cadence)
         if before_training is not None:
             began = time.perf_counter()
             before_training(BeforeTraining(clip, store, picked, frozenset(trained_on), frozenset(validated_on)))

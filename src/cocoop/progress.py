@@ -6,6 +6,7 @@ import sys
 import time
 import warnings
 from collections.abc import Iterable, Iterator, Sized
+from contextlib import suppress
 from functools import partial
 from threading import RLock
 from typing import Any, Generic, Protocol, Self, TypeVar
@@ -88,7 +89,7 @@ class _Lines(Generic[T]):
     def refresh(self) -> None:
         now = time.monotonic()
         if now >= self._due:
-            print(self._line(now - self._begun), file=sys.stderr, flush=True)
+            say(self._line(now - self._begun))
             self._due = now + _EVERY
 
     def set_postfix_str(self, s: str, refresh: bool = True) -> None:
@@ -151,7 +152,13 @@ def is_quiet() -> bool:
 def note(text: str) -> None:
     """Say something about the run on stderr."""
     if _notes:
-        print(text, file=sys.stderr)
+        say(text)
+
+
+def say(text: str) -> None:
+    """A line on stderr, quiet or not. Where that takes none, the work goes on."""
+    with suppress(OSError):
+        print(text, file=sys.stderr, flush=True)
 
 
 def note_warnings(places: bool = False) -> None:

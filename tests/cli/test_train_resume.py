@@ -19,7 +19,7 @@ from cocoop.training.tally import Tally
 
 TRAIN = ("train", "photos", "--shots", 2, "--epochs", 4, "--lr", "0.1", "--device", "cpu")
 WATCHED = ("--augment", "--views", 2, "--validate", "--keep", "best", "--patience", 3, "--class-weight", "balanced")
-ON = "note: the training goes on after epoch 2 of 4"
+ON = "note: the training goes on after epoch 2 of 4 and 2 of 6 steps of the next"
 
 
 def stop_in_the_third_epoch(monkeypatch, how):
@@ -55,7 +55,9 @@ def test_stopped_by_hand_the_same_command_goes_on(cocoop, photos, monkeypatch, b
     """Real signals. A run that is stopped and one that is not are equal but for their clocks."""
     before, handler = set(os.listdir()), signal.getsignal(signal.SIGTERM)
     ran = stopped(cocoop, monkeypatch, *WATCHED, by=by)
-    told = "note: training: interrupted after 2 of 4 epochs; the same command goes on from here\n"
+    told = (
+        "note: training: interrupted after 2 of 4 epochs and 2 steps of the next; the same command goes on from here\n"
+    )
     assert (ran.code, ran.out, ran.err) == (code, "", told)
     assert set(os.listdir()) - before == {".run.state"} and signal.getsignal(signal.SIGTERM) is handler
     again = cocoop(*TRAIN, "--out", "run", *WATCHED)
@@ -66,10 +68,26 @@ def test_stopped_by_hand_the_same_command_goes_on(cocoop, photos, monkeypatch, b
     assert cocoop("report", ".", "--out", "page.html").code == 0
 
 
-def test_stopped_in_the_first_epoch_nothing_is_kept(cocoop, photos, monkeypatch):
+def test_a_second_ctrl_c_does_not_wait_for_the_step(cocoop, photos, monkeypatch):
+    """In a step that takes long: the state of the last epoch is there, and nothing of the step."""
+    added = []
+
+    def long_step(self, facts):
+        added.append(facts)
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+        pytest.fail("it waits")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Tally, "add", long_step)
+        ran = cocoop(*TRAIN, "--out", "run")
+    assert len(added) == 1 and ran.code == 130 and "after 0 of 4 epochs; nothing is kept" in ran.err
+
+
+def test_stopped_before_the_first_step_nothing_is_kept(cocoop, photos, monkeypatch):
     before = set(os.listdir())
     with monkeypatch.context() as patch:
-        patch.setattr(Tally, "add", lambda self, facts: signal.raise_signal(signal.SIGINT))
+        patch.setattr("cocoop.training.loop._epochs", lambda *_: signal.raise_signal(signal.SIGINT) or iter(()))
         ran = cocoop(*TRAIN, "--out", "run")
     told = "note: training: interrupted after 0 of 4 epochs; nothing is kept; the same command begins anew\n"
     assert (ran.code, ran.err, set(os.listdir())) == (130, told, before)

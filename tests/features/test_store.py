@@ -6,7 +6,6 @@ import multiprocessing
 import os
 import resource
 import shutil
-import time
 from hashlib import sha256
 from pathlib import Path
 from types import SimpleNamespace
@@ -409,18 +408,6 @@ def test_a_damaged_block_that_another_process_has_replaced_meanwhile_is_kept(tmp
     assert blocks.open_block(path) is None
     block = blocks.open_block(path)
     assert block is not None and np.array_equal(block.rows(np.array([0])), features)
-
-
-def test_what_a_killed_writer_left_is_cleared_when_it_is_old(golden, tmp_path):
-    known = np.array([b"a" * 32], dtype="S32")
-    store = FeatureStore(tmp_path, golden)
-    store.add(known, None, torch.ones(1, golden.embed_dim))
-    place = files(tmp_path)[0].parent
-    old, new = place / ".old.tmp", place / ".new.tmp"
-    old.touch(), new.touch()
-    os.utime(old, (time.time() - 7200,) * 2)
-    store.add(known, None, torch.zeros(1, golden.embed_dim))
-    assert not old.exists() and new.exists()
 
 
 def test_folders_that_cannot_be(golden, tmp_path, monkeypatch):

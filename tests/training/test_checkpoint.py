@@ -1,7 +1,6 @@
 """A training that is stopped after any epoch goes on to the bits of one that nobody disturbed; or is refused."""
 
 import json
-import os
 from functools import cache
 from itertools import pairwise
 
@@ -14,7 +13,8 @@ from safetensors.torch import load, save_file
 
 from cocoop import METHODS, InputError
 from cocoop.features import FixedFeatures
-from cocoop.training import Checkpoint, DivergedError, Identity, Validation, train
+from cocoop.training import Cadence, Checkpoint, DivergedError, Identity, Validation, train
+from cocoop.training.tally import Tally
 
 NAMES, FEATURES, LABELS = FACTS["class_names"], VALUES["image_features"], FACTS["labels"]
 HELD_OUT = torch.nn.functional.normalize(FEATURES + FEATURES.flip(0) / 3, dim=1)
@@ -33,7 +33,9 @@ def clip_in(dtype):
     return golden_clip.load(dtype=dtype)
 
 
-def learn(name, dtype, path=None, stop_after=None, validation=None, identity=THIS, epochs=EPOCHS, **more):
+def learn(
+    name, dtype, path=None, stop_after=None, validation=None, identity=THIS, epochs=EPOCHS, every="10min", **more
+):
     """One process of a training: its learned tensors and its history."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
@@ -48,12 +50,11 @@ def learn(name, dtype, path=None, stop_after=None, validation=None, identity=THI
         FixedFeatures(FEATURES),
         LABELS,
         epochs=epochs,
-        batch_size=2,
         seed=1,
         validation=validation,
-        checkpoint=None if path is None else Checkpoint(path, identity),
+        checkpoint=None if path is None else Checkpoint(path, identity, Cadence(every)),
         on_epoch_end=[kill],
-        **{"lr": 0.1, **more},
+        **{"lr": 0.1, "batch_size": 2, **more},
     )
     return {key: tensor.clone() for key, tensor in model.state_dict().items()}, history
 
@@ -81,6 +82,69 @@ def test_killed_after_every_epoch_it_learns_the_same_bits(tmp_path, capfd, name,
     learned, again = learn(name, dtype, path, None, validation, **weights)  # nothing is left to do but to take it
     assert same(learned, whole) and figures(again) == figures(history)
     assert [file.name for file in tmp_path.iterdir()] == ["state"]
+
+
+def die_after(steps, monkeypatch):
+    """From now on a process dies in the step after so many of its own."""
+    add, own = Tally.add, []
+
+    def counted(self, facts):
+        own.append(facts)
+        if len(own) > steps:
+            raise Killed
+        add(self, facts)
+
+    monkeypatch.setattr(Tally, "add", counted)
+
+
+@pytest.mark.parametrize("validation", [None, BEST], ids=["plain", "best"])
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
+@pytest.mark.parametrize("name", METHODS_THAT_LEARN)
+def test_killed_inside_every_epoch_it_learns_the_same_bits(tmp_path, monkeypatch, capfd, name, dtype, validation):
+    """Each process has one step, of three an epoch, before it is killed."""
+    whole, history = learn(name, dtype, validation=validation)
+    path, processes = tmp_path / "state", 0
+    while True:
+        processes += 1
+        with monkeypatch.context() as patch:
+            die_after(1, patch)
+            try:
+                learned, again = learn(name, dtype, path, None, validation, every=1)
+                break
+            except Killed:
+                pass
+    assert processes == 3 * len(history)
+    assert same(learned, whole) and figures(again) == figures(history)
+    said = capfd.readouterr().err.splitlines()
+    assert said[:4] == [
+        "note: the training goes on after epoch 0 of 5 and 1 of 3 steps of the next",
+        "note: the training goes on after epoch 0 of 5 and 2 of 3 steps of the next",
+        "note: the training goes on after epoch 1 of 5",
+        "note: the training goes on after epoch 1 of 5 and 1 of 3 steps of the next",
+    ]
+
+
+def test_minutes_count_by_a_clock_that_nobody_sets(tmp_path, monkeypatch):
+    """With minutes a state is kept at the first step after them; the wall clock may jump as it likes."""
+    now, kept, keep = [0.0], [], Checkpoint.keep
+
+    def counted(self, step, watch, history, so_far=None):
+        kept.append((len(history), None if so_far is None else len(so_far.losses)))
+        keep(self, step, watch, history, so_far)
+
+    add = Tally.add
+    monkeypatch.setattr(Checkpoint, "keep", counted)
+    monkeypatch.setattr(Tally, "add", lambda self, facts: (now.append(now.pop() + 50), add(self, facts)))
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    monkeypatch.setattr("time.time", lambda: -1e9 * now[0])
+    learn("coop", "float32", tmp_path / "state", every="2min", epochs=2, batch_size=1)
+    assert kept == [(0, 3), (1, None), (1, 3), (2, None)]
+
+
+@pytest.mark.parametrize("every", [0, -1, "10 minutes", "min", "1e3", True, None, 2.5, "9" * 40])
+def test_what_is_no_cadence_is_refused(every):
+    with pytest.raises(InputError, match=r"^checkpoint_every: expected a number of steps, such as 500, or of minutes"):
+        Cadence(every)
 
 
 def test_each_epoch_changes_what_is_kept(tmp_path):
@@ -175,6 +239,10 @@ def cut(path):
     path.write_bytes(path.read_bytes()[:-100])
 
 
+def begun(steps):
+    return {"steps": steps, "hits": 0, "seconds": 0.0}
+
+
 def with_history(change):
     def write(path):
         header = header_of(path)
@@ -198,6 +266,14 @@ def with_history(change):
         (with_history(lambda history: history[0].update(loss="low")), "'loss'"),
         (with_history(lambda history: history.pop(0)), "epochs [1], not the first ones of 5"),
         (with_history(lambda history: history.extend([dict(history[1], epoch=k) for k in range(2, 9)])), "of 5"),
+        (
+            lambda path: rewritten(path, {**header_of(path), "begun": begun(9)}),
+            "9 steps of an epoch of 3, after 2 of 5",
+        ),
+        (
+            lambda path: rewritten(path, {**header_of(path), "begun": begun(2)}),
+            "'losses'",
+        ),
         (with_history(lambda history: history[0].update(validation_accuracy=50.0)), "accuracies on validation images"),
         (lambda path: rewritten(path, learned_ctx=None), "tensors with and without 'learned.ctx'"),
         (lambda path: rewritten(path, more=torch.zeros(3)), "tensors with and without 'more'"),
@@ -221,13 +297,3 @@ def test_a_disk_that_refuses_does_not_end_the_training(tmp_path):
     with pytest.warns(UserWarning, match="goes on, but its state is not kept") as warned:
         learned, _ = learn("coop", "float32", tmp_path / "file" / "state")
     assert len(warned) == 1 and same(learned, learn("coop", "float32")[0])
-
-
-def test_what_a_process_left_that_was_killed_in_the_write_goes(tmp_path):
-    old, new, other = (tmp_path / f".{name}.tmp" for name in ("state.1", "state.2", "other.1"))
-    for path in (old, new, other):
-        path.touch()
-    os.utime(old, (0, 0))
-    os.utime(other, (0, 0))
-    Checkpoint(tmp_path / "state", THIS)
-    assert {path.name for path in tmp_path.iterdir()} == {new.name, other.name}

@@ -14,7 +14,15 @@ from typing import Annotated
 import typer
 
 from cocoop.cli import bench, benchmark, datasets, demo, embed, evaluate, export, info, predict, report, train
-from cocoop.cli.manners import Quiet, Verbose, behave, exit_code, start_afresh, with_manners
+from cocoop.cli.manners import (
+    Quiet,
+    Verbose,
+    behave,
+    exit_code,
+    refusal_of_stdout,
+    start_afresh,
+    with_manners,
+)
 from cocoop.cli.renamed import with_new_names
 
 app = typer.Typer(
@@ -93,5 +101,13 @@ def main() -> None:
     arguments, notes = with_new_names(sys.argv[1:], command)
     try:
         command(arguments, prog_name="cocoop", obj=notes)
+    except SystemExit:
+        refused = refusal_of_stdout()
+        if refused is None:
+            raise
     except Exception as error:
-        sys.exit(exit_code(error))
+        sys.exit(exit_code(refusal_of_stdout() or error))
+    else:
+        refused = refusal_of_stdout()
+    if refused is not None:
+        sys.exit(exit_code(refused))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,7 +26,7 @@ from cocoop.cli.common import (
 )
 from cocoop.cli.manners import stopped_by_hand
 from cocoop.errors import InputError
-from cocoop.progress import note
+from cocoop.progress import note, say
 
 if TYPE_CHECKING:
     from cocoop.data import Dataset
@@ -218,7 +217,7 @@ def _run(benchmark: Benchmark, jobs: int, notes: list[str], as_json: bool) -> No
         print(format_tables(tables, "table"))
     note(f"{len(records):,} of {len(benchmark.trials):,} runs are done: {benchmark.out / benchmark.trials[0].protocol}")
     for failure in failures:
-        print(f"failed: {failure.trial.folder}: {failure.reason}", file=sys.stderr)
+        say(f"failed: {failure.trial.folder}: {failure.reason}")
     if records:
         note(f"next: cocoop report {benchmark.out} --format html")
     if failures:

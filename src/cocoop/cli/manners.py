@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import signal
 import sys
 import traceback
@@ -13,8 +15,8 @@ from typing import Annotated, Any
 
 import typer
 
-from cocoop.errors import CocoopError, InputError, reason
-from cocoop.progress import be_quiet, note, note_warnings
+from cocoop.errors import CocoopError, InputError, RunError, is_out_of_memory, plainly, reason
+from cocoop.progress import be_quiet, note, note_warnings, say
 
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no notes on stderr, errors alone.")]
 Verbose = Annotated[
@@ -90,8 +92,41 @@ def exit_code(error: Exception) -> int:
     if _verbose:
         traceback.print_exception(error)
     if isinstance(error, CocoopError):
-        print(f"cocoop: {error}", file=sys.stderr)
+        say(f"cocoop: {error}")
         return 2 if isinstance(error, InputError) else 1
+    if is_out_of_memory(error):
+        say(
+            f"cocoop: memory: expected enough of it for this command; got {reason(error)}. Give it a "
+            "--memory-budget or smaller batches, or end other programs."
+        )
+        return 1
     advice = "" if _verbose else " Run it again with --verbose for the place, and report that."
-    print(f"cocoop: an error that nobody expected: {reason(error)}.{advice}", file=sys.stderr)
+    say(f"cocoop: an error that nobody expected: {reason(error)}.{advice}")
     return 1
+
+
+def refusal_of_stdout() -> RunError | None:
+    """Write what was printed so far; gives the error of a place that does not take it, which gets nothing more.
+
+    Of a pipe whose reader has gone, such as `head`, no word is said.
+    """
+    refused = _refusal(sys.stdout)
+    _refusal(sys.stderr)
+    if refused is None or refused.errno == errno.EPIPE:
+        return None
+    return RunError(
+        f"stdout: expected to print the results; got {plainly(refused)}. Send them to a place with room for them."
+    )
+
+
+def _refusal(stream: Any) -> OSError | None:
+    try:
+        if stream is not None:
+            stream.flush()
+    except OSError as error:
+        # Python tries once more at its end, and would show a traceback.
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)
+        return error
+    return None

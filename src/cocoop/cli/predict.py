@@ -99,7 +99,7 @@ def predict(
     """
     from cocoop.data import LeftOut
     from cocoop.methods.plugins import load_plugins
-    from cocoop.serving import check_results, format_of, open_results
+    from cocoop.serving import RESUMABLE, check_results, format_of, open_results
 
     form = "json" if as_json else format_of(results_format, out)
     check_results(form, out, embeddings, resume)
@@ -113,7 +113,7 @@ def predict(
     answers: dict[str, Any] = {"top": top, "threshold": threshold, "shortlist": shortlist, "inference": inference}
     predictor = _predictor(run, names, clip, embeddings, machine | pictures | answers)
     with open_results(form, out, top, embeddings, resume, predictor.encoder_) as results:
-        _write(rows_of(predictor, results), results, sources, out is not None and form in ("csv", "jsonl"))
+        _write(rows_of(predictor, results), results, sources, out is not None and form in RESUMABLE)
     if out is not None:
         print(f"{results.count:,} rows, {results.errors:,} of them errors: {out}")
     for text in filter(None, [predictor.inference_, *left_out.notes()]):

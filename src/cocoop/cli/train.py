@@ -99,6 +99,13 @@ Restart = Annotated[
     bool,
     typer.Option("--restart", help="Begin anew, and throw away what a stopped training to the same --out has kept."),
 ]
+CheckpointEvery = Annotated[
+    str,
+    typer.Option(
+        metavar="N|Nmin",
+        help="Keep the state beside --out every N steps or minutes, too; it is kept after every epoch.",
+    ),
+]
 CudaGraph = Annotated[
     str, typer.Option(metavar="auto|on|off", help="Record the training step on an NVIDIA GPU, which is faster.")
 ]
@@ -131,13 +138,15 @@ def train(
     dtype: Dtype = "auto",
     memory_budget: MemoryBudget = "auto",
     cuda_graph: CudaGraph = "auto",
+    checkpoint_every: CheckpointEvery = "10min",
     restart: Restart = False,
     plugin: Plugins = None,
     as_json: AsJson = False,
 ) -> None:
     """Learn a prompt from labelled images, and score it on the test split, or on the images it did not learn from.
 
-    Stopped or killed, the same command goes on after the last whole epoch, and learns the same.
+    Stopped, failed or killed, the same command goes on from the state that is kept, and learns the same. Ctrl-C keeps
+    it after the step; a second one ends at once.
 
     Examples:
       cocoop train photos/ --out my-run
@@ -147,9 +156,11 @@ def train(
       cocoop train photos/ --out my-run --shots all --class-weight balanced --validate --keep best --patience 3
       cocoop train photos/ --out my-run --plugin my_method.py --method mine --set weight=8
     """
-    from cocoop.results import remove_state, state_file
+    from cocoop.results import alone_at, check_free, lock_file, remove_state, state_file
+    from cocoop.training import Cadence
 
     settings = _settings_of(method, set_ or (), plugin or ())
+    Cadence(checkpoint_every)
     check_new_run(out, source)
     learning: dict[str, Any] = {"seed": seed, "epochs": epochs, "batch_size": batch_size, "lr": lr, "views": views}
     watched: dict[str, Any] = {"keep": keep, "patience": patience, "class_weight": class_weight}
@@ -157,10 +168,12 @@ def train(
     machine |= {"feature_cache": feature_cache, "cuda_graph": cuda_graph, "tokenizer": tokenizer}
     dataset = read_source(source, data_root, class_names)
     classifier = _classifier(dataset, method, clip, settings, shots, augment, exif, learning | watched | machine)
-    if restart:
-        remove_state(state_file(out))
-    with stopped_by_hand(partial(_how_to_go_on, state_file(out))):
-        _learn(classifier, dataset, out, validate, report_to, as_json)
+    busy = f"{out}: expected a place for this training alone; another one is at work on it. Wait, or choose another."
+    with alone_at(lock_file(out), busy), stopped_by_hand(partial(_how_to_go_on, state_file(out))):
+        check_free(out)  # another may just have ended
+        if restart:
+            remove_state(state_file(out))
+        _learn(classifier, dataset, out, validate, report_to, checkpoint_every, as_json)
     if not as_json:
         say_next(out, source, dataset, data_root, class_names, plugin or ())
 
@@ -213,7 +226,13 @@ def _settings_of(method: str, given: Sequence[str], plugins: Sequence[Path]) -> 
 
 
 def _learn(
-    classifier: Classifier, dataset: Dataset, out: Path, validate: bool, report_to: str | None, as_json: bool
+    classifier: Classifier,
+    dataset: Dataset,
+    out: Path,
+    validate: bool,
+    report_to: str | None,
+    checkpoint_every: str,
+    as_json: bool,
 ) -> None:
     """Fit, score, write the run folder, and print what came out."""
     from cocoop.protocols import fit_and_score, learned_by
@@ -222,7 +241,7 @@ def _learn(
 
     loggers = [] if report_to is None else split_names("--report-to", report_to)
     with keeping(out, learned_by(classifier)):
-        run, notes = fit_and_score(classifier, dataset, validate, loggers, state_file(out))
+        run, notes = fit_and_score(classifier, dataset, validate, loggers, state_file(out), checkpoint_every)
         pictures = run_pictures(run)
         folder = write_run(out, run, model_card(run.config, run.record, pictures), pictures)
     remove_state(state_file(out))

@@ -18,11 +18,10 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from cocoop.atomic import advice, clear_leftovers, write_whole
+from cocoop.atomic import advice, write_whole
 from cocoop.errors import RunError, plainly
 
 _SUFFIX = ".features"
-_ABANDONED = 3600.0  # seconds after which an unfinished file is that of a process that was killed
 
 _read_through: set[tuple[Path, int, int]] = set()
 """Blocks that this process has checked and that are whole: path, bytes and time of change, in nanoseconds."""
@@ -101,7 +100,6 @@ def write_block(place: Path, contents: NDArray[np.bytes_], features: NDArray[Any
     np.save(rest, features, allow_pickle=False)
     head = sha256(rest.getbuffer()).digest() + contents.astype("S32").tobytes()
     content = b"".join([len(contents).to_bytes(8, "little"), head, rest.getbuffer()])
-    clear_leftovers(place, older_than=_ABANDONED)
     # Not flushed to the disk: a block that a power cut tears is known by its checksums.
     write_whole(place / _name(place, head), content, "image features", flush=False)
 

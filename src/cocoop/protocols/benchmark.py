@@ -4,24 +4,23 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from pathlib import Path, PurePosixPath
 
 import torch
-from filelock import FileLock, Timeout
 
 from cocoop.atomic import clear_leftovers
 from cocoop.clip import CLIP
 from cocoop.data import Dataset
-from cocoop.errors import InputError, plainly
+from cocoop.errors import InputError
 from cocoop.methods.plugins import load_plugins
 from cocoop.progress import counter
 from cocoop.protocols.plan import Trial
 from cocoop.protocols.runner import Runner
 from cocoop.protocols.selection import Selection
 from cocoop.protocols.workers import Failure, attempt, in_processes
-from cocoop.results import RunRecord, read_record
+from cocoop.results import RunRecord, alone_at, read_record
 from cocoop.results.faults import fault_of_file
 from cocoop.training import threads_for, torch_threads
 
@@ -77,10 +76,14 @@ class Benchmark:
         Raises:
             InputError: another process is at work in the folder, it holds other runs, or the CLIP does not load.
         """
-        with _alone_in(self.out):
+        busy = (
+            f"{self.out}: expected a folder for this benchmark alone; another one is at work in it. Wait for it, or "
+            "choose another --out."
+        )
+        with alone_at(self.out / ".lock", busy):
             places = {place for trial in self.trials for place in (trial.folder, *trial.folder.parents[:-1])}
             for place in places:
-                clear_leftovers(self.out / place.parent, place.name)
+                clear_leftovers(self.out / place.parent, place.name, alone=True)
             trials = self.open_trials()
             outcomes = self._in_processes(trials, jobs) if jobs > 1 else self._here(trials)
             return _collected(outcomes, len(trials))
@@ -166,22 +169,3 @@ def _collected(outcomes: Iterator[list[Failure | None]], total: int) -> list[Fai
             bar.refresh()
             failures += filter(None, ended)
     return failures
-
-
-@contextmanager
-def _alone_in(out: Path) -> Iterator[None]:
-    """Hold the folder for this process; the system lets go of it when the process dies."""
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(out / ".lock", blocking=False).acquire()
-    except Timeout as error:
-        raise InputError(
-            f"{out}: expected a folder for this benchmark alone; another one is at work in it. Wait for it, or choose "
-            "another --out."
-        ) from error
-    except OSError as error:
-        raise InputError(
-            f"{out}: expected a folder to write run folders into; got {plainly(error)}. Choose another."
-        ) from error
-    with lock:
-        yield

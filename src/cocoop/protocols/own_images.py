@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,6 +22,7 @@ from cocoop.protocols.cautions import cautions, for_photographs, in_two_classes
 from cocoop.protocols.held_out import HeldOut, held_out
 from cocoop.results import Run
 from cocoop.rgb import Exif
+from cocoop.training import EVERY
 
 
 class OwnRun(NamedTuple):
@@ -37,6 +38,7 @@ def fit_and_score(
     validate: bool = False,
     report_to: Sequence[str] = (),
     checkpoint: Path | None = None,
+    checkpoint_every: int | str = EVERY,
 ) -> OwnRun:
     """Fit on the classifier's shots of the training split; score on the test split, beside zero-shot.
 
@@ -49,6 +51,7 @@ def fit_and_score(
         validate: whether the training is watched on images that are `held_out`, which are never scored.
         report_to: loggers that are told the accuracies, too; see `Classifier.fit`.
         checkpoint: the file that the training keeps its state in; see `Classifier.fit`.
+        checkpoint_every: how often inside an epoch; see there, too.
 
     Returns:
         The run as `Classifier.as_run` has it, with predictions. Its record's results and zero_shot have the figures of
@@ -69,7 +72,8 @@ def fit_and_score(
     held = held_out(dataset, classifier.shots, classifier.seed) if validate else None
     test = _Test(dataset, classifier.exif, held)
     with reporting(report_to) as reports:
-        _fit(classifier, dataset, held, test, reports, checkpoint)
+        state = {"checkpoint": checkpoint, "checkpoint_every": checkpoint_every}
+        _fit(classifier, dataset, held, test, reports, state)
         run = _scored(classifier, dataset, test)
         results, beside = run.record.results, run.record.zero_shot
         accuracies = {f"{test}_accuracy": figures.accuracy for test, figures in results.items()}
@@ -89,13 +93,13 @@ def _fit(
     held: HeldOut | None,
     test: _Test,
     callbacks: Sequence[Callback],
-    checkpoint: Path | None,
+    state: Mapping[str, Any],
 ) -> None:
-    given: dict[str, Any] = {"callbacks": callbacks, "checkpoint": checkpoint}
-    validation = None if held is None else _columns(held.examples)
+    given: dict[str, Any] = {"callbacks": callbacks, **state}
+    given["validation"] = None if held is None else _columns(held.examples)
     images, labels = _columns([dataset.train[position] for position in test.given])
     try:
-        classifier.fit(images, labels, dataset.class_names, test.encode, validation=validation, **given)
+        classifier.fit(images, labels, dataset.class_names, test.encode, **given)
     except ImageError:
         paths = [example.path for example in dataset.test or dataset.train]
         check_images(paths, lambda paths: progress(paths, "checking images", unit=" images"))

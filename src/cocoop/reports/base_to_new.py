@@ -1,10 +1,13 @@
 """The table and the picture of one data set's base-to-new runs, as the demo has them."""
 
+import io
 import statistics
 from collections.abc import Mapping, Sequence
 from os import PathLike
+from pathlib import Path
 from typing import Any, Literal
 
+from cocoop.atomic import write_whole
 from cocoop.class_names import prompt_name
 from cocoop.data import Example, open_image
 from cocoop.reports.cells import Rate, Table
@@ -49,12 +52,17 @@ def base_to_new_figure(path: str | PathLike[str], table: Table, halves: Halves) 
         path: the file to write.
         table: as `base_to_new_table` gives it.
         halves: the test images of "base" and "new".
+
+    Raises:
+        RunError: the disk refuses.
     """
     figure = new_figure(9, 5.2, dpi=150)
     pictures, bars = figure.subfigures(2, 1, height_ratios=[1, 3.2], squeeze=False)[:, 0]
     _class_strip(pictures, halves)
     _bars(bars, table)
-    figure.savefig(path, format="png")
+    content = io.BytesIO()
+    figure.savefig(content, format="png")
+    write_whole(Path(path), content.getvalue(), "a picture")
 
 
 def _bars(figure: Any, table: Table) -> None:

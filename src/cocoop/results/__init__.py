@@ -7,10 +7,12 @@ from cocoop.results.collect import Record, check_predictions, read_records
 from cocoop.results.files import read_json, read_jsonl, write_json, write_jsonl, write_text
 from cocoop.results.pictures import run_pictures
 from cocoop.results.places import (
+    alone_at,
     check_file,
     check_free,
     check_new,
     keeping,
+    lock_file,
     real_place,
     remove_state,
     state_file,
@@ -54,6 +56,7 @@ __all__ = [
     "Together",
     "TrialRecord",
     "TrialTest",
+    "alone_at",
     "check_file",
     "check_free",
     "check_new",
@@ -63,6 +66,7 @@ __all__ = [
     "harmonic_mean",
     "is_published_clip",
     "keeping",
+    "lock_file",
     "mean_std",
     "peak_memory_mb",
     "published",

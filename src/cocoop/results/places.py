@@ -11,8 +11,10 @@ from itertools import chain, count
 from os import PathLike
 from pathlib import Path
 
+from filelock import FileLock, Timeout
+
 from cocoop.atomic import clear_leftovers, hidden_beside
-from cocoop.errors import InputError, RunError
+from cocoop.errors import InputError, RunError, plainly
 from cocoop.results.tensors import Array, write_tensors
 
 
@@ -50,6 +52,7 @@ def check_new(folder: str | PathLike[str]) -> None:
     try:
         temporary.mkdir(parents=True)
         (temporary / "record.json").write_bytes(b"{}")
+        hidden_beside(state_file(run)).touch()  # the longest of the names beside a run
         os.replace(temporary, run)
     except OSError as error:
         raise InputError(
@@ -84,6 +87,43 @@ def state_file(folder: str | PathLike[str]) -> Path:
     return place.with_name(f".{place.name}.state")
 
 
+def lock_file(folder: str | PathLike[str]) -> Path:
+    """What a training holds that is to become the run `folder`, see `alone_at`."""
+    place = real_place(folder)
+    return place.with_name(f".{place.name}.lock")
+
+
+@contextmanager
+def alone_at(lock: Path, busy: str) -> Iterator[None]:
+    """Hold a place for this process; the system lets go of it when the process dies.
+
+    Args:
+        lock: a file, made here and removed at the end, as are missing folders above it that stay empty.
+        busy: the error where another process holds it.
+
+    Raises:
+        InputError: another process holds it, or the file cannot be made.
+    """
+    missing = [folder for folder in lock.parents if not folder.exists()]
+    try:
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        held = FileLock(lock, blocking=False).acquire()
+    except Timeout as error:
+        raise InputError(busy) from error
+    except OSError as error:
+        raise InputError(
+            f"{lock.parent}: expected a folder to write results into; got {plainly(error)}. Choose another."
+        ) from error
+    with held:
+        try:
+            yield
+        finally:
+            with suppress(OSError):  # while it is held: who waits for the removed file takes a new one
+                lock.unlink()
+                for folder in missing:
+                    folder.rmdir()
+
+
 def remove_state(state: Path) -> None:
     """Remove such a file, if it is there, and what killed processes left of it. What cannot be removed stays."""
     with suppress(OSError):
@@ -109,6 +149,8 @@ def keeping(folder: str | PathLike[str], learned: Callable[[Exception], Mapping[
         if not tensors:
             raise
         told = f"No run was written; {_keep(real_place(folder), tensors)}"
+        if state_file(folder).exists():
+            told += " The same command goes on from the training's state, which is kept, too."
         what = str(error) if isinstance(error, InputError | RunError) else f"{type(error).__name__}: {error}."
         raise RunError(f"{what} {told}") from error
 

@@ -8,7 +8,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
-from cocoop.atomic import whole_folder, write_whole
+from cocoop.atomic import renamed_to, whole_folder, write_whole
 from cocoop.errors import InputError, RunError
 from cocoop.results.faults import fault_of_file
 from cocoop.results.files import read_json, read_jsonl, write_json, write_jsonl, write_text
@@ -82,12 +82,16 @@ def write_run(folder: str | PathLike[str], run: Run, card: str, pictures: Mappin
 
 
 def rewrite_record(folder: str | PathLike[str], record: RunRecord, card: str) -> None:
-    """Put another record and README.md into a run folder, each at once; the record last, so that it holds.
+    """Put another record and README.md into a run folder, when both are written; the record last, so that it holds.
 
     `RunError` where the disk refuses, or a figure is not finite.
     """
-    write_text(Path(folder) / _CARD, card)
-    write_json(Path(folder) / _RECORD, asdict(record))
+    with (
+        renamed_to(Path(folder) / _RECORD, "a record") as new_record,
+        renamed_to(Path(folder) / _CARD, "a model card") as new_card,
+    ):
+        write_json(new_record, asdict(record))
+        write_text(new_card, card)
 
 
 def read_run(folder: str | PathLike[str]) -> Run:

@@ -6,11 +6,12 @@ from cocoop.serving.exported import FORMS, is_exported
 from cocoop.serving.feature_files import is_feature_file, new_feature_file, read_features
 from cocoop.serving.pictures import named_pictures
 from cocoop.serving.predictor import TEMPLATE, Prediction, Predictor
-from cocoop.serving.rows import Results, check_results, format_of, open_results
+from cocoop.serving.rows import RESUMABLE, Results, check_results, format_of, open_results
 from cocoop.serving.tables import Named
 
 __all__ = [
     "FORMS",
+    "RESUMABLE",
     "TEMPLATE",
     "ExportedFile",
     "Named",

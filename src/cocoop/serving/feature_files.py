@@ -5,18 +5,19 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import IO, Any, Protocol, Self
 
 import numpy as np
 import torch
 
-from cocoop.atomic import hidden_beside
+from cocoop.atomic import renamed_to
 from cocoop.clip import CLIP
 from cocoop.data import ImageError
 from cocoop.errors import InputError
 from cocoop.features import EncodedRow
-from cocoop.serving.parquet import HEAD, ParquetRows, clip_head, plain, pyarrow_parquet, refused
+from cocoop.serving.parquet import HEAD, ParquetRows, clip_head, plain, pyarrow_parquet
 
 _AT_ONCE = 256  # features that are read at once
 _COLUMNS = ("image", "embedding", "error")
@@ -69,18 +70,18 @@ class NpyFeatures:
 
     def __init__(self, path: Path, clip: CLIP) -> None:
         self.path, self.clip, self.count = path, clip, 0
-        self.hidden, self.hidden_keys = hidden_beside(path), hidden_beside(_keys_beside(path))
 
     def __enter__(self) -> Self:
-        """Begin both files. `RunError` where the disk refuses."""
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            self.features: IO[bytes] = open(self.hidden, "xb")
-            self.keys: IO[str] = open(self.hidden_keys, "x", encoding="utf-8")
-        except OSError as error:
-            raise refused(self.path, error) from error
-        self._write_head()
-        self._tell(clip_head(self.clip))
+        """Begin both files. `RunError` where the disk refuses, here or later."""
+        with ExitStack() as begun:
+            hidden = begun.enter_context(renamed_to(self.path, "the features"))
+            hidden_keys = begun.enter_context(renamed_to(_keys_beside(self.path), "the features' names"))
+            self.features: IO[bytes] = begun.enter_context(open(hidden, "xb"))
+            self.keys: IO[str] = begun.enter_context(open(hidden_keys, "x", encoding="utf-8"))
+            begun.callback(self._write_head)
+            self._write_head()
+            self._tell(clip_head(self.clip))
+            self._begun = begun.pop_all()
         return self
 
     def add(self, row: EncodedRow[str]) -> None:
@@ -101,17 +102,9 @@ class NpyFeatures:
         self.features.seek(0)
         np.lib.format.write_array_header_1_0(self.features, shape)
 
-    def __exit__(self, kind: Any, *error: Any) -> None:
-        """Put both files into place, or remove them."""
-        self._write_head()
-        self.features.close()
-        self.keys.close()
-        if kind is None:
-            os.replace(self.hidden_keys, _keys_beside(self.path))
-            os.replace(self.hidden, self.path)
-        else:
-            self.hidden.unlink(missing_ok=True)
-            self.hidden_keys.unlink(missing_ok=True)
+    def __exit__(self, *error: Any) -> None:
+        """Put both files into place, the names first, or remove them."""
+        self._begun.__exit__(*error)
 
 
 def _keys_beside(path: str | Path) -> Path:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Protocol, Self
 
-from cocoop.atomic import hidden_beside
+from cocoop.atomic import renamed_to
 from cocoop.clip.precision import Precision
-from cocoop.errors import InputError, RunError, plainly
+from cocoop.errors import InputError
 from cocoop.features import EncodedRow
 
 HEAD = b"cocoop"
@@ -82,16 +82,16 @@ class ParquetRows:
         self.schema = pyarrow.schema(
             {name: kinds[name] for name in columns}, {HEAD: json.dumps(clip_head(clip)).encode()}
         )
-        self.path, self.hidden = path, hidden_beside(path)
+        self.path = path
         self.rows: list[dict[str, Any]] = []
 
     def __enter__(self) -> Self:
-        """Begin the file. `RunError` where the disk refuses."""
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            self.writer = pyarrow_parquet().ParquetWriter(self.hidden, self.schema)
-        except OSError as error:
-            raise refused(self.path, error) from error
+        """Begin the file. `RunError` where the disk refuses, here or later."""
+        with ExitStack() as begun:
+            hidden = begun.enter_context(renamed_to(self.path, "the results"))
+            self.writer = begun.enter_context(pyarrow_parquet().ParquetWriter(hidden, self.schema))
+            begun.push(self._end)
+            self._begun = begun.pop_all()
         return self
 
     def write(self, row: dict[str, Any]) -> None:
@@ -108,24 +108,13 @@ class ParquetRows:
     def _flush(self) -> None:
         import pyarrow
 
-        try:
-            self.writer.write_table(pyarrow.Table.from_pylist(self.rows, self.schema))
-        except OSError as error:
-            raise refused(self.path, error) from error
+        self.writer.write_table(pyarrow.Table.from_pylist(self.rows, self.schema))
         self.rows.clear()
 
-    def __exit__(self, kind: Any, *error: Any) -> None:
-        """Put the file into place, or remove it."""
+    def _end(self, kind: Any, *error: Any) -> None:
         if kind is None and self.rows:
             self._flush()
-        self.writer.close()
-        if kind is None:
-            os.replace(self.hidden, self.path)
-        else:
-            self.hidden.unlink(missing_ok=True)
 
-
-def refused(path: Path, error: OSError) -> RunError:
-    """The error of a disk that does not take a file."""
-    told = f"expected to write the results; got {plainly(error)}. Check the folder's rights and free space."
-    return RunError(f"{path}: {told}")
+    def __exit__(self, *error: Any) -> None:
+        """Put the file into place, or remove it."""
+        self._begun.__exit__(*error)

@@ -7,7 +7,7 @@ import os
 import sys
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Protocol
 
@@ -18,6 +18,9 @@ from cocoop.serving.text_rows import COLUMNS, TEXT_FORMS, TextRows, entry_of
 
 FORMATS = ("table", "csv", "jsonl", "parquet")
 """How rows can be written."""
+
+RESUMABLE = ("csv", "jsonl")
+"""Those in a file that can be gone on with."""
 
 _ENDINGS = {".csv": "csv", ".jsonl": "jsonl", ".parquet": "parquet", ".txt": "table", ".tsv": "table"}
 
@@ -78,7 +81,19 @@ def open_results(
     except OSError as error:
         raise RunError(
             f"{out}: expected to write the results; got {plainly(error)}. Check its rights and free space."
+            f"{_cut(out, lines) if form in RESUMABLE else ''}"
         ) from error
+
+
+def _cut(out: Path, lines: TextRows) -> str:
+    """Cut off a row that is torn, and say what is left."""
+    with suppress(OSError, InputError):
+        whole = _Done(out, lines).end
+        os.truncate(out, whole)
+        if whole:
+            return " Its rows are whole: the same command with --resume goes on."
+        out.unlink()
+    return ""
 
 
 def check_results(form: str, out: Path | None, embeddings: bool, resume: bool) -> None:
@@ -87,7 +102,7 @@ def check_results(form: str, out: Path | None, embeddings: bool, resume: bool) -
         raise InputError("--format parquet: expected --out FILE.parquet beside it, for it is no text; got none.")
     if embeddings and form not in ("jsonl", "parquet"):
         raise InputError(f"--embeddings: expected --format jsonl or parquet; got {form}.")
-    if resume and (out is None or form not in ("csv", "jsonl")):
+    if resume and (out is None or form not in RESUMABLE):
         raise InputError(
             f"--resume: expected --out with a .csv or .jsonl file, which can be gone on with; got {out or 'no file'}. "
             "A Parquet file is there only when it is whole."

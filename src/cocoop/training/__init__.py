@@ -1,5 +1,6 @@
 """Training: one visible loop, with the papers' optimiser and schedule."""
 
+from cocoop.training.cadence import EVERY, Cadence
 from cocoop.training.checkpoint import Checkpoint, Identity
 from cocoop.training.loop import train
 from cocoop.training.prepare import prepare
@@ -12,8 +13,10 @@ from cocoop.training.validation import KEEP, Validation, kept_epoch
 
 __all__ = [
     "CUDA_GRAPH",
+    "EVERY",
     "KEEP",
     "WARMUP_LR",
+    "Cadence",
     "Checkpoint",
     "DivergedError",
     "Facts",

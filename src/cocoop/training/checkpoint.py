@@ -1,4 +1,4 @@
-"""The state of a training in one file, kept at every epoch, from which the same training goes on after a stop."""
+"""The state of a training in one file, from which the same training goes on after a stop, to the same bits."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
@@ -23,13 +24,15 @@ from cocoop.results import Epoch, remove_state
 from cocoop.results.files import parse_json
 from cocoop.results.tensors import write_tensors
 from cocoop.results.typed import MistypedError, from_json
+from cocoop.training.cadence import EVERY, Cadence
 from cocoop.training.step import Step
+from cocoop.training.tally import SoFar
 from cocoop.training.validation import Watch
 
-_FORMAT = 1
+_FORMAT = 2
 _HEADER = "training"  # the entry of the file's metadata
+_LOSSES = "losses"  # the tensor [steps] of an epoch that is not over
 _FLUSHED_EVERY = 1.0  # seconds: a flush takes 5 ms (measured), as long as a short epoch
-_WRITTEN_BY_NOW = 60.0  # seconds, after which an unfinished file beside the state is a killed process's
 
 
 @dataclass(frozen=True)
@@ -44,25 +47,36 @@ class Identity:
 
 
 @dataclass(frozen=True)
+class _Begun:
+    """What is said of an epoch that is not over; the losses of its steps are a tensor of the file."""
+
+    steps: int
+    hits: int
+    seconds: float
+
+
+@dataclass(frozen=True)
 class _Header:
     """The JSON beside the tensors."""
 
     format: int
     identity: Identity
     history: list[Epoch]
+    begun: _Begun | None
 
 
 class Checkpoint:
     """The file that a training keeps its state in: a safetensors file with a JSON, never a pickle.
 
-    The tensors are those that steps change (`Step.state`), and those of the best epoch where that is kept. All else
-    that a training depends on is decided by seed and epoch. The file appears whole or not at all. It stays when the
-    training is done, so that nothing is lost until what was learned is written somewhere; only a training that diverges
-    removes it, because it would diverge again.
+    The tensors are those that steps change (`Step.state`), those of the best epoch where that is kept, and the losses
+    of an epoch that is not over. All else that a training depends on is decided by seed, epoch and number of the step.
+    The file appears whole or not at all. It stays when the training is done, so that nothing is lost until what was
+    learned is written somewhere; only a training that diverges removes it, because it would diverge again.
 
     Args:
         path: the file.
         identity: of the training that is to begin, or to go on.
+        cadence: how often the state is kept inside an epoch.
 
     Attributes:
         history: the epochs that the file had when it was opened; none without a file.
@@ -71,20 +85,34 @@ class Checkpoint:
         InputError: the file is damaged, or of another training; says what differs.
     """
 
-    def __init__(self, path: Path, identity: Identity) -> None:
+    def __init__(self, path: Path, identity: Identity, cadence: Cadence | None = None) -> None:
         self.path, self.identity = path, identity
         self.history: list[Epoch] = []
+        self._begun: _Begun | None = None
+        self._cadence = cadence or Cadence(EVERY)
         self._failed, self._flushed = False, -math.inf
-        clear_leftovers(path.parent, path.name, _WRITTEN_BY_NOW)
+        clear_leftovers(path.parent, path.name)
         if os.path.lexists(path):
             header = self._header()
             self._check_same(header.identity)
-            self.history = header.history
+            self.history, self._begun = header.history, header.begun
 
-    def keep(self, step: Step, watch: Watch, history: Sequence[Epoch]) -> None:
-        """Write the state after an epoch. Where the disk refuses, the state before stays, and a warning says so."""
+    def is_due(self, steps: int) -> bool:
+        """Whether the state is to be kept now, when so many steps of an epoch are over."""
+        return self._cadence.is_due(steps)
+
+    def keep(self, step: Step, watch: Watch, history: Sequence[Epoch], so_far: SoFar | None = None) -> None:
+        """Write the state after an epoch, or inside one, which has come `so_far`.
+
+        Where the disk refuses, the state before stays, and a warning says so.
+        """
         tensors = {name: tensor.detach().cpu().numpy() for name, tensor in _state(step, watch).items()}
-        told = {"format": _FORMAT, "identity": asdict(self.identity), "history": [vars(epoch) for epoch in history]}
+        told: dict[str, Any] = {"format": _FORMAT, "identity": asdict(self.identity), "begun": None}
+        told["history"] = [vars(epoch) for epoch in history]
+        if so_far is not None:
+            tensors[_LOSSES] = np.array(so_far.losses, dtype=np.float64)
+            told["begun"] = vars(_Begun(len(so_far.losses), so_far.hits, so_far.seconds))
+        self._cadence.begin(0 if so_far is None else len(so_far.losses))
         now = time.monotonic()
         flush = now - self._flushed >= _FLUSHED_EVERY
         try:
@@ -96,30 +124,38 @@ class Checkpoint:
             self._failed = True
 
     @torch.no_grad()
-    def take_up(self, step: Step, watch: Watch, epochs: int) -> list[Epoch]:
-        """Put a training of so many epochs to where the file has it; gives the epochs that are done.
+    def take_up(self, step: Step, watch: Watch, epochs: int, steps: int) -> tuple[list[Epoch], SoFar]:
+        """Put a training of so many epochs of so many steps to where the file has it.
+
+        Gives the epochs that are over, and what has come of the next.
 
         Raises:
-            InputError: the file has other tensors or epochs than such a training.
+            InputError: the file has other tensors, epochs or steps than such a training.
         """
-        if not self.history:
-            return []
+        begun = self._begun
+        if not self.history and begun is None:
+            return [], SoFar()
         numbers = [epoch.epoch for epoch in self.history]
         if numbers != list(range(len(numbers))) or len(numbers) > epochs:
             raise self._damaged(f"epochs {_shown(numbers)}, not the first ones of {epochs}")
         if not watch.take_up(self.history):
             raise self._damaged("accuracies on validation images where there are none, or none where there are")
-        state = _state(step, watch)
+        if begun is not None and not (0 < begun.steps < steps and len(numbers) < epochs):
+            raise self._damaged(f"{begun.steps:,} steps of an epoch of {steps:,}, after {len(numbers)} of {epochs}")
+        losses = torch.zeros(begun.steps if begun else 0, dtype=torch.float64)
+        state = _state(step, watch) | ({_LOSSES: losses} if begun else {})
         kept = self._tensors(state)
         for name, tensor in state.items():
             tensor.copy_(kept[name])
-        note(f"note: the training goes on after epoch {len(self.history)} of {epochs}")
-        return list(self.history)
+        more = f" and {begun.steps:,} of {steps:,} steps of the next" if begun else ""
+        note(f"note: the training goes on after epoch {len(self.history)} of {epochs}{more}")
+        so_far = SoFar(losses.tolist(), begun.hits, begun.seconds) if begun else SoFar()
+        return list(self.history), so_far
 
     @property
     def seconds(self) -> float:
-        """The time that the epochs of `history` took."""
-        return sum(epoch.seconds for epoch in self.history)
+        """The time that the steps took that the file had when it was opened."""
+        return sum(epoch.seconds for epoch in self.history) + (self._begun.seconds if self._begun else 0)
 
     def remove(self) -> None:
         """Remove the file, if it is there."""

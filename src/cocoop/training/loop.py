@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from random import Random
 
@@ -18,8 +17,8 @@ from cocoop.training.prepare import check_counts, targets_of
 from cocoop.training.recorded import recorded
 from cocoop.training.schedule import learning_rate
 from cocoop.training.step import Facts, Step, read
-from cocoop.training.stopped import DivergedError, explain, interruptible
-from cocoop.training.tally import Tally
+from cocoop.training.stopped import DivergedError, Stop, explain, interruptible
+from cocoop.training.tally import SoFar, Tally
 from cocoop.training.validation import Validation, Watch
 
 _READ_EVERY = 64
@@ -58,14 +57,16 @@ def train(
         cuda_graph: "auto" records the step as a CUDA graph on an NVIDIA GPU, or warns; "on" insists; "off" never does.
         class_weights: [K] how much an image of each class counts in the loss; see `Method.cross_entropy`.
         validation: images whose accuracy is measured after each epoch, and may choose one or end the training.
-        checkpoint: where the state is kept after every epoch, and what the training goes on from if it has some.
+        checkpoint: where the state is kept after every epoch and, as often as it says, inside, and what the training
+            goes on from if it has some.
         on_epoch_end: are called with each `Epoch` when it is over. What they raise ends the training.
 
     Raises:
         InputError: counts no integers or below 1, not one label of a class per image, a `checkpoint` of another
             training, or `class_weights`, `validation` or `cuda_graph` that cannot be.
         DivergedError: a loss or a gradient is not finite. The model is back at the tensors of the last finite loss.
-        TrainingInterrupted: Ctrl-C; the model is at the same tensors.
+        TrainingInterrupted: Ctrl-C; the model is at the same tensors. With a `checkpoint` the first one waits until
+            the step is over and the state kept; the second one does not.
         RunError: `cuda_graph` is "on" and the step cannot be recorded.
     """
     if not model.trainable_parameters:
@@ -74,22 +75,28 @@ def train(
     targets = targets_of(model, len(source), labels)
     step = Step(model, momentum=momentum, weight_decay=weight_decay)
     run, watch = recorded(step, cuda_graph), Watch(model, validation)
-    history = [] if checkpoint is None else checkpoint.take_up(step, watch, epochs)
+    images = len(_order(len(labels), 0, batch_size, seed))
+    history: list[Epoch] = []
+    begun = SoFar()
+    if checkpoint is not None:
+        history, begun = checkpoint.take_up(step, watch, epochs, -(-images // batch_size))
     with (
         model.weighing(class_weights),
-        _bar(len(_order(len(labels), 0, batch_size, seed)), epochs, len(history)) as bar,
-        interruptible(step, history, epochs),
+        _bar(images, epochs, len(history), len(begun.losses) * batch_size) as bar,
+        interruptible(step, history, epochs, kept=checkpoint is not None) as stop,
     ):
-        for epoch in _epochs(step, run, source, targets, history, watch, bar, checkpoint, epochs, batch_size, seed, lr):
+        for epoch in _epochs(
+            step, run, source, targets, history, begun, watch, bar, stop, checkpoint, epochs, batch_size, seed, lr
+        ):
             for tell in on_epoch_end:
                 tell(epoch)
     watch.take_back()
     return history
 
 
-def _bar(images: int, epochs: int, done: int) -> Bar:
-    """Counts the images of all epochs, `images` in each, of which some epochs are done."""
-    return counter("training", epochs * images, " images", delay=2, done=done * images)
+def _bar(images: int, epochs: int, done: int, more: int) -> Bar:
+    """Counts the images of all epochs, `images` in each, of which some epochs are done, and `more` of the next."""
+    return counter("training", epochs * images, " images", delay=2, done=done * images + more)
 
 
 def _epochs(
@@ -98,51 +105,61 @@ def _epochs(
     source: FeatureSource,
     targets: Tensor,
     history: list[Epoch],
+    begun: SoFar,
     watch: Watch,
     bar: Bar,
+    stop: Stop,
     checkpoint: Checkpoint | None,
     epochs: int,
     batch_size: int,
     seed: int,
     lr: float,
 ) -> Iterator[Epoch]:
-    """Each epoch when it is over, and in the `history`; the loop itself."""
+    """Each epoch when it is over, and in the `history`; the loop itself. The first of them has `begun` already."""
     for epoch in range(len(history), epochs):
         if watch.is_over:
             return
-        started = time.perf_counter()
         rate = learning_rate(epoch, epochs, lr)
         step.set_rate(rate)
         order = _order(len(targets), epoch, batch_size, seed)
-        batches = zip(source.batches(epoch, order, batch_size), targets[order].split(batch_size), strict=True)
-        tally = Tally(bar, min(batch_size, len(order)), f"epoch {epoch + 1} of {epochs}", watch.accuracy)
-        for facts in _carry_out(run, batches, targets.device):
-            if facts.stopped:
-                step.restore()
-                if checkpoint is not None:
-                    checkpoint.remove()
-                message = explain(facts.loss, epoch, tally.steps, rate, step.model.clip.precision.name)
-                raise DivergedError(message, history, step.model.state_dict())
-            tally.add(facts)
-        seconds = time.perf_counter() - started
+        tally = Tally(bar, min(batch_size, len(order)), f"epoch {epoch + 1} of {epochs}", watch.accuracy, begun)
+        rest, begun = order[tally.steps * batch_size :], SoFar()
+        batches = zip(source.batches(epoch, rest, batch_size), targets[rest].split(batch_size), strict=True)
+        for some in _carry_out(run, batches, targets.device):
+            for facts in some:
+                if facts.stopped:
+                    step.restore()
+                    if checkpoint is not None:
+                        checkpoint.remove()
+                    message = explain(facts.loss, epoch, tally.steps, rate, step.model.clip.precision.name)
+                    raise DivergedError(message, history, step.model.state_dict())
+                tally.add(facts)
+            stop.steps = tally.steps
+            if checkpoint is not None and tally.steps * batch_size < len(order):
+                if stop.is_asked or checkpoint.is_due(tally.steps):
+                    checkpoint.keep(step, watch, history, tally.so_far)
+                stop.now()
+        seconds = tally.seconds
         history.append(Epoch(epoch, rate, tally.loss, tally.accuracy, seconds, watch.look()))
+        stop.steps = 0
         if checkpoint is not None:
             checkpoint.keep(step, watch, history)
+            stop.now()
         yield history[-1]
 
 
 def _carry_out(
     run: Callable[[Tensor, Tensor], Tensor], batches: Iterable[tuple[Tensor, Tensor]], device: torch.device
-) -> Iterator[Facts]:
-    """The facts of every step, read one at a time on a CPU and many at a time elsewhere."""
+) -> Iterator[list[Facts]]:
+    """The facts of every step, as they are read: one at a time on a CPU and many at a time elsewhere."""
     at_once = _steps_at_once(device)
     waiting: list[Tensor] = []
     for features, targets in batches:
         waiting.append(run(features.to(device), targets))
         if len(waiting) == at_once:
-            yield from read(waiting)
+            yield read(waiting)
             waiting = []
-    yield from read(waiting)
+    yield read(waiting)
 
 
 def _steps_at_once(device: torch.device) -> int:

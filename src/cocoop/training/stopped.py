@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+import signal
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from types import FrameType
 from typing import Any
 
 from torch import Tensor
@@ -37,17 +40,74 @@ class TrainingInterrupted(_Stopped, KeyboardInterrupt):
     """Ctrl-C came while a prompt was learned; it has the attributes of a `DivergedError`."""
 
 
+class Stop:
+    """Ctrl-C and SIGTERM, put off until a step is over and its state is kept; the second one acts at once.
+
+    What they do is what their handlers did before. A SIGTERM without one ends the process at once, as ever.
+
+    Attributes:
+        steps: of the epoch under way, that are over.
+    """
+
+    def __init__(self) -> None:
+        self.steps = 0
+        self._asked: int | None = None
+        self._before: dict[int, Callable[[int, FrameType | None], Any]] = {}
+
+    @property
+    def is_asked(self) -> bool:
+        """Whether one has come."""
+        return self._asked is not None
+
+    def now(self) -> None:
+        """Let it act, if one has come."""
+        asked, self._asked = self._asked, None
+        if asked is not None:
+            self._before[asked](asked, None)
+            self._put_off()  # its handler lets the training go on
+
+    @contextmanager
+    def put_off(self) -> Iterator[None]:
+        """The context in which they are put off. Only the main thread can: in others nothing changes."""
+        if threading.current_thread() is threading.main_thread():
+            handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+            self._before = {number: handler for number, handler in handlers.items() if callable(handler)}
+        self._put_off()
+        try:
+            yield
+        finally:
+            self._put_back()
+        if self._asked is not None:
+            self._before[self._asked](self._asked, None)
+
+    def _put_off(self) -> None:
+        for number in self._before:
+            signal.signal(number, self._ask)
+
+    def _put_back(self) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _ask(self, number: int, _: FrameType | None) -> None:
+        self._asked = number
+        self._put_back()
+
+
 @contextmanager
-def interruptible(step: Step, history: Sequence[Epoch], epochs: int) -> Iterator[None]:
+def interruptible(step: Step, history: Sequence[Epoch], epochs: int, kept: bool) -> Iterator[Stop]:
     """Turn Ctrl-C inside into a `TrainingInterrupted`, with the model back at the tensors of the last finite loss.
 
-    `history` has the finished ones of `epochs` when it comes.
+    `history` has the finished ones of `epochs` when it comes. `kept`: whether there is a state to keep, until when it
+    is put off.
     """
+    stop = Stop()
     try:
-        yield
+        with stop.put_off() if kept else nullcontext():
+            yield stop
     except KeyboardInterrupt as error:
         step.restore()
-        message = f"training: interrupted after {len(history)} of {epochs} epochs."
+        more = f" and {stop.steps:,} steps of the next" if stop.steps else ""
+        message = f"training: interrupted after {len(history)} of {epochs} epochs{more}."
         raise TrainingInterrupted(message, history, step.model.state_dict()) from error
 
 

@@ -3,9 +3,20 @@
 from __future__ import annotations
 
 import math
+import time
+from collections.abc import Sequence
+from typing import NamedTuple
 
 from cocoop.progress import Bar
 from cocoop.training.step import Facts
+
+
+class SoFar(NamedTuple):
+    """What the steps of an epoch have come to: the loss of each, images classified right, seconds."""
+
+    losses: Sequence[float] = ()
+    hits: int = 0
+    seconds: float = 0.0
 
 
 class Tally:
@@ -16,18 +27,19 @@ class Tally:
         images: of each step.
         epoch: such as "epoch 3 of 10".
         validated: accuracy on the validation images after the epoch before, in percent.
+        before: what its first steps came to, before the training was stopped.
     """
 
-    def __init__(self, bar: Bar, images: int, epoch: str, validated: float | None) -> None:
-        self.steps, self._images, self._hits = 0, images, 0
-        self._losses: list[float] = []
-        self._sum = 0.0
+    def __init__(self, bar: Bar, images: int, epoch: str, validated: float | None, before: SoFar) -> None:
+        self._started = time.perf_counter() - before.seconds
+        self._images, self._hits = images, before.hits
+        self._losses = [*before.losses]
+        self._sum = math.fsum(before.losses)
         self._bar, self._epoch = bar, epoch
         self._validated = "" if validated is None else f", validation accuracy {validated:.0f} %"
 
     def add(self, facts: Facts) -> None:
         """Count a step."""
-        self.steps += 1
         self._losses.append(facts.loss)
         self._sum += facts.loss
         self._hits += facts.hits
@@ -35,6 +47,21 @@ class Tally:
         told = f"{self._epoch}, loss {loss:.3g}, accuracy {self.accuracy:.0f} %{self._validated}"
         self._bar.set_postfix_str(told, refresh=False)
         self._bar.update(self._images)
+
+    @property
+    def steps(self) -> int:
+        """How many there were."""
+        return len(self._losses)
+
+    @property
+    def so_far(self) -> SoFar:
+        """What they have come to."""
+        return SoFar(self._losses, self._hits, self.seconds)
+
+    @property
+    def seconds(self) -> float:
+        """The time since the first began, without that in which the training was stopped."""
+        return time.perf_counter() - self._started
 
     @property
     def loss(self) -> float:

@@ -163,7 +163,7 @@ def _alone(folder: Path) -> Iterator[None]:
 def _make(dataset: Dataset) -> None:
     """Write all files into a new folder, which takes the place of the data set's."""
     folder = dataset.image_root
-    clear_leftovers(folder.parent, folder.name)
+    clear_leftovers(folder.parent, folder.name, alone=True)
     with whole_folder(folder, "small images") as made:
         for example in progress(
             [*dataset.train, *dataset.val, *dataset.test], f"writing {dataset.name}", unit=" images"

@@ -1,0 +1,63 @@
+"""Each row of `fault_cases.FAULTS`, and the page that shows them."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from fault_cases import FAULTS, injected
+from own_photos import listing, write_photos
+
+from cocoop.cli import main
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def command(trained, monkeypatch, capsys):
+    """`command("train ...")` -> exit code, stdout and stderr, which are no files here: those may not grow."""
+    write_photos(trained.parent / "more", 12)
+    (trained.parent / "page.html").write_text("old")
+    (trained.parent / "locked").mkdir()
+    (trained.parent / "temporary").mkdir()
+    (trained.parent / "dangling").symlink_to("/proc/nowhere")
+    monkeypatch.chdir(trained.parent)
+    monkeypatch.setattr("tempfile.tempdir", str(trained.parent / "temporary"))
+
+    def run(line: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["cocoop", *line.split()])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            main()
+        return (ended.value.code or 0, *capsys.readouterr())
+
+    return run
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: f"{fault.kind}: {fault.where}".replace(" ", "-"))
+def test_a_fault_is_told_in_a_line_and_leaves_what_the_table_says(command, monkeypatch, tmp_path, fault):
+    before = listing(tmp_path)
+    with injected(fault, monkeypatch):
+        code, out, err = command(fault.command)
+    assert (code, "Traceback" in err) == (fault.code, False), err
+    assert fault.said in err.replace(f"{tmp_path}/", "")
+    if code:
+        assert out == "" and err.splitlines()[-1].startswith(("cocoop: ", "failed: "))
+    after = listing(tmp_path)
+    new = {name.split("/")[0] for name in after.keys() - before}
+    assert new == fault.names and not [name for name in after if name.endswith(".tmp")]
+    assert {name: after[name] for name in before} == before
+    if fault.again is not None:
+        code, out, err = command(f"{fault.command} {fault.again}")
+        assert code == 0, err
+        if "without training" in fault.left:
+            assert "note: the training goes on after epoch 2 of 2" in err
+        assert not [name for name in listing(tmp_path) if name.endswith((".tmp", ".state", ".lock"))]
+
+
+def test_the_page_has_the_table_of_these_rows():
+    table = subprocess.run([sys.executable, "tools/fault_table.py"], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert table.stdout in (ROOT / "docs" / "robustness.md").read_text(encoding="utf-8")
