@@ -1,28 +1,29 @@
 """Faults of the machine: what is put in the way of a command, what it says, and what it leaves.
 
-`cli/test_faults.py` runs each row; `tools/fault_table.py` prints them as the table of docs/robustness.md. A new row
+`cli/test_faults.py` runs each row; `tools/fault_table.py` prints them as the tables of docs/robustness.md. A new row
 needs no code.
 """
 
 from __future__ import annotations
 
-import builtins
-import errno
-import io
-import os
-import resource
-import signal
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
-import pytest
-import torch
-
-Patch = pytest.MonkeyPatch
-Injection = Callable[[Patch], None]
+from fault_injections import (
+    Injection,
+    clock,
+    few_files,
+    full,
+    limited,
+    memory,
+    no_shared_memory,
+    nothing,
+    nowhere_to_note,
+    nowhere_to_print,
+    out_of_memory_killer,
+    overtaken,
+    read_only,
+    rights,
+)
 
 
 @dataclass(frozen=True)
@@ -45,140 +46,6 @@ class Fault:
     left: str = "nothing"
     names: frozenset[str] = frozenset()
     again: str | None = ""
-
-
-def _writes(mode: str) -> bool:
-    return not set(mode).isdisjoint("wxa+")
-
-
-def _hits(path: Any, names: tuple[str, ...]) -> bool:
-    place = os.path.abspath(path) if isinstance(path, str | os.PathLike) else ""
-    return place.startswith(os.getcwd()) and any(name in place for name in names)
-
-
-def full(*names: str) -> Injection:
-    """A disk without room for files below the working directory with one of these texts in their path.
-
-    The error is the kernel's own: the files appear, and what is written goes to /dev/full.
-    """
-
-    def inject(patch: Patch) -> None:
-        opened = builtins.open
-
-        def wrapped(path: Any, mode: str = "r", *more: Any, **options: Any) -> Any:
-            if not (_writes(mode) and _hits(path, names)):
-                return opened(path, mode, *more, **options)
-            opened(path, mode, *more, **options).close()
-            return opened("/dev/full", mode.replace("x", "w").replace("a", "w"), *more, **options)
-
-        for module in (builtins, io):
-            patch.setattr(module, "open", wrapped)
-
-    return inject
-
-
-def read_only(*names: str) -> Injection:
-    """A file system that may only be read, as far as paths have one of these texts in them."""
-
-    def inject(patch: Patch) -> None:
-        def refusing(function: Callable[..., Any], makes: Callable[..., bool]) -> Callable[..., Any]:
-            def wrapped(path: Any, *more: Any, **options: Any) -> Any:
-                if _hits(path, names) and makes(path, *more):
-                    raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path))
-                return function(path, *more, **options)
-
-            return wrapped
-
-        wrapped = refusing(builtins.open, lambda path, mode="r", *_: _writes(mode))
-        for module in (builtins, io):
-            patch.setattr(module, "open", wrapped)
-        patch.setattr(os, "open", refusing(os.open, lambda path, flags, *_: bool(flags & (os.O_CREAT | os.O_WRONLY))))
-        patch.setattr(os, "mkdir", refusing(os.mkdir, lambda path, *_: not os.path.lexists(path)))
-        patch.setattr(os, "replace", refusing(os.replace, lambda *_: True))
-
-    return inject
-
-
-def limited(size: int) -> Injection:
-    """No file may have more bytes, as a quota has it: for what libraries write that are not Python."""
-
-    def inject(patch: Patch) -> None:
-        before = resource.getrlimit(resource.RLIMIT_FSIZE)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-        _UNDO.append(lambda: resource.setrlimit(resource.RLIMIT_FSIZE, before))
-
-    return inject
-
-
-_UNDO: list[Callable[[], None]] = []
-
-
-@contextmanager
-def injected(fault: Fault, patch: Patch) -> Iterator[None]:
-    """The fault is in the way inside."""
-    with patch.context() as inner:
-        fault.inject(inner)
-        try:
-            yield
-        finally:
-            while _UNDO:
-                _UNDO.pop()()
-
-
-def rights(patch: Patch) -> None:
-    """A folder that this user may not write in; the superuser may anywhere."""
-    patch.setattr(os, "access", lambda path, mode, **_: mode == os.R_OK or not _hits(path, ("locked",)))
-
-
-def memory(patch: Patch) -> None:
-    """A step that asks for more memory than there is: torch's own error."""
-    patch.setattr("cocoop.training.step.Step.__call__", lambda *_: torch.empty(2**55))
-
-
-def clock(patch: Patch) -> None:
-    """A clock that jumps a year back and forth at each look."""
-    now = [1e9]
-
-    def jumping() -> float:
-        now.append(-now[-1] + 2e9 + 3e7)
-        return now[-1]
-
-    patch.setattr("time.time", jumping)
-
-
-def out_of_memory_killer(patch: Patch) -> None:
-    """Each process of a benchmark is killed as soon as it begins."""
-    from cocoop.protocols import workers
-
-    started = workers._Worker.__init__
-
-    def killed(self: Any, *arguments: Any) -> None:
-        started(self, *arguments)
-        os.kill(self.process.pid, signal.SIGKILL)
-
-    patch.setattr(workers._Worker, "__init__", killed)
-
-
-def no_shared_memory(patch: Patch) -> None:
-    """A container without /dev/shm, and images enough for processes."""
-    patch.setattr("cocoop.features.ahead._SHARED_MEMORY", Path("/nowhere"))
-    patch.setattr("cocoop.features.ahead._IMAGES_PER_PROCESS", 1)
-    patch.setattr("cocoop.features.ahead.usable_cpus", lambda: 4)
-    patch.setattr("cocoop.features.ahead.from_processes", lambda *_: pytest.fail("processes without shared memory"))
-
-
-def nowhere_to_print(patch: Patch) -> None:
-    """`> /dev/full`."""
-    patch.setattr("sys.stdout", open("/dev/full", "w"))  # noqa: SIM115
-
-
-def nowhere_to_note(patch: Patch) -> None:
-    """`2> /dev/full`."""
-    patch.setattr("sys.stderr", open("/dev/full", "w"))  # noqa: SIM115
-
-
-def nothing(patch: Patch) -> None:
-    """The command itself asks for what cannot be."""
 
 
 TRAIN = "train photos --shots 2 --epochs 2 --lr 0.1 --device cpu --out"
@@ -206,7 +73,7 @@ FAULTS = [
         "disk full",
         "the last file of a run folder",
         f"{TRAIN} new",
-        full("/.record.json."),
+        full(".record.json."),
         1,
         f"new/record.json: expected to write a file; got {ROOM}",
         KEPT,
@@ -238,7 +105,7 @@ FAULTS = [
         "disk full",
         "a record that gets a temperature",
         "evaluate run more --calibrate --device cpu",
-        full("/.record.json."),
+        full(".record.json."),
         1,
         f"run/record.json: expected to write a file; got {ROOM}",
     ),
@@ -246,7 +113,7 @@ FAULTS = [
         "disk full",
         "a record of a benchmark",
         f"{BENCHMARK} trials",
-        full("/.record.json."),
+        full(".record.json."),
         1,
         f"seed-1/record.json: expected to write a file; got {ROOM}",
         "the state of the run: the same command ends without training",
@@ -289,21 +156,13 @@ FAULTS = [
         f"{PREDICT} --out rows.parquet --embeddings",
         limited(400),
         1,
-        f"rows.parquet: expected to write the results; got {LARGE}",
+        f"rows.parquet: expected to write the results; got Error writing bytes to file. Detail: [errno 27] {LARGE}",
     ),
     Fault(
         "disk full",
-        "features, npy",
+        "features and their names, npy",
         f"{EMBED} new.npy",
         full("/.new.npy."),
-        1,
-        f"new.npy: expected to write the features; got {ROOM}",
-    ),
-    Fault(
-        "disk full",
-        "names of features",
-        f"{EMBED} new.npy",
-        full("/.new.npy.keys.jsonl."),
         1,
         f"new.npy.keys.jsonl: expected to write the features' names; got {ROOM}",
     ),
@@ -313,7 +172,7 @@ FAULTS = [
         f"{EMBED} new.parquet",
         limited(400),
         1,
-        f"new.parquet: expected to write the results; got {LARGE}",
+        f"new.parquet: expected to write the results; got Error writing bytes to file. Detail: [errno 27] {LARGE}",
     ),
     Fault(
         "disk full",
@@ -321,20 +180,12 @@ FAULTS = [
         "export run --to safetensors-head --out model",
         limited(1000),
         1,
-        f"expected to write tensors; got {LARGE}",
+        f"model: expected to write an exported model; got {LARGE}",
     ),
     Fault(
         "disk full",
         "an exported program",
         "export run --to torch-export --features --out model",
-        limited(1000),
-        1,
-        "model: expected to write an exported model; got ",
-    ),
-    Fault(
-        "disk full",
-        "an exported ONNX model",
-        "export run --to onnx --features --out model",
         limited(1000),
         1,
         f"model: expected to write an exported model; got {LARGE}",
@@ -351,8 +202,16 @@ FAULTS = [
     ),
     Fault(
         "disk full",
-        "what a command prints",
+        "what a command prints, when it ends",
         PREDICT,
+        nowhere_to_print,
+        1,
+        f"stdout: expected to print the results; got {ROOM}",
+    ),
+    Fault(
+        "disk full",
+        "what a command prints, before it ends",
+        "datasets list",
         nowhere_to_print,
         1,
         f"stdout: expected to print the results; got {ROOM}",
@@ -373,11 +232,11 @@ FAULTS = [
         "read-only",
         "a run folder, from the training on",
         f"{TRAIN} new",
-        read_only("/..new.state.", "/.config.json."),
+        read_only("/.config.json."),
         1,
         f"new/config.json: expected to write a file; got {READ}",
-        "the learned tensors",
-        frozenset({"new.learned.safetensors"}),
+        KEPT,
+        frozenset({".new.state", "new.learned.safetensors"}),
     ),
     Fault(
         "read-only",
@@ -393,9 +252,16 @@ FAULTS = [
         "evaluate run more --calibrate --device cpu",
         read_only("/run/"),
         1,
-        f"run/record.json: expected to write a record; got {READ}",
+        f"run/record.json: expected to write a file; got {READ}",
     ),
-    Fault("read-only", "a benchmark", f"{BENCHMARK} trials", read_only("/trials"), 2, f"got {READ}"),
+    Fault(
+        "read-only",
+        "a benchmark",
+        f"{BENCHMARK} trials",
+        read_only("/trials"),
+        1,
+        f"expected to write a file; got {READ}",
+    ),
     Fault(
         "read-only",
         "a page",
@@ -419,7 +285,7 @@ FAULTS = [
         f"{EMBED} new.npy",
         read_only("new.npy"),
         1,
-        f"new.npy: expected to write the features; got {READ}",
+        f"new.npy.keys.jsonl: expected to write the features' names; got {READ}",
     ),
     Fault(
         "no rights",
@@ -462,6 +328,39 @@ FAULTS = [
         again=None,
     ),
     Fault(
+        "a race",
+        "another makes the folder during the training",
+        f"{TRAIN} new",
+        overtaken,
+        1,
+        "new: expected a new or empty folder for the run; it exists.",
+        "the other's folder, the learned tensors, and the state: the same command ends when that folder is gone",
+        frozenset({"new", ".new.state", "new.learned.safetensors"}),
+        None,
+    ),
+    Fault(
+        "64 open files at most",
+        "a training with a feature cache",
+        f"{TRAIN} new --feature-cache cache --augment",
+        few_files,
+        0,
+        "",
+        "the run",
+        frozenset({"new", "cache"}),
+        None,
+    ),
+    Fault(
+        "64 open files at most",
+        "predictions",
+        f"{PREDICT} --out rows.parquet",
+        few_files,
+        0,
+        "",
+        "the rows",
+        frozenset({"rows.parquet"}),
+        None,
+    ),
+    Fault(
         "no memory",
         "a step of a training",
         f"{TRAIN} new",
@@ -478,6 +377,7 @@ FAULTS = [
         "its process was killed (exit code -9), perhaps for want of memory",
         "what is done: the same command goes on",
         frozenset({"trials"}),
+        "--jobs 1",
     ),
     Fault(
         "no shared memory",
@@ -502,3 +402,85 @@ FAULTS = [
         None,
     ),
 ]
+
+RESUME, BESIDE = "cli/test_train_resume.py", "cli/test_side_by_side.py"
+ELSEWHERE = [
+    (
+        "SIGKILL",
+        "a training, after each step of each epoch",
+        "the state: what is learned is the same to the bit",
+        "training/test_checkpoint.py",
+        "test_killed_inside_every_epoch_it_learns_the_same_bits",
+    ),
+    (
+        "SIGKILL",
+        "the process of a training",
+        "the state: the same command goes on, to the same bits",
+        RESUME,
+        "test_a_process_that_is_killed",
+    ),
+    (
+        "SIGKILL",
+        "a benchmark, at random",
+        "finished runs, and states of others: the same command goes on",
+        "protocols/test_benchmark.py",
+        "test_killed_at_random_moments_and_finished",
+    ),
+    (
+        "SIGKILL",
+        "in the write of a file or folder",
+        "a hidden one, which the next process that writes there removes",
+        "test_atomic.py",
+        "test_a_process_killed_in_the_write_leaves_nothing_after_the_next_start",
+    ),
+    (
+        "killed for memory",
+        "a process that decodes pictures",
+        "the state, if a training has begun; the error says so in a line",
+        "features/test_pixels.py",
+        "test_a_process_that_is_killed_is_said",
+    ),
+    (
+        "Ctrl-C, SIGTERM",
+        "a training",
+        "the state after the step under way; exit code 130 or 143",
+        RESUME,
+        "test_stopped_by_hand_the_same_command_goes_on",
+    ),
+    (
+        "Ctrl-C twice",
+        "a training",
+        "the last state that was kept; the second ends at once",
+        RESUME,
+        "test_a_second_ctrl_c_does_not_wait_for_the_step",
+    ),
+    (
+        "two at once",
+        "trainings to one `--out`",
+        "the first is not disturbed; the second is refused, exit code 2",
+        BESIDE,
+        "test_a_second_training_to_the_same_place_is_refused",
+    ),
+    (
+        "two at once",
+        "benchmarks in one folder",
+        "the first is not disturbed; the second is refused, exit code 2",
+        "protocols/test_benchmark.py",
+        "test_two_benchmarks_in_one_folder",
+    ),
+    (
+        "eight at once",
+        "processes on one feature cache",
+        "one whole cache, and the same features in all",
+        BESIDE,
+        "test_eight_processes_on_one_feature_cache",
+    ),
+    (
+        "two at once",
+        "predictions, and reports of the same run",
+        "whole pages, whole rows",
+        BESIDE,
+        "test_predictions_while_reports_are_made",
+    ),
+]
+"""Kind, where, what is left, and the test that holds it to that."""

@@ -11,14 +11,18 @@ from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
-faults = import_module("fault_cases").FAULTS
+cases = import_module("fault_cases")
 
 
 def main() -> None:
     """Print the table."""
     print("| kind | where | command | what is said | exit code | what is left |\n|---|---|---|---|---:|---|")
-    for fault in faults:
+    for fault in cases.FAULTS:
         print(f"| {fault.kind} | {fault.where} | {_command(fault)} | {_said(fault)} | {fault.code} | {fault.left} |")
+    print("\nWhat takes more than a command, and the tests of it:\n")
+    print("| kind | where | what is left | test |\n|---|---|---|---|")
+    for kind, where, left, file, _ in cases.ELSEWHERE:
+        print(f"| {kind} | {where} | {left} | `tests/{file}` |")
 
 
 def _command(fault: Any) -> str:

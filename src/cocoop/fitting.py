@@ -144,14 +144,11 @@ def fit(
         validated_on = held_out.fingerprints if held_out else []
         here = model, frozen, learning, source, targets, held_out
         state = None if checkpoint is None else Checkpoint(Path(checkpoint), identity_of(*here), cadence)
-        if before_training is not None:
-            began = time.perf_counter()
-            before_training(BeforeTraining(clip, store, picked, frozenset(trained_on), frozenset(validated_on)))
-            started += time.perf_counter() - began
+        settled = BeforeTraining(clip, store, picked, frozenset(trained_on), frozenset(validated_on))
+        started += _seconds_of(before_training, settled)
         sizes = {"training_images": len(picked), "validation_images": len(held_out.contents) if held_out else 0}
         tell(callbacks, "on_fit_begin", _facts(frozen, model, learning) | sizes)
-        cuda_graph = parameters["cuda_graph"]
-        history = learn(model, source, targets, learning, seed, cuda_graph, held_out, state, callbacks)
+        history = learn(model, source, targets, learning, seed, parameters["cuda_graph"], held_out, state, callbacks)
     done = Fit(
         parameters=frozen,
         history=history,
@@ -169,6 +166,14 @@ def fit(
     )
     tell(callbacks, "on_fit_end", done.figures)
     return Fitted(model, classes, done)
+
+
+def _seconds_of(before_training: Callable[[BeforeTraining], object] | None, settled: BeforeTraining) -> float:
+    """Call it, and give the seconds that it took."""
+    began = time.perf_counter()
+    if before_training is not None:
+        before_training(settled)
+    return time.perf_counter() - began
 
 
 def _built(

@@ -63,6 +63,8 @@ TRAIN_CASES = {
     "lr nan": ([*TRAIN, "--lr", "nan"], "lr: expected a learning rate above 0.*got nan"),
     "seed too large": ([*TRAIN, "--seed", str(2**70)], "seed: expected an integer of 64 bits"),
     "device": ([*TRAIN, "--device", "abacus"], "device: expected auto, cpu or .*got 'abacus'"),
+    "a device without numbers": ([*TRAIN, "--device", "meta"], "got 'meta' .it keeps no numbers"),
+    "checkpoint every": ([*TRAIN, "--checkpoint-every", "often"], "checkpoint_every: expected a number of steps"),
     "dtype": ([*TRAIN, "--dtype", "int4"], "dtype: expected one of auto, float32, .*got 'int4'"),
     "a setting of coop": (
         [*TRAIN, "--set", "class_position=front"],

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
-import subprocess
+import runpy
 import sys
 from pathlib import Path
 
 import pytest
-from fault_cases import FAULTS, injected
+from fault_cases import ELSEWHERE, FAULTS
+from fault_injections import injected
 from own_photos import listing, write_photos
 
 from cocoop.cli import main
@@ -40,7 +40,7 @@ def command(trained, monkeypatch, capsys):
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: f"{fault.kind}: {fault.where}".replace(" ", "-"))
 def test_a_fault_is_told_in_a_line_and_leaves_what_the_table_says(command, monkeypatch, tmp_path, fault):
     before = listing(tmp_path)
-    with injected(fault, monkeypatch):
+    with injected(fault.inject, monkeypatch):
         code, out, err = command(fault.command)
     assert (code, "Traceback" in err) == (fault.code, False), err
     assert fault.said in err.replace(f"{tmp_path}/", "")
@@ -58,6 +58,11 @@ def test_a_fault_is_told_in_a_line_and_leaves_what_the_table_says(command, monke
         assert not [name for name in listing(tmp_path) if name.endswith((".tmp", ".state", ".lock"))]
 
 
-def test_the_page_has_the_table_of_these_rows():
-    table = subprocess.run([sys.executable, "tools/fault_table.py"], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert table.stdout in (ROOT / "docs" / "robustness.md").read_text(encoding="utf-8")
+@pytest.mark.parametrize(("file", "name"), [row[-2:] for row in ELSEWHERE])
+def test_the_tests_of_the_other_rows_are_there(file, name):
+    assert f"def {name}(" in (ROOT / "tests" / file).read_text(encoding="utf-8")
+
+
+def test_the_page_has_the_table_of_these_rows(capsys):
+    runpy.run_path(str(ROOT / "tools" / "fault_table.py"), run_name="__main__")
+    assert capsys.readouterr().out in (ROOT / "docs" / "robustness.md").read_text(encoding="utf-8")

@@ -106,7 +106,7 @@ def main() -> None:
         if refused is None:
             raise
     except Exception as error:
-        sys.exit(exit_code(refusal_of_stdout() or error))
+        sys.exit(exit_code(refusal_of_stdout(error) or error))
     else:
         refused = refusal_of_stdout()
     if refused is not None:

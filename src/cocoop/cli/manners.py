@@ -105,13 +105,19 @@ def exit_code(error: Exception) -> int:
     return 1
 
 
-def refusal_of_stdout() -> RunError | None:
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+def refusal_of_stdout(raised: Exception | None = None) -> RunError | None:
     """Write what was printed so far; gives the error of a place that does not take it, which gets nothing more.
 
-    Of a pipe whose reader has gone, such as `head`, no word is said.
+    Of a pipe whose reader has gone, such as `head`, no word is said. `raised`: by the command; printing may have, and
+    nothing else that the package does raises such errors without the name of a file.
     """
     refused = _refusal(sys.stdout)
     _refusal(sys.stderr)
+    if isinstance(raised, OSError) and raised.filename is None and raised.errno in _NO_ROOM:
+        refused = raised
     if refused is None or refused.errno == errno.EPIPE:
         return None
     return RunError(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -156,11 +157,9 @@ def train(
       cocoop train photos/ --out my-run --shots all --class-weight balanced --validate --keep best --patience 3
       cocoop train photos/ --out my-run --plugin my_method.py --method mine --set weight=8
     """
-    from cocoop.results import alone_at, check_free, lock_file, remove_state, state_file
-    from cocoop.training import Cadence
+    from cocoop.results import state_file
 
     settings = _settings_of(method, set_ or (), plugin or ())
-    Cadence(checkpoint_every)
     check_new_run(out, source)
     learning: dict[str, Any] = {"seed": seed, "epochs": epochs, "batch_size": batch_size, "lr": lr, "views": views}
     watched: dict[str, Any] = {"keep": keep, "patience": patience, "class_weight": class_weight}
@@ -168,14 +167,23 @@ def train(
     machine |= {"feature_cache": feature_cache, "cuda_graph": cuda_graph, "tokenizer": tokenizer}
     dataset = read_source(source, data_root, class_names)
     classifier = _classifier(dataset, method, clip, settings, shots, augment, exif, learning | watched | machine)
-    busy = f"{out}: expected a place for this training alone; another one is at work on it. Wait, or choose another."
-    with alone_at(lock_file(out), busy), stopped_by_hand(partial(_how_to_go_on, state_file(out))):
-        check_free(out)  # another may just have ended
-        if restart:
-            remove_state(state_file(out))
+    with _alone(out, restart), stopped_by_hand(partial(_how_to_go_on, state_file(out))):
         _learn(classifier, dataset, out, validate, report_to, checkpoint_every, as_json)
     if not as_json:
         say_next(out, source, dataset, data_root, class_names, plugin or ())
+
+
+@contextmanager
+def _alone(out: Path, restart: bool) -> Iterator[None]:
+    """Hold the place of the run, and its state, which goes if another one is to begin."""
+    from cocoop.results import alone_at, check_free, lock_file, remove_state, state_file
+
+    busy = f"{out}: expected a place for this training alone; another one is at work on it. Wait, or choose another."
+    with alone_at(lock_file(out), busy):
+        check_free(out)  # another may just have ended
+        if restart:
+            remove_state(state_file(out))
+        yield
 
 
 def _classifier(

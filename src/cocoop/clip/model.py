@@ -178,10 +178,11 @@ class CLIP:
 def _device(device: str | torch.device) -> torch.device:
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    reason = "it keeps no numbers"
     try:
-        return torch.empty(0, device=device).device
+        found = torch.empty(0, device=device).device
+        if found.type != "meta":
+            return found
     except (RuntimeError, AssertionError) as error:
-        raise InputError(
-            f"device: expected auto, cpu or a device of this machine; got {str(device)!r} "
-            f"({str(error).splitlines()[0]})."
-        ) from error
+        reason = str(error).splitlines()[0]
+    raise InputError(f"device: expected auto, cpu or a device of this machine; got {str(device)!r} ({reason}).")

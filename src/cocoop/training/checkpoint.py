@@ -221,3 +221,10 @@ def _shown(value: object) -> str:
 def _state(step: Step, watch: Watch) -> dict[str, Tensor]:
     """The tensors of step and watch themselves, no copies."""
     return step.state() | {f"best.{name}": tensor for name, tensor in watch.best.items()}
+
+
+def taken_up(
+    checkpoint: Checkpoint | None, step: Step, watch: Watch, epochs: int, steps: int
+) -> tuple[list[Epoch], SoFar]:
+    """`Checkpoint.take_up`; the very beginning without one."""
+    return ([], SoFar()) if checkpoint is None else checkpoint.take_up(step, watch, epochs, steps)

@@ -12,7 +12,7 @@ from cocoop.features.sources import FeatureSource
 from cocoop.methods import Method
 from cocoop.progress import Bar, counter
 from cocoop.results import Epoch
-from cocoop.training.checkpoint import Checkpoint
+from cocoop.training.checkpoint import Checkpoint, taken_up
 from cocoop.training.prepare import check_counts, targets_of
 from cocoop.training.recorded import recorded
 from cocoop.training.schedule import learning_rate
@@ -57,16 +57,13 @@ def train(
         cuda_graph: "auto" records the step as a CUDA graph on an NVIDIA GPU, or warns; "on" insists; "off" never does.
         class_weights: [K] how much an image of each class counts in the loss; see `Method.cross_entropy`.
         validation: images whose accuracy is measured after each epoch, and may choose one or end the training.
-        checkpoint: where the state is kept after every epoch and, as often as it says, inside, and what the training
-            goes on from if it has some.
+        checkpoint: keeps the state, after every epoch and as often as it says; the training goes on from what it has.
         on_epoch_end: are called with each `Epoch` when it is over. What they raise ends the training.
 
     Raises:
-        InputError: counts no integers or below 1, not one label of a class per image, a `checkpoint` of another
-            training, or `class_weights`, `validation` or `cuda_graph` that cannot be.
+        InputError: a count, a label, `class_weights`, `validation`, `cuda_graph` or a `checkpoint` that cannot be.
         DivergedError: a loss or a gradient is not finite. The model is back at the tensors of the last finite loss.
-        TrainingInterrupted: Ctrl-C; the model is at the same tensors. With a `checkpoint` the first one waits until
-            the step is over and the state kept; the second one does not.
+        TrainingInterrupted: Ctrl-C; the model is at the same tensors. With a `checkpoint` it waits for the step's end.
         RunError: `cuda_graph` is "on" and the step cannot be recorded.
     """
     if not model.trainable_parameters:
@@ -76,21 +73,16 @@ def train(
     step = Step(model, momentum=momentum, weight_decay=weight_decay)
     run, watch = recorded(step, cuda_graph), Watch(model, validation)
     images = len(_order(len(labels), 0, batch_size, seed))
-    history: list[Epoch] = []
-    begun = SoFar()
-    if checkpoint is not None:
-        history, begun = checkpoint.take_up(step, watch, epochs, -(-images // batch_size))
+    history, begun = taken_up(checkpoint, step, watch, epochs, -(-images // batch_size))
     with (
         model.weighing(class_weights),
         _bar(images, epochs, len(history), len(begun.losses) * batch_size) as bar,
         interruptible(step, history, epochs, kept=checkpoint is not None) as stop,
     ):
-        for epoch in _epochs(
-            step, run, source, targets, history, begun, watch, bar, stop, checkpoint, epochs, batch_size, seed, lr
-        ):
+        state = history, begun, watch, bar, stop, checkpoint, epochs, batch_size, seed, lr
+        for epoch in _epochs(step, run, source, targets, *state):
             for tell in on_epoch_end:
                 tell(epoch)
-    watch.take_back()
     return history
 
 
@@ -115,10 +107,10 @@ def _epochs(
     seed: int,
     lr: float,
 ) -> Iterator[Epoch]:
-    """Each epoch when it is over, and in the `history`; the loop itself. The first of them has `begun` already."""
+    """Each epoch when it is over, and in the `history`; the loop itself. The first of them may have `begun` already."""
     for epoch in range(len(history), epochs):
         if watch.is_over:
-            return
+            break
         rate = learning_rate(epoch, epochs, lr)
         step.set_rate(rate)
         order = _order(len(targets), epoch, batch_size, seed)
@@ -146,6 +138,7 @@ def _epochs(
             checkpoint.keep(step, watch, history)
             stop.now()
         yield history[-1]
+    watch.take_back()
 
 
 def _carry_out(

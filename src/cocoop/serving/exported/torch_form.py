@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import warnings
 from collections.abc import Iterator
@@ -31,8 +32,10 @@ def make(module: nn.Module, name: str, example: Tensor) -> ExportedProgram:
 
 def save(program: ExportedProgram, path: Path, description: str) -> None:
     """Write a program; see `Form`."""
+    content = io.BytesIO()  # torch's own writer of files ends the process where the disk refuses
     with _quiet():
-        torch.export.save(program, path, extra_files={_EXTRA: description})
+        torch.export.save(program, content, extra_files={_EXTRA: description})
+    path.write_bytes(content.getbuffer())
 
 
 def read(path: Path) -> Opened:
