@@ -3,8 +3,11 @@
 Every message says three things: what was expected, what came, and what to do about it.
 """
 
+import math
 from collections.abc import Iterable
 from difflib import get_close_matches
+from numbers import Real
+from typing import Any
 
 
 class CocoopError(Exception):
@@ -30,6 +33,13 @@ def expect_choice(what: str, given: str, choices: Iterable[str]) -> None:
         near = get_close_matches(given.lower(), known, n=1) if isinstance(given, str) else []
         hint = f" Did you mean {near[0]}?" if near else ""
         raise InputError(f"{what}: expected one of {', '.join(known)}; got {given!r}.{hint}")
+
+
+def expect_number(what: str, given: Any) -> float:
+    """The number as a float; raise `InputError` unless it is a finite one of 0 or more."""
+    if not isinstance(given, Real) or isinstance(given, bool) or not 0 <= float(given) < math.inf:
+        raise InputError(f"{what}: expected a number of 0 or more; got {given!r}.")
+    return float(given)
 
 
 def reason(error: BaseException) -> str:

@@ -138,8 +138,8 @@ class CLIP:
         return F.normalize(features.to(torch.promote_types(features.dtype, torch.float32)), dim=-1)
 
     @torch.no_grad()
-    def encode_texts(self, texts: Sequence[str]) -> Tensor:
-        """N texts -> text features [N, E], unit norm, at least float32.
+    def encode_texts(self, texts: Sequence[str], unit: bool = True) -> Tensor:
+        """N texts -> text features [N, E], at least float32; made unit vectors unless `unit` is False.
 
         The tokens that all texts begin with are run once.
 
@@ -149,12 +149,12 @@ class CLIP:
         if isinstance(texts, str) or not texts:
             raise InputError(f"texts: expected a list of at least one text; got {texts!r}.")
         parts = [texts[i : i + _TEXTS_AT_ONCE] for i in range(0, len(texts), _TEXTS_AT_ONCE)]
-        return torch.cat([self._encode_some_texts(part) for part in parts])
+        return torch.cat([self._encode_some_texts(part, unit) for part in parts])
 
-    def _encode_some_texts(self, texts: Sequence[str]) -> Tensor:
+    def _encode_some_texts(self, texts: Sequence[str], unit: bool) -> Tensor:
         prompts = [self.prompt(self.token_ids(text)) for text in texts]
         with self.products():
-            return Prompts(self.text, texts, prompts).encode(self.text.no_context)[0]
+            return Prompts(self.text, texts, prompts).encode(self.text.no_context, unit)[0]
 
     def token_ids(self, text: str) -> list[int]:
         """Token ids of a text after OpenAI's clean-up, without SOS and EOT.

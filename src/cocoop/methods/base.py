@@ -53,6 +53,8 @@ class Method(nn.Module, ABC):
     """How its paper trains it; None where nothing is learned."""
     conditional: ClassVar[bool] = False
     """Whether the text features depend on the image."""
+    bound: str | None = None
+    """Why it classifies only into the classes it was trained on; None where it takes others."""
     class_weights: Tensor | None = None
     """How much an image of each class counts in the loss, [K], during a training with `class_weights`; else None."""
 
@@ -116,10 +118,16 @@ class Method(nn.Module, ABC):
         """Keep what was learned and classify into these K classes instead.
 
         Raises:
-            InputError: no list of names, an empty one, or one too long for the context length.
+            InputError: no list of names, an empty one, or one too long for the context length; or other classes than it
+                was trained on, where it is `bound` to those.
         """
         names = listed(class_names)
         check_spelling(names)
+        if self.bound is not None and names != self.class_names:
+            raise InputError(
+                f"set_classes: expected the classes it was trained on, because {self.bound}; got others. Train again "
+                "on those, or choose a method that takes new classes."
+            )
         before, self.class_names = self.class_names, names
         try:
             with torch.inference_mode(False):  # it may be trained on

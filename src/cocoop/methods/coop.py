@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar, Literal, Self, get_args
+from typing import Any, ClassVar, Literal, get_args
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from cocoop.class_names import listed, prompt_name
+from cocoop.class_names import prompt_name
 from cocoop.clip import CLIP, Prompts, slot
 from cocoop.errors import InputError, expect_choice
 from cocoop.methods.base import Recipe
@@ -53,12 +53,18 @@ class CoOp(PromptMethod):
             raise InputError(f"class_specific: expected True or False; got {class_specific!r}. Leave it out for False.")
         self.context = context
         self.class_specific = bool(class_specific)
+        if self.class_specific:
+            self.bound = "every class has a context of its own (class_specific=False has one for all)"
         self.class_position = class_position
         # Class-specific random vectors are drawn for each class; words are the same start for all.
         draws = len(self.class_names) if class_specific else 1
-        start = torch.stack([initial_context(clip, context, context_length) for _ in range(draws)])
+        start = torch.stack([self._start(context, context_length) for _ in range(draws)])
         self.ctx = nn.Parameter(start if class_specific else start[0])
         self.take_classes()
+
+    def _start(self, context: str | None, context_length: int | None) -> Tensor:
+        """One context to start from, [M, D]."""
+        return initial_context(self.clip, context, context_length)
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -70,16 +76,6 @@ class CoOp(PromptMethod):
             "class_position": self.class_position,
             "similarity": self.similarity,
         }
-
-    def set_classes(self, class_names: Sequence[str]) -> Self:
-        """Classify into other classes with the same context; not possible with class-specific contexts."""
-        names = listed(class_names)
-        if self.class_specific and names != self.class_names:
-            raise InputError(
-                "set_classes: expected the classes it was trained on, because every class has a context of its own; "
-                "got others. Train with class_specific=False to use the prompt with new classes."
-            )
-        return super().set_classes(names)
 
     def take_classes(self) -> None:
         """Make the prompts, with M slots before, around or behind every name."""

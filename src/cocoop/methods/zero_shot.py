@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from reprlib import repr as shortened
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from cocoop.class_names import prompt_name
 from cocoop.clip import CLIP
-from cocoop.errors import InputError
 from cocoop.methods.prompt_method import PromptMethod
+from cocoop.methods.template import PLAIN, expect_template, filled
 
 
 class ZeroShot(PromptMethod):
@@ -28,17 +26,11 @@ class ZeroShot(PromptMethod):
         templates: a text with "{}" where the name goes, or a list of such.
     """
 
-    def __init__(
-        self, clip: CLIP, class_names: Sequence[str], templates: Sequence[str] = ("a photo of a {}.",)
-    ) -> None:
+    def __init__(self, clip: CLIP, class_names: Sequence[str], templates: Sequence[str] = (PLAIN,)) -> None:
         super().__init__(clip, class_names)
         given: Sequence[Any] = templates if isinstance(templates, list | tuple) and templates else [templates]
         for template in given:
-            if not isinstance(template, str) or "{}" not in template:
-                raise InputError(
-                    "templates: expected one or a list of texts with {} where the class name goes, such as "
-                    f"'a photo of a {{}}.'; got {shortened(template)}."
-                )
+            expect_template("templates", template, "one or a list of texts")
         self.templates = list(given)
         self.take_classes()
 
@@ -54,10 +46,7 @@ class ZeroShot(PromptMethod):
 
     def take_classes(self) -> None:
         """Encode every template with every name."""
-        names = [prompt_name(name) for name in self.class_names]
-        features = [
-            self.clip.encode_texts([template.replace("{}", name) for name in names]) for template in self.templates
-        ]
+        features = [self.clip.encode_texts(filled(template, self.class_names)) for template in self.templates]
         self._text_features = F.normalize(torch.stack(features).mean(dim=0), dim=-1)[None]
 
     def text_features(self, image_features: Tensor) -> Tensor:
