@@ -12,13 +12,27 @@ if TYPE_CHECKING:
     from cocoop.data import Dataset, Example, base_to_new, read_dataset, sample_few_shot
     from cocoop.errors import CocoopError, InputError, NotFittedError, RunError
     from cocoop.estimator import PromptClassifier
-    from cocoop.methods import METHODS, CoCoOp, ConditionalPrompts, CoOp, Method, PromptMethod, Recipe, ZeroShot
+    from cocoop.methods import (
+        CLAP,
+        METHODS,
+        ZSLP,
+        CoCoOp,
+        ConditionalPrompts,
+        CoOp,
+        KgCoOp,
+        Method,
+        ProGrad,
+        PromptMethod,
+        Recipe,
+        ZeroShot,
+    )
     from cocoop.serving import Predictor
 
 if TYPE_CHECKING:
     __version__: str
 
 _HOME = {
+    "CLAP": "cocoop.methods",
     "CLIP": "cocoop.clip",
     "Callback": "cocoop.callbacks",
     "CoCoOp": "cocoop.methods",
@@ -28,14 +42,17 @@ _HOME = {
     "Example": "cocoop.data",
     "InputError": "cocoop.errors",
     "ConditionalPrompts": "cocoop.methods",
+    "KgCoOp": "cocoop.methods",
     "METHODS": "cocoop.methods",
     "Method": "cocoop.methods",
     "NotFittedError": "cocoop.errors",
     "Predictor": "cocoop.serving",
+    "ProGrad": "cocoop.methods",
     "PromptClassifier": "cocoop.estimator",
     "PromptMethod": "cocoop.methods",
     "Recipe": "cocoop.methods",
     "RunError": "cocoop.errors",
+    "ZSLP": "cocoop.methods",
     "ZeroShot": "cocoop.methods",
     "base_to_new": "cocoop.data",
     "read_dataset": "cocoop.data",
@@ -43,6 +60,7 @@ _HOME = {
 }
 
 __all__ = [
+    "CLAP",
     "CLIP",
     "METHODS",
     "Callback",
@@ -53,13 +71,16 @@ __all__ = [
     "Dataset",
     "Example",
     "InputError",
+    "KgCoOp",
     "Method",
     "NotFittedError",
     "Predictor",
+    "ProGrad",
     "PromptClassifier",
     "PromptMethod",
     "Recipe",
     "RunError",
+    "ZSLP",
     "ZeroShot",
     "base_to_new",
     "read_dataset",

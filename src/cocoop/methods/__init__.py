@@ -6,14 +6,26 @@ from cocoop.methods.calibrated import Calibrated
 from cocoop.methods.cocoop import CoCoOp
 from cocoop.methods.coop import CoOp
 from cocoop.methods.expansion import Expansion
+from cocoop.methods.heads.clap import CLAP
+from cocoop.methods.heads.zs_lp import ZSLP
 from cocoop.methods.inference import INFERENCES, Approximation, Inference, at_temperature, described, inference_of
 from cocoop.methods.kept import expect_rebuildable, expect_setting, load_tensors
+from cocoop.methods.kgcoop import KgCoOp
+from cocoop.methods.prograd import ProGrad
 from cocoop.methods.prompt_method import ConditionalPrompts, PromptMethod
 from cocoop.methods.shortlist import Shortlist
 from cocoop.methods.tangent import AGREEMENT, DIFFERENCE, TangentCheck, TangentPrompts, codes_of, expansions, tried_of
 from cocoop.methods.zero_shot import ZeroShot
 
-METHODS: dict[str, type[Method]] = {"zero-shot": ZeroShot, "coop": CoOp, "cocoop": CoCoOp}
+METHODS: dict[str, type[Method]] = {
+    "zero-shot": ZeroShot,
+    "coop": CoOp,
+    "cocoop": CoCoOp,
+    "kgcoop": KgCoOp,
+    "prograd": ProGrad,
+    "zs-lp": ZSLP,
+    "clap": CLAP,
+}
 
 BASELINE: type[Method] = ZeroShot
 """The method beside which every run on a user's own images is scored: the hand-written prompt, nothing learned."""
@@ -21,6 +33,7 @@ BASELINE: type[Method] = ZeroShot
 __all__ = [
     "AGREEMENT",
     "BASELINE",
+    "CLAP",
     "DIFFERENCE",
     "INFERENCES",
     "METHODS",
@@ -31,12 +44,15 @@ __all__ = [
     "ConditionalPrompts",
     "Expansion",
     "Inference",
+    "KgCoOp",
     "Method",
+    "ProGrad",
     "PromptMethod",
     "Recipe",
     "Shortlist",
     "TangentCheck",
     "TangentPrompts",
+    "ZSLP",
     "ZeroShot",
     "codes_of",
     "at_temperature",

@@ -1,0 +1,1 @@
+"""Heads: classifiers on image features alone, with no text tower in the training loop."""
