@@ -85,10 +85,11 @@ def close(ours: Tensor | float, key: str, tolerance: float = OTHER) -> None:
     assert theirs.shape == torch.as_tensor(ours).shape and difference <= limit, (key, float(difference), limit)
 
 
-def trained_close(model: Method, case: str, names: dict[str, str]) -> None:
+def trained_close(model: Method, case: str, names: dict[str, str], transposed: bool = False) -> None:
     """Learned tensors after training; `names`: ours -> the original's."""
     for name, theirs in names.items():
-        start, end = values()[f"{case}.init.{theirs}"], values()[f"{case}.train.{theirs}"]
+        start, end = (values()[f"{case}.{when}.{theirs}"] for when in ("init", "train"))
+        start, end = (start.T, end.T) if transposed else (start, end)
         limit = TRAINED * float((end - start).abs().max()) + 5e-7 * float(end.abs().max())
         assert (model.state_dict()[name] - end).abs().max() <= limit, (case, name)
 
@@ -109,4 +110,7 @@ def learn(
 def optimizer_of(method: str) -> dict[str, Any]:
     """Arguments of `Step`."""
     told = facts()["methods"][method]["optimizer"]
-    return {name: told[name] for name in ("lr", "momentum", "weight_decay") if name in told}
+    return {"optimizer": told["name"]} | {name: told[name] for name in _NUMBERS if name in told}
+
+
+_NUMBERS = ("lr", "momentum", "weight_decay", "eps")

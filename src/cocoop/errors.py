@@ -35,10 +35,11 @@ def expect_choice(what: str, given: str, choices: Iterable[str]) -> None:
         raise InputError(f"{what}: expected one of {', '.join(known)}; got {given!r}.{hint}")
 
 
-def expect_number(what: str, given: Any) -> float:
-    """The number as a float; raise `InputError` unless it is a finite one of 0 or more."""
-    if not isinstance(given, Real) or isinstance(given, bool) or not 0 <= float(given) < math.inf:
-        raise InputError(f"{what}: expected a number of 0 or more; got {given!r}.")
+def expect_number(what: str, given: Any, most: float = math.inf) -> float:
+    """The number as a float; raise `InputError` unless it is a finite one from 0 to `most`."""
+    if not isinstance(given, Real) or isinstance(given, bool) or not 0 <= float(given) <= most or given == math.inf:
+        wanted = "of 0 or more" if most == math.inf else f"from 0 to {most:g}"
+        raise InputError(f"{what}: expected a number {wanted}; got {given!r}.")
     return float(given)
 
 

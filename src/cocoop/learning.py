@@ -147,7 +147,7 @@ def learn(
         if learning is None:
             return []
         recipe = cast(Recipe, model.recipe)  # without which there is no `Learning`
-        caution = warm_up_only(learning.epochs)
+        caution = warm_up_only(learning.epochs, recipe.schedule)
         if caution is not None:
             warnings.warn(f"cocoop: {caution}", stacklevel=4)
         return train(
@@ -158,8 +158,11 @@ def learn(
             epochs=learning.epochs,
             batch_size=learning.batch_size,
             lr=learning.lr,
+            schedule=recipe.schedule,
+            optimizer=recipe.optimizer,
             momentum=recipe.momentum,
             weight_decay=recipe.weight_decay,
+            eps=recipe.eps,
             cuda_graph=cuda_graph,
             class_weights=balanced(targets, len(model.class_names)) if learning.class_weight == "balanced" else None,
             validation=held_out.validation if held_out else None,

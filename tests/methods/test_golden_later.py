@@ -10,8 +10,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from cocoop import CLIP, Method
-from cocoop.methods import CLAP, ZSLP, KgCoOp, ProGrad
+from cocoop.methods import CLAP, ZSLP, CLIPAdapter, KgCoOp, ProGrad, TaskRes, TipAdapter, TipAdapterF
 from cocoop.methods.heads.clap import CONSTRAINTS
+from cocoop.training import learning_rate
 
 pytestmark = golden.needed
 
@@ -180,3 +181,82 @@ def test_clap_away_from_its_start():
     model.load_state_dict({"weight": values()["clap.probe.prototypes"]})
     assert_step(model, "clap.probe", WEIGHT)
     close(model.penalty(), "clap.probe.loss.constraint", LOSS)
+
+
+RESIDUAL = {"residual": "prototypes"}
+
+
+def test_taskres():
+    model = TaskRes(golden.clip("small"), names(), head_template())
+    assert model.alpha == facts()["methods"]["taskres"]["alpha"]
+    check_head(model, "taskres", RESIDUAL)
+
+
+def test_taskres_away_from_its_start():
+    model = TaskRes(golden.clip("small"), names(), head_template())
+    model.load_state_dict({"residual": values()["taskres.probe.prototypes"]})
+    assert_step(model, "taskres.probe", RESIDUAL)
+
+
+ADAPTER = {"adapter.linear1.weight": "mlp.0.weight", "adapter.linear2.weight": "mlp.2.weight"}
+
+
+def test_clip_adapter():
+    model = CLIPAdapter(golden.clip("small"), names(), head_template())
+    assert model.ratio == facts()["methods"]["clipadapter"]["ratio"]
+    check_head(at_the_start(model, "clipadapter", ADAPTER), "clipadapter", ADAPTER)
+
+
+def test_clip_adapter_of_features_that_are_not_unit():
+    """As the original has them: the network scales with its input."""
+    model = at_the_start(CLIPAdapter(golden.clip("small"), names(), head_template()), "clipadapter", ADAPTER)
+    close(model(values()["heads.query_features"]), "clipadapter.logits", LOGITS)
+
+
+TIP_LOGITS = 3e-4
+
+
+def tip(method: type[TipAdapter], **settings: float) -> TipAdapter:
+    """With the golden keys, which are means of three passes, in it."""
+    model = method(golden.clip("tip"), names(), facts()["methods"]["tipadapter"]["templates"], **settings)
+    model.prepare(values()["tip.keys"].T, values()["tip.values"].argmax(dim=1))
+    return model
+
+
+def tip_query() -> Tensor:
+    return F.normalize(values()["tip.query_features"], dim=-1)
+
+
+def tip_close(ours: Tensor, key: str) -> None:
+    assert (ours.detach() - values()[key]).abs().max() <= TIP_LOGITS
+
+
+def test_the_keys_of_the_cache():
+    passes = golden.support("tip").unflatten(0, (facts()["support_passes"], -1))
+    close(F.normalize(passes.mean(dim=0), dim=-1).T, "tip.keys")
+
+
+def test_tip_adapter():
+    told = facts()["methods"]["tipadapter"]
+    model = tip(TipAdapter)
+    assert (model.alpha, model.beta) == (told["alpha"], told["beta"]) and model.trainable_parameters == 0
+    close(model.text_features(tip_query())[0].T, "tip.text_weights")
+    tip_close(model(tip_query()), "tipadapter.logits")
+    tip_close(tip(TipAdapter, alpha=told["alpha2"], beta=told["beta2"])(tip_query()), "tipadapter.logits2")
+    tip_close(tip(TipAdapter, alpha=0.0)(tip_query()), "tip.zeroshot.logits")
+
+
+def test_tip_adapter_f():
+    model, rates = tip(TipAdapterF), values()["tipadapterf.train.learning_rates"].tolist()
+    assert torch.equal(model.keys.T, values()["tipadapterf.init.keys"])
+    loss, _, (gradient,) = model.gradients(tip_query(), labels("tipadapterf"))
+    close(loss, "tipadapterf.loss", LOSS)
+    close(gradient.T, "tipadapterf.grad.keys", GRADIENT)
+    told, recipe = golden.optimizer_of("tipadapterf"), model.recipe
+    assert told == {name: getattr(recipe, name) for name in ("optimizer", "lr", "weight_decay", "eps")}
+    assert rates == pytest.approx([learning_rate(step, 6, recipe.lr, recipe.schedule) for step in range(6)])
+    unit = F.normalize(golden.support("tip"), dim=-1)
+    losses = golden.learn(model, unit, golden.support_labels(), rates, **told)
+    close(torch.tensor(losses), "tipadapterf.train.losses", LOSS)
+    trained_close(model, "tipadapterf", {"keys": "keys"}, transposed=True)
+    tip_close(model(tip_query()), "tipadapterf.train.logits")

@@ -1,12 +1,16 @@
 """The methods. To add one: write its file and its line in `METHODS`; from outside: `cocoop.METHODS["mine"] = Mine`."""
 
 from cocoop.methods.at_once import images_at_once
-from cocoop.methods.base import Method, Recipe
+from cocoop.methods.base import OPTIMIZERS, SCHEDULES, Method, Recipe
 from cocoop.methods.calibrated import Calibrated
 from cocoop.methods.cocoop import CoCoOp
 from cocoop.methods.coop import CoOp
 from cocoop.methods.expansion import Expansion
 from cocoop.methods.heads.clap import CLAP
+from cocoop.methods.heads.clip_adapter import CLIPAdapter
+from cocoop.methods.heads.linear_probe import LinearProbe
+from cocoop.methods.heads.taskres import TaskRes
+from cocoop.methods.heads.tip_adapter import TipAdapter, TipAdapterF
 from cocoop.methods.heads.zs_lp import ZSLP
 from cocoop.methods.inference import INFERENCES, Approximation, Inference, at_temperature, described, inference_of
 from cocoop.methods.kept import expect_rebuildable, expect_setting, load_tensors
@@ -25,6 +29,11 @@ METHODS: dict[str, type[Method]] = {
     "prograd": ProGrad,
     "zs-lp": ZSLP,
     "clap": CLAP,
+    "taskres": TaskRes,
+    "clip-adapter": CLIPAdapter,
+    "tip-adapter": TipAdapter,
+    "tip-adapter-f": TipAdapterF,
+    "linear-probe": LinearProbe,
 }
 
 BASELINE: type[Method] = ZeroShot
@@ -34,9 +43,12 @@ __all__ = [
     "AGREEMENT",
     "BASELINE",
     "CLAP",
+    "CLIPAdapter",
     "DIFFERENCE",
     "INFERENCES",
     "METHODS",
+    "OPTIMIZERS",
+    "SCHEDULES",
     "Approximation",
     "Calibrated",
     "CoCoOp",
@@ -45,6 +57,7 @@ __all__ = [
     "Expansion",
     "Inference",
     "KgCoOp",
+    "LinearProbe",
     "Method",
     "ProGrad",
     "PromptMethod",
@@ -52,6 +65,9 @@ __all__ = [
     "Shortlist",
     "TangentCheck",
     "TangentPrompts",
+    "TaskRes",
+    "TipAdapter",
+    "TipAdapterF",
     "ZSLP",
     "ZeroShot",
     "codes_of",

@@ -17,16 +17,23 @@ from torch.nn import functional as F
 
 from cocoop.class_names import check_spelling, listed
 from cocoop.clip import CLIP
-from cocoop.errors import InputError
+from cocoop.errors import InputError, expect_choice
 from cocoop.shapes import expect_shape
+
+OPTIMIZERS = ("sgd", "adam", "adamw")
+"""With momentum; with betas 0.9 and 0.999; with the weight decay beside the gradient instead of in it."""
+
+SCHEDULES = ("warm-up", "cosine")
+"""One epoch at 1e-5, then half a cosine; half a cosine from the first epoch."""
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a method's paper trains it with 16 images per class: SGD, one warm-up epoch at 1e-5, then half a cosine.
+    """How a method's paper trains it with 16 images per class.
 
     epochs: passes over the images. batch_size: images per step. lr: the learning rate at the top of the schedule.
-    momentum, weight_decay: of SGD, on every learned tensor.
+    momentum: of SGD. weight_decay: on every learned tensor. optimizer: a name in `OPTIMIZERS`. eps: of Adam and AdamW.
+    schedule: a name in `SCHEDULES`. `InputError` for another optimizer or schedule.
     """
 
     epochs: int
@@ -34,6 +41,13 @@ class Recipe:
     lr: float = 0.002
     momentum: float = 0.9
     weight_decay: float = 5e-4
+    optimizer: str = "sgd"
+    eps: float = 1e-8
+    schedule: str = "warm-up"
+
+    def __post_init__(self) -> None:
+        expect_choice("optimizer", self.optimizer, OPTIMIZERS)
+        expect_choice("schedule", self.schedule, SCHEDULES)
 
 
 class Method(nn.Module, ABC):

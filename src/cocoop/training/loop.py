@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from random import Random
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -34,15 +36,15 @@ def train(
     batch_size: int,
     seed: int,
     lr: float = 0.002,
-    momentum: float = 0.9,
-    weight_decay: float = 5e-4,
+    schedule: str = "warm-up",
     cuda_graph: str = "auto",
     class_weights: Sequence[float] | None = None,
     validation: Validation | None = None,
     checkpoint: Checkpoint | None = None,
     on_epoch_end: Sequence[Callable[[Epoch], object]] = (),
+    **optimizer: Any,
 ) -> list[Epoch]:
-    """Learn `model`'s parameters by SGD on its own loss, with the papers' schedule. Gives one `Epoch` per epoch.
+    """Learn `model`'s parameters on its own loss, with its paper's optimiser and schedule. Gives one `Epoch` per epoch.
 
     Args:
         model: any method; one without parameters (zero-shot) has nothing to learn and returns at once.
@@ -52,13 +54,13 @@ def train(
         batch_size: images per step. A last, smaller batch is dropped, unless it is the only one (Dassl's rule).
         seed: decides the order of the images. Any integer, 0 too.
         lr: the rate at the top of the schedule.
-        momentum: of SGD.
-        weight_decay: of SGD, on every learned tensor.
+        schedule: a name in `SCHEDULES`.
         cuda_graph: "auto" records the step as a CUDA graph on an NVIDIA GPU, or warns; "on" insists; "off" never does.
         class_weights: [K] how much an image of each class counts in the loss; see `Method.cross_entropy`.
         validation: images whose accuracy is measured after each epoch, and may choose one or end the training.
         checkpoint: keeps the state, after every epoch and as often as it says; the training goes on from what it has.
         on_epoch_end: are called with each `Epoch` when it is over. What they raise ends the training.
+        optimizer: further arguments of `optimizer_of`, by default SGD with the papers' numbers.
 
     Raises:
         InputError: a count, a label, `class_weights`, `validation`, `cuda_graph` or a `checkpoint` that cannot be.
@@ -70,7 +72,8 @@ def train(
         return []
     check_counts(epochs=epochs, batch_size=batch_size)
     targets = targets_of(model, len(source), labels)
-    step = Step(model, momentum=momentum, weight_decay=weight_decay)
+    rates = partial(learning_rate, epochs=epochs, lr=lr, schedule=schedule)
+    step = Step(model, **optimizer)
     run, watch = recorded(step, cuda_graph), Watch(model, validation)
     images = len(_order(len(labels), 0, batch_size, seed))
     history, begun = taken_up(checkpoint, step, watch, epochs, -(-images // batch_size))
@@ -79,7 +82,7 @@ def train(
         _bar(images, epochs, len(history), len(begun.losses) * batch_size) as bar,
         interruptible(step, history, epochs, kept=checkpoint is not None) as stop,
     ):
-        state = history, begun, watch, bar, stop, checkpoint, epochs, batch_size, seed, lr
+        state = history, begun, watch, bar, stop, checkpoint, epochs, batch_size, seed, rates
         for epoch in _epochs(step, run, source, targets, *state):
             for tell in on_epoch_end:
                 tell(epoch)
@@ -105,13 +108,13 @@ def _epochs(
     epochs: int,
     batch_size: int,
     seed: int,
-    lr: float,
+    rates: Callable[[int], float],
 ) -> Iterator[Epoch]:
     """Each epoch when it is over, and in the `history`; the loop itself. The first of them may have `begun` already."""
     for epoch in range(len(history), epochs):
         if watch.is_over:
             break
-        rate = learning_rate(epoch, epochs, lr)
+        rate = rates(epoch)
         step.set_rate(rate)
         order = _order(len(targets), epoch, batch_size, seed)
         tally = Tally(bar, min(batch_size, len(order)), f"epoch {epoch + 1} of {epochs}", watch.accuracy, begun)

@@ -1,17 +1,17 @@
-"""One step of SGD that never waits for its device, so that a GPU can be given many, or one recorded, at a time."""
+"""One step of training that never waits for its device, so that a GPU can be given many, or one recorded, at a time."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.optim import SGD
 
 from cocoop.methods import Method
 from cocoop.training.loss_scale import LossScale
+from cocoop.training.optimizer import kept_of, optimizer_of
 
 
 class Facts(NamedTuple):
@@ -26,7 +26,7 @@ class Facts(NamedTuple):
 
 
 class Step:
-    """A step of SGD (torch's own, in one kernel) on the gradients that the method gives.
+    """A step of SGD, Adam or AdamW (torch's own, in one kernel) on the gradients that the method gives.
 
     Everything is decided on the device. A loss or a gradient that is not finite sets a flag, and while it is set no
     call changes anything: whoever reads the flag, however late, finds the model as it was, and `restore` takes it
@@ -36,11 +36,10 @@ class Step:
     Args:
         model: what learns; has parameters.
         lr: learning rate, until `set_rate`.
-        momentum: of SGD.
-        weight_decay: of SGD, on every learned tensor.
+        optimizer: further arguments of `optimizer_of`, by default SGD with the papers' numbers.
     """
 
-    def __init__(self, model: Method, *, lr: float = 0.002, momentum: float = 0.9, weight_decay: float = 5e-4) -> None:
+    def __init__(self, model: Method, *, lr: float = 0.002, **optimizer: Any) -> None:
         device = model.clip.device
         self.model = model
         self.scale = LossScale(device) if model.clip.dtype == torch.float16 else None
@@ -48,12 +47,7 @@ class Step:
         self._good = [parameter.detach().clone() for parameter in self._parameters]
         self._keep: Tensor | None = None
         self._stopped = torch.zeros((), dtype=torch.bool, device=device)
-        # On a GPU the rate is a tensor, so that a recorded step reads the current one.
-        rate = lr if device.type == "cpu" else torch.tensor(lr, device=device)
-        self._optimizer = SGD(self._parameters, rate, momentum=momentum, weight_decay=weight_decay, fused=True)
-        # A first step that is skipped would leave momenta of its own making as it finds the memory.
-        for parameter in self._parameters:
-            self._optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
+        self._optimizer = optimizer_of(self._parameters, lr, **optimizer)
 
     def set_rate(self, rate: float) -> None:
         """The learning rate from the next step on."""
@@ -65,13 +59,12 @@ class Step:
 
     def state(self) -> dict[str, Tensor]:
         """The tensors that steps change, by names of this class; they are the step's own, and may be written to."""
-        names = [name for name, parameter in self.model.named_parameters() if parameter.requires_grad]
-        momenta = [self._optimizer.state[parameter]["momentum_buffer"] for parameter in self._parameters]
-        kinds = {"learned": self._parameters, "momentum": momenta, "good": self._good}
-        of_all = {
+        learned = {name: parameter for name, parameter in self.model.named_parameters() if parameter.requires_grad}
+        kinds: dict[str, Sequence[Tensor]] = {"learned": self._parameters, "good": self._good}
+        of_all = kept_of(self._optimizer, learned) | {
             f"{kind}.{name}": tensor
             for kind, tensors in kinds.items()
-            for name, tensor in zip(names, tensors, strict=True)
+            for name, tensor in zip(learned, tensors, strict=True)
         }
         if self.scale is None:
             return of_all
