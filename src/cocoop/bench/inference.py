@@ -21,7 +21,7 @@ SHORTLIST = 20
 """The classes on a shortlist."""
 
 REFINED = 0.05
-"""The share of images that tangent prompts are taken to refine; a prompt has its own: 0 to 17 % were seen."""
+"""The share of images that tangent prompts are taken to refine; prompts and names decide: 0 to 44 % were seen."""
 
 _SAMPLE = 64  # images that tangent prompts are compared with exact inference on when they are made
 _TOWER_IMAGES = 8  # at a time, as predictions take them
