@@ -27,6 +27,7 @@ MAY_IMPORT = {
     "progress": set(),
     "child": set(),
     "atomic": {"errors"},
+    "workers": {"errors", "progress", "child"},
     "rgb": {"errors"},
     "weights": BOTTOM,
     "clip": BOTTOM | {"weights"},
@@ -51,10 +52,22 @@ MAY_IMPORT = {
     "classifier": MODELS | TORCH_FREE | {"features", "training", "evaluation", "fitted"} | PARTS_OF_THE_CLASSIFIER,
     "estimator": BOTTOM | {"classifier", "old_names"},
     "serving": MODELS | {"data", "results", "features", "evaluation", "fitting", "labels", "classifier"},
+    "shards": BOTTOM | {"clip", "data", "methods", "features", "serving", "workers"},
     "reports": TORCH_FREE,
     "protocols": MODELS
     | TORCH_FREE
-    | {"features", "training", "evaluation", "labels", "classifier", "fitting", "arguments", "callbacks", "loggers"},
+    | {
+        "features",
+        "training",
+        "evaluation",
+        "labels",
+        "classifier",
+        "fitting",
+        "arguments",
+        "callbacks",
+        "loggers",
+        "workers",
+    },
     "bench": MODELS | {"results", "features", "training"},
 }
 MAY_IMPORT["cli"] = set(MAY_IMPORT)
@@ -100,7 +113,7 @@ INSIDE = {
     },
     "serving": {
         "parquet": set(),
-        "tables": {"parquet"},
+        "tables": set(),
         "pictures": {"tables"},
         "encode": {"tables"},
         "exported": set(),
@@ -109,6 +122,17 @@ INSIDE = {
         "feature_files": {"parquet"},
         "text_rows": {"predictor"},
         "rows": {"parquet", "predictor", "text_rows"},
+    },
+    "shards": {
+        "places": set(),
+        "identity": set(),
+        "shard": {"places"},
+        "listing": {"places", "shard"},
+        "work": {"identity", "places", "shard"},
+        "outputs": {"places", "shard", "work"},
+        "runners": {"shard", "work"},
+        "on_ray": {"runners", "shard", "work"},
+        "run": {"outputs", "places", "runners", "shard", "work"},
     },
     "reports": {
         "cells": set(),
@@ -218,7 +242,13 @@ def test_no_file_imports_torchvision_timm_open_clip_or_dassl():
 def test_every_library_that_is_imported_is_a_declared_dependency():
     project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]
-    required = [*project["dependencies"], *extras["hf-datasets"], *extras["heic"], *extras["parquet"]]
+    required = [
+        *project["dependencies"],
+        *extras["hf-datasets"],
+        *extras["heic"],
+        *extras["parquet"],
+        *extras["cluster"],
+    ]
     declared = {re.match(r"[\w-]+", name)[0].lower().replace("_", "-") for name in required}
     modules = {module.split(".")[0] for path in FILES for module in imported(path)} - sys.stdlib_module_names
     owners = packages_distributions()

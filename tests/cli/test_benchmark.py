@@ -7,8 +7,9 @@ import sys
 import pytest
 from own_photos import listing, write_photos
 
-from cocoop.protocols import PROTOCOLS, Benchmark, Failure, preset
+from cocoop.protocols import PROTOCOLS, Benchmark, preset
 from cocoop.results import read_json, read_run
+from cocoop.workers import Failure
 
 QUICK = ("--shots", "1", "--seeds", "1", "--epochs", "1", "--device", "cpu")
 

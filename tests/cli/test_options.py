@@ -41,9 +41,9 @@ OPTIONS = {
 
 def table() -> dict[str, list[str]]:
     """Option -> what it may take in one command or another."""
-    text = CONTRIBUTING.read_text(encoding="utf-8").replace("\\|", "/")
+    text = CONTRIBUTING.read_text(encoding="utf-8").replace("\\|", "¦")
     rows = re.findall(r"^\| `(--[\w-]+)`(?:, `-\w`)? \| ([^|]+) \|", text, re.MULTILINE)
-    return {option: takes.replace("`", "").replace("/", "|").strip().split(" or ") for option, takes in rows}
+    return {option: takes.replace("`", "").replace("¦", "|").strip().split(" or ") for option, takes in rows}
 
 
 def taken(parameter: Any) -> str:

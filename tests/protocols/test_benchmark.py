@@ -112,7 +112,7 @@ def test_a_trial_that_fails_does_not_stop_the_others(quick, tmp_path):
     damaged.write_bytes(b"no image")
     trials = [make_trial("cross-dataset", "coop"), make_trial("few-shot", "coop", seed=6)]
     (failure,) = Benchmark(trials, tmp_path / "out", "tiny", datasets).run()
-    assert failure.trial == trials[0]
+    assert failure.task == trials[0]
     assert failure.reason.startswith(f"{damaged}: expected an image") and "\n" not in failure.reason
     assert [path.parent.name for path in (tmp_path / "out").rglob("record.json")] == ["seed-6"]
 
@@ -130,7 +130,7 @@ def test_processes_give_what_one_gives_and_one_that_dies_takes_only_its_trial_al
     dies = make_trial("base-to-new", "coop", seed=13)
     trials = [TRIALS[0], dies, *TRIALS[1:4]]
     failures = Dying(trials, tmp_path / "two", "tiny", datasets, device="cpu").run(jobs=2)
-    assert [failure.trial for failure in failures] == [dies]
+    assert [failure.task for failure in failures] == [dies]
     assert "its process was killed (exit code 7)" in failures[0].reason
     assert not multiprocessing.active_children()
     Benchmark([TRIALS[0], *TRIALS[1:4]], tmp_path / "one", "tiny", datasets, device="cpu").run()
@@ -225,7 +225,7 @@ def test_ctrl_c_leaves_no_process_and_no_half_run(datasets, tmp_path, monkeypatc
     """As a terminal does it: to all processes of the group, while two are at work."""
     trials = [make_trial("few-shot", "cocoop", seed=seed, epochs=1 if seed == 1 else 500) for seed in range(1, 5)]
     benchmark = Benchmark(trials, tmp_path, "tiny", datasets, device="cpu")
-    from cocoop.protocols import workers
+    from cocoop import workers
 
     waited = workers.wait
 

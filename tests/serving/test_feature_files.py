@@ -12,7 +12,7 @@ import pytest
 from cocoop import CLIP, InputError, Predictor
 from cocoop.data import LeftOut
 from cocoop.features import encode_pictures
-from cocoop.serving import encode, is_feature_file, named_pictures, new_feature_file, read_features
+from cocoop.serving import encode, feature_files, named_pictures, new_feature_file, read_features
 
 ENDINGS = ["npy", "parquet"]
 
@@ -36,7 +36,7 @@ def test_what_is_written_is_read(clip, learned, tmp_path, ending):
     out = tmp_path / f"new/features.{ending}"
     wrote = write(clip, learned, out)
     read = [row for part in read_features(str(out), clip) for row in part]
-    assert is_feature_file(str(out)) and [row.key for row in read] == [row.key for row in wrote]
+    assert feature_files(str(out)) and [row.key for row in read] == [row.key for row in wrote]
     assert [str(row.error) for row in read] == [str(row.error) for row in wrote]
     features = np.stack([row.feature.numpy() for row in read if row.feature is not None])
     assert np.array_equal(features, encode_pictures(clip, learned.paths).numpy())
@@ -89,7 +89,7 @@ def test_what_was_not_written_so_is_refused(clip, learned, tmp_path):
     with pytest.raises(InputError, match="no word of its CLIP"):
         read_features(str(out), clip)
     pyarrow.parquet.write_table(pyarrow.table({"image": ["a.png"]}), tmp_path / "table.parquet")
-    assert not is_feature_file(str(tmp_path / "table.parquet")) and not is_feature_file(str(tmp_path / "none.npy"))
+    assert not feature_files(str(tmp_path / "table.parquet")) and not feature_files(str(tmp_path / "none.npy"))
 
 
 @pytest.mark.parametrize("ending", ENDINGS)

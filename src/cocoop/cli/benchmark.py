@@ -30,7 +30,8 @@ from cocoop.progress import note, say
 
 if TYPE_CHECKING:
     from cocoop.data import Dataset
-    from cocoop.protocols import Benchmark, Estimate, Failure, Trial
+    from cocoop.protocols import Benchmark, Estimate, Trial
+    from cocoop.workers import Failure
 
 
 Protocol = Annotated[
@@ -84,7 +85,9 @@ SharedCache = Annotated[
     Path | None,
     typer.Option(metavar="DIR", help="Where image features are kept, which all runs share. Default: OUT/features."),
 ]
-Jobs = Annotated[int, typer.Option(help="Runs at a time, in processes of their own; one per GPU is right.")]
+Jobs = Annotated[
+    int, typer.Option(metavar="N", help="Runs at a time, in processes of their own; one per GPU is right.")
+]
 DryRun = Annotated[
     bool, typer.Option("--dry-run", help="Print the runs, with estimated time and memory; write nothing to --out.")
 ]
@@ -217,15 +220,15 @@ def _run(benchmark: Benchmark, jobs: int, notes: list[str], as_json: bool) -> No
         print(format_tables(tables, "table"))
     note(f"{len(records):,} of {len(benchmark.trials):,} runs are done: {benchmark.out / benchmark.trials[0].protocol}")
     for failure in failures:
-        say(f"failed: {failure.trial.folder}: {failure.reason}")
+        say(f"failed: {failure.task.folder}: {failure.reason}")
     if records:
         note(f"next: cocoop report {benchmark.out} --format html")
     if failures:
         raise typer.Exit(1)
 
 
-def _told(failures: list[Failure]) -> list[dict[str, str]]:
-    return [{"run": str(failure.trial.folder), "error": failure.reason} for failure in failures]
+def _told(failures: list[Failure[Trial]]) -> list[dict[str, str]]:
+    return [{"run": str(failure.task.folder), "error": failure.reason} for failure in failures]
 
 
 def _print_estimates(benchmark: Benchmark, jobs: int, notes: list[str], as_json: bool) -> None:

@@ -33,7 +33,7 @@ def demo(out: Out = Path("cocoop-demo")) -> None:
     digits = read_dataset("digits", out)
     trials = narrowed(preset("base-to-new", "offline"), ["digits"], shots=(SHOTS,), seeds=SEEDS).trials("base-to-new")
     for failure in Benchmark(trials, out, "tiny", {"digits": digits}, device="cpu").run():
-        raise RunError(f"{failure.trial.folder}: {failure.reason}")
+        raise RunError(f"{failure.task.folder}: {failure.reason}")
 
     records: dict[str, list[RunRecord]] = {}
     for trial in trials:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
@@ -24,12 +25,14 @@ from cocoop.cli.common import (
     Tokenizer,
     split_names,
 )
+from cocoop.cli.shards import NO_SHARDS, Sharded, check_beside_shards, lasting, lasting_files, run_shards, with_shards
 from cocoop.errors import InputError, RunError
 from cocoop.progress import note
 
 if TYPE_CHECKING:
     from cocoop.data import LeftOut
     from cocoop.serving import Prediction, Predictor, Results
+    from cocoop.shards import Work
 
 _OF_A_RUN = ("config.json", "record.json", "prompt.safetensors")
 
@@ -62,6 +65,7 @@ Embeddings = Annotated[
 ]
 
 
+@with_shards
 def predict(
     run_and_sources: RunAndSources,
     classes: Classes = None,
@@ -71,6 +75,7 @@ def predict(
     out: Out = None,
     resume: Resume = False,
     embeddings: Embeddings = False,
+    sharded: Sharded = NO_SHARDS,
     inference: InferenceOption = "exact",
     shortlist: Shortlist = None,
     exif: ExifOption = None,
@@ -95,31 +100,70 @@ def predict(
       cocoop predict my-run photos/ --out predictions.csv --threshold 0.5 --resume
       cocoop predict my-run table.csv:path --out predictions.parquet --embeddings
       cocoop predict my-run photos/ --out predictions.csv --inference tangent
+      cocoop predict my-run shards/*.tar --shards predictions/ --jobs 4 --threads 2
       cocoop predict --clip openai/clip-vit-base-patch16 --classes "cat,dog" *.jpg
     """
+    beside = {"--out": out, "--format": results_format, "--resume": resume, "--feature-cache": feature_cache}
+    check_beside_shards(sharded, beside)
+    machine: dict[str, Any] = {"tokenizer": tokenizer, "device": device, "dtype": dtype, "memory_budget": memory_budget}
+    answers: dict[str, Any] = {"top": top, "threshold": threshold, "shortlist": shortlist, "inference": inference}
+    answers["exif"] = exif
+    rows = None if sharded.out is not None else _Rows.checked(as_json, results_format, out, top, embeddings, resume)
+    run, sources = _run_and_sources(run_and_sources, clip, classes)
+    names = None if classes is None else split_names("--classes", classes, at_least=2)
+    if rows is None:
+        given = (run and lasting(run), names, clip and lasting(clip), answers, embeddings, lasting_files(plugin))
+        run_shards(sharded, sources, partial(_predicting, machine, given), device, as_json, features=True)
+    else:
+        others = machine | answers | {"feature_cache": feature_cache}
+        _predict(sources, rows, plugin or (), lambda: _predictor(run, names, clip, embeddings, others))
+
+
+class _Rows(NamedTuple):
+    """Where rows go."""
+
+    form: str
+    out: Path | None
+    top: int
+    embeddings: bool
+    resume: bool
+
+    @classmethod
+    def checked(
+        cls, as_json: bool, given: str | None, out: Path | None, top: int, embeddings: bool, resume: bool
+    ) -> _Rows:
+        """`InputError` for what cannot be written."""
+        from cocoop.serving import check_results, format_of
+
+        form = "json" if as_json else format_of(given, out)
+        check_results(form, out, embeddings, resume)
+        return cls(form, out, top, embeddings, resume)
+
+
+def _predict(sources: Sequence[str], rows: _Rows, plugins: Sequence[Path], load: Callable[[], Predictor]) -> None:
+    """Predict the pictures of some sources, in this process."""
     from cocoop.data import LeftOut
     from cocoop.methods.plugins import load_plugins
-    from cocoop.serving import RESUMABLE, check_results, format_of, open_results
+    from cocoop.serving import RESUMABLE, open_results
 
-    form = "json" if as_json else format_of(results_format, out)
-    check_results(form, out, embeddings, resume)
-    run, sources = _run_and_sources(run_and_sources, clip, classes)
     left_out = LeftOut()
     rows_of = _rows_of(sources, left_out)
-    load_plugins(plugin or ())
-    names = None if classes is None else split_names("--classes", classes, at_least=2)
-    machine: dict[str, Any] = {"tokenizer": tokenizer, "device": device, "dtype": dtype, "memory_budget": memory_budget}
-    pictures: dict[str, Any] = {"exif": exif, "feature_cache": feature_cache}
-    answers: dict[str, Any] = {"top": top, "threshold": threshold, "shortlist": shortlist, "inference": inference}
-    predictor = _predictor(run, names, clip, embeddings, machine | pictures | answers)
-    with open_results(form, out, top, embeddings, resume, predictor.encoder_) as results:
-        _write(rows_of(predictor, results), results, sources, out is not None and form in RESUMABLE)
-    if out is not None:
-        print(f"{results.count:,} rows, {results.errors:,} of them errors: {out}")
+    load_plugins(plugins)
+    predictor = load()
+    with open_results(*rows, predictor.encoder_) as results:
+        _write(rows_of(predictor, results), results, sources, rows.out is not None and rows.form in RESUMABLE)
+    if rows.out is not None:
+        print(f"{results.count:,} rows, {results.errors:,} of them errors: {rows.out}")
     for text in filter(None, [predictor.inference_, *left_out.notes()]):
         note(f"note: {text}")
     if results.errors:
         raise RunError(f"{results.errors:,} of {results.count:,} pictures could not be read; their rows say why.")
+
+
+def _predicting(machine: dict[str, Any], given: tuple[Any, ...], threads: int) -> Work:
+    from cocoop.shards import Predicting
+
+    return Predicting(threads, machine, *given)
 
 
 @contextmanager
@@ -150,17 +194,19 @@ def _run_and_sources(given: Sequence[str], clip: str | None, classes: str | None
 
 def _rows_of(sources: Sequence[str], left_out: LeftOut) -> Callable[[Predictor, Results], Iterator[Prediction]]:
     """What predicts the pictures, or the features, of these sources, and passes over those whose rows are there."""
-    from cocoop.serving import is_feature_file, named_pictures, read_features
+    from cocoop.serving import feature_files, named_pictures, read_features
 
-    encoded = [source for source in sources if is_feature_file(source)]
+    encoded = {source: files for source in sources if (files := feature_files(source))}
     if not encoded:
         pictures = named_pictures(sources, left_out)
         return lambda predictor, results: predictor.stream(named for named in pictures if results.lacks(named.key))
-    if len(encoded) < len(sources):
-        raise InputError(f"{encoded[0]}: expected files of features only, beside each other; got pictures, too.")
+    if len(encoded) < len({*sources}):
+        raise InputError(
+            f"{next(iter(encoded))}: expected files of features only, beside each other; got pictures, too."
+        )
 
     def rows(predictor: Predictor, results: Results) -> Iterator[Prediction]:
-        readers = [read_features(source, predictor.clip_) for source in sources]
+        readers = (read_features(file, predictor.clip_) for source in sources for file in encoded[source])
         return predictor.stream_features(
             [row for row in part if results.lacks(row.key)] for reader in readers for part in reader
         )

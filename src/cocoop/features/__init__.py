@@ -2,12 +2,14 @@
 
 from cocoop.features.ahead import usable_cpus
 from cocoop.features.encode import Encoded, Features, encode_pictures, fingerprints, read_pictures
+from cocoop.features.parquet import HEAD, head_of, pyarrow_parquet
 from cocoop.features.pixels import Picture, View
 from cocoop.features.sources import AugmentedFeatures, FeatureSource, FixedFeatures
-from cocoop.features.store import FeatureStore, StoredFeatures
+from cocoop.features.store import FeatureStore, StoredFeatures, features_key
 from cocoop.features.stream import EncodedRow, Encoder, encode_stream, processes_beside
 
 __all__ = [
+    "HEAD",
     "AugmentedFeatures",
     "Encoded",
     "EncodedRow",
@@ -21,8 +23,11 @@ __all__ = [
     "View",
     "encode_pictures",
     "encode_stream",
+    "features_key",
     "fingerprints",
+    "head_of",
     "processes_beside",
+    "pyarrow_parquet",
     "read_pictures",
     "usable_cpus",
 ]

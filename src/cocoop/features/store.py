@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from copy import copy
+from functools import partial
 from os import PathLike
 from pathlib import Path
 
@@ -18,11 +19,15 @@ from torch import Tensor
 from cocoop.clip import CLIP, Preprocess
 from cocoop.errors import InputError
 from cocoop.features.blocks import Block, blocks_of, contents_of, open_block, write_block
+from cocoop.features.parquet import ParquetBlock, contents_in, files_of
 from cocoop.features.pixels import View
 from cocoop.rgb import Exif
 
 _VERSION = 3
 """Counts up when a transform, the arithmetic of a tower or the layout of a block changes: no older block is read."""
+
+
+AnyBlock = Block | ParquetBlock
 
 
 class StoredFeatures:
@@ -38,7 +43,11 @@ class StoredFeatures:
     """
 
     def __init__(
-        self, blocks: Sequence[Block], block: NDArray[np.int64], row: NDArray[np.int64], device: torch.device
+        self,
+        blocks: Sequence[AnyBlock],
+        block: NDArray[np.int64],
+        row: NDArray[np.int64],
+        device: torch.device,
     ) -> None:
         self.blocks, self.block, self.row, self.device = blocks, block, row, device
 
@@ -62,7 +71,8 @@ class FeatureStore:
     A block's folder is named by all that decides a feature beside the image: what the CLIP computes, its precision and
     kind of device, the transform with Pillow's version, how images are opened (`opened`), and the view. A block that is
     torn, altered or moved is known (see `blocks.py`), removed and computed again. Any number of processes may use a
-    folder at once: each writes files of its own, whole or not at all.
+    folder at once: each writes files of its own, whole or not at all. Where `cocoop embed --shards` filled the folder,
+    the features in its Parquet files are found, too, in the test view.
 
     Args:
         folder: made when the first block is written.
@@ -89,8 +99,9 @@ class FeatureStore:
 
         Their features may yet be damaged, which `find` notices.
         """
-        held = [contents_of(path) for path in blocks_of(self._place(view))]
-        return np.unique(np.concatenate(held)) if held else np.empty(0, dtype="S32")
+        held = [held for held, _ in self._held(view)]
+        contents = np.unique(np.concatenate(held)) if held else np.empty(0, dtype="S32")
+        return np.delete(contents, np.flatnonzero(contents == b""))
 
     def find(self, contents: NDArray[np.bytes_], view: View | None) -> tuple[StoredFeatures, NDArray[np.bool_]]:
         """Features in a view of the images with these content hashes [N], and of which [N] there are any.
@@ -99,12 +110,11 @@ class FeatureStore:
         """
         distinct, back = np.unique(contents, return_inverse=True)
         block, row = np.full((2, len(distinct)), -1)
-        blocks: list[Block] = []
-        for path in blocks_of(self._place(view)) if len(distinct) else ():
-            held = contents_of(path)
+        blocks: list[AnyBlock] = []
+        for held, open_it in self._held(view) if len(distinct) else ():
             which = np.searchsorted(distinct, held).clip(max=len(distinct) - 1)
             rows = np.flatnonzero((distinct[which] == held) & (block[which] < 0))
-            opened = open_block(path) if len(rows) else None
+            opened = open_it() if len(rows) else None
             if opened is not None:
                 block[which[rows]], row[which[rows]] = len(blocks), rows
                 blocks.append(opened)
@@ -117,19 +127,32 @@ class FeatureStore:
         """
         write_block(self._place(view), contents, features.cpu().numpy())
 
+    def _held(self, view: View | None) -> Iterator[tuple[NDArray[np.bytes_], Callable[[], AnyBlock | None]]]:
+        """The content hashes [n] of each file of features in a view, and what opens it."""
+        for path in blocks_of(self._place(view)):
+            yield contents_of(path), partial(open_block, path)
+        for path in files_of(self.folder, features_key(self.clip, self.exif)) if view is None else ():
+            contents = contents_in(path)
+            yield contents, partial(ParquetBlock, path, (len(contents), self.clip.embed_dim))
+
     def _place(self, view: View | None) -> Path:
-        transform = self.clip.preprocess
-        key = {
-            "version": _VERSION,
-            "clip": self.clip.fingerprint,
-            "precision": self.clip.precision.name,
-            "device": self.clip.device.type,
-            "transform": [transform.size, [*transform.mean], [*transform.std], *_other_resizing(transform)],
-            "pillow": PIL.__version__,
-            **_other_opening(self.exif),
-        }
-        name = hashlib.sha256(json.dumps(key).encode()).hexdigest()
-        return self.folder / name / ("test" if view is None else f"seed-{view.seed}-view-{view.number}")
+        name = "test" if view is None else f"seed-{view.seed}-view-{view.number}"
+        return self.folder / features_key(self.clip, self.exif) / name
+
+
+def features_key(clip: CLIP, exif: Exif) -> str:
+    """SHA-256 of all that decides a feature beside the image and its view."""
+    transform = clip.preprocess
+    key = {
+        "version": _VERSION,
+        "clip": clip.fingerprint,
+        "precision": clip.precision.name,
+        "device": clip.device.type,
+        "transform": [transform.size, [*transform.mean], [*transform.std], *_other_resizing(transform)],
+        "pillow": PIL.__version__,
+        **_other_opening(exif),
+    }
+    return hashlib.sha256(json.dumps(key).encode()).hexdigest()
 
 
 def _other_opening(exif: Exif) -> dict[str, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import multiprocessing
-from collections.abc import Callable, Hashable, Iterable, Iterator
+from collections.abc import Callable, Container, Hashable, Iterable, Iterator
 from itertools import chain, islice
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
@@ -51,11 +51,15 @@ class Encoder(Protocol):
 
 
 class EncodedRow(NamedTuple, Generic[K]):
-    """One image of a stream: its key, and its unit-norm feature [E] or why there is none."""
+    """One image of a stream: its key, and its unit-norm feature [E] or why there is none.
+
+    content: the content hash of an image that has a feature, b"" if nobody asked for it.
+    """
 
     key: K
     feature: Tensor | None
     error: ImageError | None
+    content: bytes = b""
 
 
 class _Decoded(NamedTuple):
@@ -73,6 +77,7 @@ def encode_stream(
     processes: int = 0,
     store: FeatureStore | None = None,
     exif: Exif = "apply",
+    distinct: bool = False,
 ) -> Iterator[list[EncodedRow[K]]]:
     """Features of pictures, in order and a batch at a time: memory does not grow with their number.
 
@@ -86,18 +91,21 @@ def encode_stream(
         processes: that take over from the threads where a thousand images came and there are more.
         store: gives the features that it has, and gets the others.
         exif: how pictures become RGB, see `cocoop.rgb.as_rgb`.
+        distinct: without a store, encodes images of one content once; their features stay in memory until the end.
 
     Raises:
         RunError: a process was killed, or the disk refuses.
     """
-    at_once, kept = images_at_once(clip.device), None if store is None else _Kept(store.opened(exif))
+    at_once, kept = images_at_once(clip.device), _memory(store, exif, distinct)
     read = _Read(clip.preprocess, load, None if kept is None else kept.known, exif)
     rows: list[tuple[K, _Decoded | ImageError]] = []
-    to_encode, full = 0, store is not None  # as `encode_pictures`: one batch alone is not filled up, unless for a store
+    # As `encode_pictures`: one batch alone is not filled up, unless its features may stand beside those of others.
+    to_encode, full = 0, kept is not None
     try:
-        for row in ahead(read, pictures, at_once, threads, processes):
-            rows.append(row)
-            to_encode += isinstance(row[1], _Decoded) and row[1].pixels is not None
+        for key, read_one in ahead(read, pictures, at_once, threads, processes):
+            outcome = read_one if kept is None else kept.once(read_one)
+            rows.append((key, outcome))
+            to_encode += isinstance(outcome, _Decoded) and outcome.pixels is not None
             if to_encode == at_once or (len(rows) >= _ROWS and (full or not to_encode)):
                 full = full or to_encode > 0
                 yield _encoded(clip, rows, kept, at_once if full else 0)
@@ -138,7 +146,7 @@ def _by_processes(function: Callable[[T], R], items: Iterator[T], at_once: int, 
 class _Read:
     """Opens, decodes and transforms one picture, in a thread or a process."""
 
-    def __init__(self, preprocess: Preprocess, load: Load, known: frozenset[bytes] | None, exif: Exif) -> None:
+    def __init__(self, preprocess: Preprocess, load: Load, known: Container[bytes] | None, exif: Exif) -> None:
         self.preprocess, self.load, self.known, self.exif = preprocess, load, known, exif
 
     def __call__(self, keyed: tuple[K, Any]) -> tuple[K, _Decoded | ImageError]:
@@ -166,6 +174,31 @@ class _Read:
         return _Decoded(content, self.preprocess(image))
 
 
+class _Seen:
+    """The features of a stream's own images, for those of the same content that come later."""
+
+    def __init__(self) -> None:
+        self.known: dict[bytes, Tensor | None] = {}  # None: it is about to be encoded
+
+    def once(self, outcome: _Decoded | ImageError) -> _Decoded | ImageError:
+        """Without pixels, where the same came before. Only this decides, so threads' timing decides nothing."""
+        if isinstance(outcome, ImageError) or outcome.pixels is None:
+            return outcome
+        if outcome.content in self.known:
+            return _Decoded(outcome.content, None)
+        self.known[outcome.content] = None
+        return outcome
+
+    def features(self, contents: list[bytes]) -> list[Tensor]:
+        return [feature for content in contents if (feature := self.known[content]) is not None]
+
+    def add(self, contents: list[bytes], features: Tensor) -> None:
+        self.known.update(zip(contents, features, strict=True))
+
+    def write(self) -> None:
+        pass
+
+
 class _Kept:
     """What a store held when a stream began, read through once, and what it is to get."""
 
@@ -176,6 +209,9 @@ class _Kept:
             contents[row : row + 1].tobytes(): row for row in np.flatnonzero(whole).tolist()
         }  # with zeros at their ends
         self.known, self.new = frozenset(self.rows), dict[bytes, Tensor]()
+
+    def once(self, outcome: _Decoded | ImageError) -> _Decoded | ImageError:
+        return outcome
 
     def features(self, contents: list[bytes]) -> Tensor:
         return self.stored[[self.rows[content] for content in contents]]
@@ -192,8 +228,14 @@ class _Kept:
             self.new.clear()
 
 
+def _memory(store: FeatureStore | None, exif: Exif, distinct: bool) -> _Kept | _Seen | None:
+    if store is not None:
+        return _Kept(store.opened(exif))
+    return _Seen() if distinct else None
+
+
 def _encoded(
-    clip: Encoder, rows: list[tuple[K, _Decoded | ImageError]], kept: _Kept | None, size: int
+    clip: Encoder, rows: list[tuple[K, _Decoded | ImageError]], kept: _Kept | _Seen | None, size: int
 ) -> list[EncodedRow[K]]:
     """The features of a batch, which is filled up to `size`: products of another shape may round otherwise."""
     decoded = [outcome for _, outcome in rows if isinstance(outcome, _Decoded)]
@@ -212,6 +254,6 @@ def _encoded(
     return [
         EncodedRow(key, None, outcome)
         if isinstance(outcome, ImageError)
-        else EncodedRow(key, next(of_known if outcome.pixels is None else of_new), None)
+        else EncodedRow(key, next(of_known if outcome.pixels is None else of_new), None, outcome.content)
         for key, outcome in rows
     ]

@@ -11,14 +11,12 @@ from cocoop.protocols.own_images import fit_and_score, not_trained_on
 from cocoop.protocols.plan import PROTOCOLS, Trial
 from cocoop.protocols.presets import PRESETS, Preset, narrowed, preset
 from cocoop.protocols.runner import Runner
-from cocoop.protocols.workers import Failure
 
 __all__ = [
     "Benchmark",
     "Estimate",
     "Estimator",
     "Evaluated",
-    "Failure",
     "PRESETS",
     "PROTOCOLS",
     "Preset",

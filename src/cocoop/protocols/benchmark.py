@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from pathlib import Path, PurePosixPath
@@ -19,10 +19,10 @@ from cocoop.progress import counter
 from cocoop.protocols.plan import Trial
 from cocoop.protocols.runner import Runner
 from cocoop.protocols.selection import Selection
-from cocoop.protocols.workers import Failure, attempt, in_processes
 from cocoop.results import RunRecord, alone_at, read_record
 from cocoop.results.faults import fault_of_file
 from cocoop.training import threads_for, torch_threads
+from cocoop.workers import Failure, attempt, in_processes
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class Benchmark:
                 self._same.add(trial.folder)
         return [trial for trial in self.trials if trial.folder not in done]
 
-    def run(self, jobs: int = 1) -> list[Failure]:
+    def run(self, jobs: int = 1) -> list[Failure[Trial]]:
         """Carry out the open trials, `jobs` at a time in processes of their own; with GPUs each takes the next.
 
         With `jobs` above 1 a script must call this below `if __name__ == "__main__":`: the processes import it.
@@ -95,17 +95,20 @@ class Benchmark:
         clip = CLIP.load(self.clip, self.tokenizer, device, self.dtype, self.memory_budget)
         return Runner(clip, self.datasets, self.out, self.feature_cache)
 
-    def _here(self, trials: Sequence[Trial]) -> Iterator[list[Failure | None]]:
+    def _here(self, trials: Sequence[Trial]) -> Iterator[list[Path | Failure[Trial]]]:
         if trials:
             with torch_threads(threads_for(self.clip)):
                 runner = self.runner()
                 for trial in trials:
-                    yield [attempt(runner, trial)]
+                    yield [attempt(runner.run, trial)]
 
-    def _in_processes(self, trials: Sequence[Trial], jobs: int) -> Iterator[list[Failure | None]]:
+    def _in_processes(self, trials: Sequence[Trial], jobs: int) -> Iterator[list[Path | Failure[Trial]]]:
         gpus = torch.cuda.device_count() if self.device in ("auto", "cuda") else 0
         devices = [f"cuda:{number % gpus}" if gpus else self.device for number in range(jobs)]
-        return in_processes(self.runner, trials, devices, threads_for(self.clip, jobs))
+        return in_processes(self._work_on, trials, devices, threads_for(self.clip, jobs))
+
+    def _work_on(self, device: str) -> Callable[[Trial], Path]:
+        return self.runner(device).run
 
     def _check_places(self) -> None:
         places = Counter(trial.folder for trial in self.trials)
@@ -160,12 +163,12 @@ def _changed_data(trial: Trial, data: Selection, record: RunRecord) -> str | Non
     return None
 
 
-def _collected(outcomes: Iterator[list[Failure | None]], total: int) -> list[Failure]:
+def _collected(outcomes: Iterator[list[Path | Failure[Trial]]], total: int) -> list[Failure[Trial]]:
     """All failures, while a bar counts the trials that have ended."""
-    failures: list[Failure] = []
+    failures: list[Failure[Trial]] = []
     with closing(outcomes), counter("runs", total, " runs") as bar:  # type: ignore[type-var]  # it is a generator
         for ended in outcomes:
             bar.update(len(ended))
             bar.refresh()
-            failures += filter(None, ended)
+            failures += [outcome for outcome in ended if isinstance(outcome, Failure)]
     return failures

@@ -26,14 +26,16 @@ def encode(
     workers: int | None = None,
     processes: int | None = None,
     exif: Exif = "apply",
+    distinct: bool = False,
 ) -> Iterator[list[EncodedRow[str]]]:
     """The image features of pictures, or their errors, in batches as they come, decoded by `workers` threads.
 
     `processes` take over from the thousandth picture on; None is as many as there are CPUs beside a GPU, else none.
-    `exif` says how pictures become RGB, see `cocoop.rgb.as_rgb`.
+    `exif` says how pictures become RGB, see `cocoop.rgb.as_rgb`; `distinct` encodes those of one content once, see
+    `encode_stream`.
     """
     processes = processes_beside(clip) if processes is None else processes
-    return encode_stream(clip, _loaded(pictures), load, workers or usable_cpus(), processes, store, exif)
+    return encode_stream(clip, _loaded(pictures), load, workers or usable_cpus(), processes, store, exif, distinct)
 
 
 def load(picture: Any) -> bytes | Image.Image:

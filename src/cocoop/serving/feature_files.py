@@ -16,8 +16,8 @@ from cocoop.atomic import renamed_to
 from cocoop.clip import CLIP
 from cocoop.data import ImageError
 from cocoop.errors import InputError
-from cocoop.features import EncodedRow
-from cocoop.serving.parquet import HEAD, ParquetRows, clip_head, plain, pyarrow_parquet
+from cocoop.features import EncodedRow, head_of, pyarrow_parquet
+from cocoop.serving.parquet import ParquetRows, clip_head, plain
 
 _AT_ONCE = 256  # features that are read at once
 _COLUMNS = ("image", "embedding", "error")
@@ -45,12 +45,19 @@ def new_feature_file(out: Path, clip: CLIP) -> FeatureFile:
     return NpyFeatures(out, clip) if out.suffix.lower() == ".npy" else ParquetRows(out, _COLUMNS, clip)
 
 
-def is_feature_file(source: str) -> bool:
-    """Whether this is a file that `read_features` reads."""
-    if not os.path.isfile(source):
-        return False
+def feature_files(source: str) -> list[str]:
+    """The files that `read_features` reads: this one, or those in a folder that `cocoop embed --shards` filled.
+
+    By name; none of anything else.
+    """
+    if os.path.isdir(source):
+        with os.scandir(source) as entries:
+            names = sorted(entry.name for entry in entries if entry.name.endswith(".parquet") and entry.name[0] != ".")
+        files = [os.path.join(source, name) for name in names]
+        return files if files and _parquet_head(files[0]) is not None else []
     ending = Path(source).suffix.lower()
-    return ending == ".npy" or (ending == ".parquet" and _parquet_head(source) is not None)
+    is_file = os.path.isfile(source) and (ending == ".npy" or (ending == ".parquet" and _parquet_head(source)))
+    return [source] if is_file else []
 
 
 def read_features(source: str, clip: CLIP) -> Iterator[list[EncodedRow[str]]]:
@@ -131,8 +138,7 @@ def _parquet_head(source: str) -> Any:
         schema = pyarrow_parquet().read_schema(source)
     except (OSError, ValueError):  # pyarrow's errors are of these
         return None
-    head = (schema.metadata or {}).get(HEAD)
-    return json.loads(head) if head and "embedding" in schema.names else None
+    return head_of(schema) if "embedding" in schema.names else None
 
 
 def _read_parquet(source: str, clip: CLIP) -> Iterator[list[EncodedRow[str]]]:
@@ -143,14 +149,28 @@ def _read_parquet(source: str, clip: CLIP) -> Iterator[list[EncodedRow[str]]]:
 def _parquet_rows(source: str, clip: CLIP) -> Iterator[list[EncodedRow[str]]]:
     with pyarrow_parquet().ParquetFile(source) as file:
         for batch in file.iter_batches(_AT_ONCE, columns=list(_COLUMNS)):
-            columns = (batch.column(name).to_pylist() for name in _COLUMNS)
-            yield [_row(clip, key, feature, error) for key, feature, error in zip(*columns, strict=True)]
+            keys, errors = (batch.column(name).to_pylist() for name in ("image", "error"))
+            vectors = batch.column("embedding")
+            there = np.asarray(vectors.is_valid())
+            features = iter(_tensor(source, vectors.flatten(), int(there.sum()), clip))
+            yield [
+                _row(key, next(features) if is_there else None, error)
+                for key, is_there, error in zip(keys, there, errors, strict=True)
+            ]
 
 
-def _row(clip: CLIP, key: str, feature: Any, error: str | None) -> EncodedRow[str]:
+def _tensor(source: str, values: Any, count: int, clip: CLIP) -> torch.Tensor:
+    """Features [count, E] of their numbers, one after the other."""
+    if len(values) != count * clip.embed_dim:
+        raise _not_ours(source, f"{len(values):,} numbers for {count:,} features of {clip.embed_dim:,}")
+    array = values.to_numpy(zero_copy_only=False).astype(np.float32).reshape(count, clip.embed_dim)
+    return torch.from_numpy(array).to(clip.device)
+
+
+def _row(key: str, feature: torch.Tensor | None, error: str | None) -> EncodedRow[str]:
     if feature is None:
         return EncodedRow(key, None, ImageError(error or f"{key}: expected a feature; got none. Embed it anew."))
-    return EncodedRow(key, torch.tensor(feature, dtype=torch.float32, device=clip.device), None)
+    return EncodedRow(key, feature, None)
 
 
 def _read_npy(source: str, clip: CLIP) -> Iterator[list[EncodedRow[str]]]:

@@ -14,7 +14,10 @@ from cocoop.data import HIDDEN, IMAGE_SUFFIXES, OTHER, ImageError, LeftOut, imag
 from cocoop.errors import InputError, plainly
 from cocoop.serving.tables import TABLES, Named, check_regular, column_of, columns_of
 
-_TARS = (".tar", ".tar.gz", ".tgz")
+TARS = (".tar", ".tar.gz", ".tgz")
+"""Endings of archives, lower case."""
+
+_COMPRESSED = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd")  # how gzip, bzip2, xz and zstd begin
 _FORMS = (
     "picture files, folders, patterns such as 'photos/*.jpg', - for paths on stdin, @FILE with a path per line, "
     "TABLE:COLUMN of a .csv, .jsonl or .parquet file, or .tar archives"
@@ -59,7 +62,7 @@ def _reader(source: str, left_out: LeftOut) -> Iterator[Named]:
             f"{source}: expected the column that holds the pictures, too; got none. Write {source}:COLUMN, with one of "
             f"{', '.join(columns_of(Path(source)))}."
         )
-    return _members(source, left_out) if source.lower().endswith(_TARS) else iter([Named(source, source)])
+    return _members(source, left_out) if source.lower().endswith(TARS) else iter([Named(source, source)])
 
 
 def _matching(pattern: str, left_out: LeftOut) -> Iterator[Named]:
@@ -100,17 +103,36 @@ def _members(archive: str, left_out: LeftOut) -> Iterator[Named]:
         yield Named(archive, archive)
         return
     try:
-        with tarfile.open(archive, "r|*") as file:
-            for member in file:
-                name = f"{archive}/{member.name}"
-                content = file.extractfile(member) if member.isreg() and _is_taken(name, left_out) else None
-                if content is not None:
-                    yield Named(name, content.read())
+        yield from archived(archive, archive, left_out)
     except (tarfile.TarError, OSError, EOFError) as error:
         yield Named(
             archive,
             ImageError(f"{archive}: expected a whole tar archive; got {plainly(error)}. Download it again."),
         )
+
+
+def archived(archive: str, path: str, left_out: LeftOut) -> Iterator[Named]:
+    """`_members` of the archive at a path. Raises `tarfile.TarError`, `OSError` or `EOFError` where it is damaged."""
+    with tarfile.open(path, "r|*") as file:
+        for member in file:
+            name = f"{archive}/{member.name}"
+            content = file.extractfile(member) if member.isreg() and _is_taken(name, left_out) else None
+            if content is not None:
+                yield Named(name, content.read())
+    _check_end(path)
+
+
+def _check_end(archive: str) -> None:
+    """`tarfile.ReadError` unless zeros end it: `tarfile` itself takes one that is cut off between two members as whole.
+
+    Of one that is compressed, what decompresses it knows.
+    """
+    with open(archive, "rb") as file:
+        if file.read(6).startswith(_COMPRESSED):
+            return
+        file.seek(-tarfile.BLOCKSIZE, os.SEEK_END)
+        if any(file.read()):
+            raise tarfile.ReadError("one that is cut off, without the zeros at its end")
 
 
 def _is_taken(name: str, left_out: LeftOut) -> bool:

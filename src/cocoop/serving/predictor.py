@@ -197,13 +197,15 @@ class Predictor:
             "error": [row.error for row in rows],
         }
 
-    def stream(self, pictures: Iterable[Named]) -> Iterator[Prediction]:
-        """Classify pictures as they come; memory does not grow with their number.
+    def stream(
+        self, pictures: Iterable[Named], processes: int | None = None, distinct: bool = False
+    ) -> Iterator[Prediction]:
+        """Classify pictures as they come; memory does not grow with their number, unless they are to be `distinct`.
 
-        A few batches are read ahead, as `encode` says.
+        A few batches are read ahead; `processes` and `distinct` are as in `encode`.
         """
-        ready = self._ready
-        return self.stream_features(encode(ready.clip, pictures, ready.store, self.workers, exif=ready.exif))
+        clip, _, _, store, exif = self._ready
+        return self.stream_features(encode(clip, pictures, store, self.workers, processes, exif, distinct))
 
     def stream_features(self, rows: Iterable[list[EncodedRow[str]]]) -> Iterator[Prediction]:
         """`stream` for pictures that `encode` has encoded, or `read_features` gives."""

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from cocoop.data import ImageError
 from cocoop.errors import InputError, plainly
-from cocoop.serving.parquet import pyarrow_parquet
+from cocoop.features import pyarrow_parquet
 
 TABLES = (".csv", ".jsonl", ".parquet")
 """Endings of tables, lower case."""
@@ -33,12 +33,27 @@ def column_of(table: Path, column: str) -> Iterator[Named]:
             f"{table}: expected a column {column!r} with pictures; it has {', '.join(columns) or 'none'}. Name one."
         )
     cells = {".csv": _csv_cells, ".jsonl": _json_cells, ".parquet": _parquet_cells}[table.suffix.lower()]
-    return _of_cells(table, cells(table, column))
+    return _of_cells(str(table), cells(table, column))
 
 
-def _of_cells(table: Path, cells: Iterator[Any]) -> Iterator[Named]:
+def of_row_groups(path: str, column: str, groups: tuple[int, int] | None, name: str) -> Iterator[Named]:
+    """The pictures in row groups of a Parquet file, from the first to before the second; None is all.
+
+    Their paths and keys are those that `column_of` gives for the table `name`. `InputError` where it is damaged.
+    """
     try:
-        for number, cell in enumerate(cells, 1):
+        with pyarrow_parquet().ParquetFile(path) as file:
+            first, stop = groups or (0, file.metadata.num_row_groups)
+            before = sum(file.metadata.row_group(group).num_rows for group in range(first))
+            cells = _cells_of(file, column, list(range(first, stop)))
+            yield from _of_cells(name, cells, before + 1)
+    except (OSError, ValueError) as error:
+        raise InputError(f"{name}: expected a Parquet file; got {plainly(error)}. Write it anew.") from error
+
+
+def _of_cells(table: str, cells: Iterator[Any], first: int = 1) -> Iterator[Named]:
+    try:
+        for number, cell in enumerate(cells, first):
             yield _of_cell(table, number, cell)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(
@@ -46,7 +61,7 @@ def _of_cells(table: Path, cells: Iterator[Any]) -> Iterator[Named]:
         ) from error
 
 
-def _of_cell(table: Path, number: int, cell: Any) -> Named:
+def _of_cell(table: str, number: int, cell: Any) -> Named:
     place = f"{table}, row {number}"
     path, content = (cell.get("path"), cell.get("bytes")) if isinstance(cell, dict) else (cell, None)
     if isinstance(path, bytes):
@@ -54,7 +69,7 @@ def _of_cell(table: Path, number: int, cell: Any) -> Named:
     if isinstance(content, bytes):
         return Named(path if isinstance(path, str) and path else place, content)
     if isinstance(path, str) and path.strip():
-        return Named(path, str(table.parent / path.strip()))
+        return Named(path, str(Path(table).parent / path.strip()))
     return Named(place, ImageError(f"{place}: expected a picture's path or bytes; got {cell!r}. Fill it in."))
 
 
@@ -95,8 +110,14 @@ def _json_cells(table: Path, column: str) -> Iterator[Any]:
 
 def _parquet_cells(table: Path, column: str) -> Iterator[Any]:
     with pyarrow_parquet().ParquetFile(table) as file:
-        for batch in file.iter_batches(batch_size=_ROWS_AT_ONCE, columns=[column]):
-            yield from batch.column(0).to_pylist()
+        yield from _cells_of(file, column, None)
+
+
+def _cells_of(file: Any, column: str, groups: list[int] | None) -> Iterator[Any]:
+    if groups == []:  # which would be taken for all
+        return
+    for batch in file.iter_batches(batch_size=_ROWS_AT_ONCE, columns=[column], row_groups=groups):
+        yield from batch.column(0).to_pylist()
 
 
 def check_regular(path: Path, what: str) -> None:

@@ -1,4 +1,4 @@
-"""Trials in processes of their own. A trial that fails, or whose process dies, does not stop the others."""
+"""Tasks in processes of their own. A task that fails, or whose process dies, does not stop the others."""
 
 from __future__ import annotations
 
@@ -12,58 +12,58 @@ from functools import partial
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import torch
 
 from cocoop.child import serve
 from cocoop.errors import CocoopError, RunError
 from cocoop.progress import be_quiet, is_quiet, note_warnings, silence
-from cocoop.protocols.plan import Trial
-from cocoop.protocols.runner import Runner
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 _TICK = 1.0
 """Seconds between two looks at the clock."""
 
 
-class Failure(NamedTuple):
-    """A trial that failed, and why."""
+class Failure(NamedTuple, Generic[T]):
+    """A task that failed, and why."""
 
-    trial: Trial
+    task: T
     reason: str
 
 
-def attempt(runner: Runner, trial: Trial) -> Failure | None:
-    """Carry out one trial; whatever goes wrong with it is returned, not raised. Ctrl-C is raised."""
+def attempt(work: Callable[[T], R], task: T) -> R | Failure[T]:
+    """Do one task; whatever goes wrong with it is returned, not raised. Ctrl-C is raised."""
     try:
-        runner.run(trial)
+        return work(task)
     except CocoopError as error:
-        return Failure(trial, str(error))
+        return Failure(task, str(error))
     except Exception as error:  # a fault of this package, or no memory left on a GPU
         place = traceback.extract_tb(error.__traceback__)[-1]
-        return Failure(trial, f"{type(error).__name__}: {error} ({Path(place.filename).name}, line {place.lineno})")
-    return None
+        return Failure(task, f"{type(error).__name__}: {error} ({Path(place.filename).name}, line {place.lineno})")
 
 
 def in_processes(
-    start: Callable[[str], Runner], trials: Sequence[Trial], devices: Sequence[str], threads: int
-) -> Iterator[list[Failure | None]]:
-    """Carry out trials, one process for each of `devices`, each with `threads` threads for torch.
+    start: Callable[[str], Callable[[T], R]], tasks: Sequence[T], devices: Sequence[str], threads: int
+) -> Iterator[list[R | Failure[T]]]:
+    """Do tasks, one process for each of `devices`, each with `threads` threads for torch.
 
-    Yields, at least once a second, the outcomes of the trials that have ended since. Closing the iterator kills the
+    Yields, at least once a second, the outcomes of the tasks that have ended since. Closing the iterator kills the
     processes.
 
     Args:
-        start: device -> a runner. Called once in each process, so it must survive pickling.
-        trials: what to do.
+        start: device -> what does a task. Called once in each process, so it must survive pickling.
+        tasks: what to do.
         devices: as `CLIP.load` takes them; one may stand there several times.
         threads: of each process.
 
     Raises:
         CocoopError: what `start` raises.
     """
-    waiting = deque(trials)
-    workers: list[_Worker] = []
+    waiting = deque(tasks)
+    workers: list[_Worker[T, R]] = []
     try:
         for device in devices[: len(waiting)]:
             workers.append(_Worker(start, device, threads))
@@ -86,34 +86,34 @@ def in_processes(
             worker.kill()
 
 
-class _Worker:
-    """A process that carries out one trial after another on one device."""
+class _Worker(Generic[T, R]):
+    """A process that does one task after another on one device."""
 
-    def __init__(self, start: Callable[[str], Runner], device: str, threads: int) -> None:
+    def __init__(self, start: Callable[[str], Callable[[T], R]], device: str, threads: int) -> None:
         # "spawn": a forked process could not use a GPU, and would inherit locks of torch's threads.
         context = multiprocessing.get_context("spawn")
         self.device = device
         self.connection, theirs = context.Pipe()
-        # A killed benchmark must not leave processes behind that write into the folder of the next one.
+        # A killed driver must not leave processes behind that write into the folder of the next one.
         self.process = context.Process(target=serve, args=(theirs,), daemon=True)
         with _deaf_to_interrupts():
             self.process.start()
         theirs.close()
         self._send(partial(_work, start, device, threads, is_quiet()))
 
-    def give(self, trial: Trial) -> None:
-        """Let it begin `trial`."""
-        self.trial = trial
-        self._send(trial)
+    def give(self, task: T) -> None:
+        """Let it begin `task`."""
+        self.task = task
+        self._send(task)
 
-    def outcome(self) -> Failure | None:
-        """Wait for the trial to end: its failure, or None."""
+    def outcome(self) -> R | Failure[T]:
+        """Wait for the task to end: what came of it, or its failure."""
         try:
-            told: CocoopError | Failure | None = self.connection.recv()
+            told: CocoopError | R | Failure[T] = self.connection.recv()
         except (EOFError, OSError):
             self.process.join()
             return Failure(
-                self.trial,
+                self.task,
                 f"its process was killed (exit code {self.process.exitcode}), perhaps for want of memory; "
                 "run the same again with fewer at a time",
             )
@@ -146,16 +146,18 @@ def _deaf_to_interrupts() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _work(start: Callable[[str], Runner], device: str, threads: int, quiet: bool, connection: Connection) -> None:
+def _work(
+    start: Callable[[str], Callable[[Any], Any]], device: str, threads: int, quiet: bool, connection: Connection
+) -> None:
     silence()
     be_quiet(quiet)
     note_warnings()
     torch.set_num_threads(threads)
     try:
-        runner = start(device)
+        work = start(device)
     except Exception as error:
         raised = error if isinstance(error, CocoopError) else RunError(f"{type(error).__name__}: {error}")
         connection.send(raised)
         return
     while True:
-        connection.send(attempt(runner, connection.recv()))
+        connection.send(attempt(work, connection.recv()))
