@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from cocoop.methods import (
         CLAP,
         METHODS,
+        TCP,
         ZSLP,
         CLIPAdapter,
         CoCoOp,
@@ -59,6 +60,7 @@ _HOME = {
     "PromptMethod": "cocoop.methods",
     "Recipe": "cocoop.methods",
     "RunError": "cocoop.errors",
+    "TCP": "cocoop.methods",
     "TaskRes": "cocoop.methods",
     "TipAdapter": "cocoop.methods",
     "TipAdapterF": "cocoop.methods",
@@ -92,6 +94,7 @@ __all__ = [
     "PromptMethod",
     "Recipe",
     "RunError",
+    "TCP",
     "TaskRes",
     "TipAdapter",
     "TipAdapterF",

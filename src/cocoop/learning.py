@@ -159,15 +159,12 @@ def learn(
             batch_size=learning.batch_size,
             lr=learning.lr,
             schedule=recipe.schedule,
-            optimizer=recipe.optimizer,
-            momentum=recipe.momentum,
-            weight_decay=recipe.weight_decay,
-            eps=recipe.eps,
             cuda_graph=cuda_graph,
             class_weights=balanced(targets, len(model.class_names)) if learning.class_weight == "balanced" else None,
             validation=held_out.validation if held_out else None,
             checkpoint=checkpoint,
             on_epoch_end=[callback.on_epoch_end for callback in callbacks],
+            **recipe.optimizer_settings,
         )
 
 

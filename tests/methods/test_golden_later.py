@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from cocoop import CLIP, Method
-from cocoop.methods import CLAP, ZSLP, CLIPAdapter, KgCoOp, ProGrad, TaskRes, TipAdapter, TipAdapterF
+from cocoop.methods import CLAP, TCP, ZSLP, CLIPAdapter, KgCoOp, ProGrad, TaskRes, TipAdapter, TipAdapterF
 from cocoop.methods.heads.clap import CONSTRAINTS
 from cocoop.training import learning_rate
 
@@ -111,6 +111,34 @@ def test_prograd_starts_from_words_behind_zeros():
     """All but the word that the original leaves out, which moves the others by one."""
     model = ProGrad(golden.clip("small"), names(), context="a type of pet, a photo of")
     assert torch.equal(model.ctx, values()["prograd.init.ctx"])
+
+
+NETWORK = {f"meta_net.linear{n}.{kind}": f"meta_net.linear{n}.{kind}" for n in (1, 2) for kind in ("weight", "bias")}
+
+
+def test_tcp(both_paths):
+    clip, images, told = both_paths("tcp"), golden.images("tcp"), facts()["methods"]["tcp"]
+    model = TCP(clip, names(), template=told["teacher_template"], block=told["replaced_at_text_block"])
+    tensors = CTX | NETWORK
+    assert [tensors[name] for name, _ in model.named_parameters()] == list(tensors)
+    at_the_start(model, "tcp", tensors)
+    close(model.teacher, "tcp.teacher")
+    close(model.class_tokens(), "tcp.class_tokens")
+    close(model.distance(model.text_features(images)), "tcp.loss.kg", LOSS)
+    loss, logits, gradients = model.gradients(images, labels("tcp"))
+    close(logits, "tcp.logits", LOGITS)
+    close(loss, "tcp.loss", LOSS)
+    close(F.cross_entropy(logits, labels("tcp")), "tcp.loss.ce", LOSS)
+    for name, gradient in zip(tensors.values(), gradients, strict=True):
+        close(gradient, f"tcp.grad.{name}", GRADIENT)
+    optimizer = golden.optimizer_of("tcp")
+    assert optimizer == {name: getattr(model.recipe, name) for name in optimizer}
+    losses = golden.learn(model, images, labels("tcp"), **optimizer)
+    close(torch.tensor(losses), "tcp.train.losses", LOSS)
+    trained_close(model, "tcp", tensors)
+    close(model(images), "tcp.train.logits", LOGITS)
+    model.set_classes(facts()["new_class_names"])
+    close(model(images), "tcp.new_classes.logits", LOGITS)
 
 
 # On features

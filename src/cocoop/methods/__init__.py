@@ -19,6 +19,7 @@ from cocoop.methods.prograd import ProGrad
 from cocoop.methods.prompt_method import ConditionalPrompts, PromptMethod
 from cocoop.methods.shortlist import Shortlist
 from cocoop.methods.tangent import AGREEMENT, DIFFERENCE, TangentCheck, TangentPrompts, codes_of, expansions, tried_of
+from cocoop.methods.tcp import TCP
 from cocoop.methods.zero_shot import ZeroShot
 
 METHODS: dict[str, type[Method]] = {
@@ -27,6 +28,7 @@ METHODS: dict[str, type[Method]] = {
     "cocoop": CoCoOp,
     "kgcoop": KgCoOp,
     "prograd": ProGrad,
+    "tcp": TCP,
     "zs-lp": ZSLP,
     "clap": CLAP,
     "taskres": TaskRes,
@@ -49,6 +51,7 @@ __all__ = [
     "METHODS",
     "OPTIMIZERS",
     "SCHEDULES",
+    "TCP",
     "Approximation",
     "Calibrated",
     "CoCoOp",

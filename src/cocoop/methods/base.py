@@ -49,6 +49,11 @@ class Recipe:
         expect_choice("optimizer", self.optimizer, OPTIMIZERS)
         expect_choice("schedule", self.schedule, SCHEDULES)
 
+    @property
+    def optimizer_settings(self) -> dict[str, Any]:
+        """The optimiser and its numbers, but for the rate, by name."""
+        return {name: getattr(self, name) for name in ("optimizer", "momentum", "weight_decay", "eps")}
+
 
 class Method(nn.Module, ABC):
     """A classifier on top of a frozen CLIP.

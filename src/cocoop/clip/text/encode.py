@@ -49,7 +49,13 @@ def suffixes_of(tower: TextTower, packing: Packing, embeddings: Tensor, hoist: b
     return Suffixes(packing, x, qkv, *biases)
 
 
-def encode_plain(tower: TextTower, prefix: Tensor, suffix: Tensor, lengths: Sequence[int]) -> Tensor:
+def encode_plain(
+    tower: TextTower,
+    prefix: Tensor,
+    suffix: Tensor,
+    lengths: Sequence[int],
+    replaced: tuple[int, Tensor] | None = None,
+) -> Tensor:
     """The original's way, operation by operation: every one of the G x K prompts at full context length.
 
     Args:
@@ -57,6 +63,7 @@ def encode_plain(tower: TextTower, prefix: Tensor, suffix: Tensor, lengths: Sequ
         prefix: [G, P, D] token embeddings without positions.
         suffix: [T, D] token embeddings of all suffixes one after the other.
         lengths: [K] the number of tokens of each suffix, sum T.
+        replaced: a block, and tokens [K, n, D] that positions 1 to n of each class become at its input.
 
     Returns:
         [G, K, E], before the unit norm.
@@ -67,7 +74,11 @@ def encode_plain(tower: TextTower, prefix: Tensor, suffix: Tensor, lengths: Sequ
     for k, tokens in enumerate(suffix.split(list(lengths))):
         prompts[:, k, prefix_length : prefix_length + len(tokens)] = tokens
     x = (prompts + tower.positions).flatten(0, 2)  # [G * K * 77, D]
-    for block in tower.layers:
+    for number, block in enumerate(tower.layers):
+        if replaced is not None and number == replaced[0]:
+            tokens = replaced[1].to(x.dtype).expand(groups, -1, -1, -1)
+            before = x.view(prompts.shape)
+            x = torch.cat([before[:, :, :1], tokens, before[:, :, 1 + tokens.shape[2] :]], dim=2).flatten(0, 2)
         qkv = block.queries_keys_values(x).unflatten(0, (-1, tower.context_length))
         query, key, value = heads(qkv, block.heads, 3)
         attended = scaled_dot_product_attention(query, key, value, is_causal=True)
@@ -121,12 +132,31 @@ def _pass(
     Their rows lie side by side, M + R * C per group, so that every product is one for all. Returns the features
     [G, K, E], and of every layer the keys and values of the whole prefix.
     """
-    suffixes = part()
+    return run_layers(tower, tower.layers, known, prefix, part())
+
+
+def run_layers(
+    tower: TextTower, layers: Sequence[Block], known: list[KeysValues], prefix: Tensor, suffixes: Suffixes
+) -> tuple[Tensor, list[KeysValues]]:
+    """`_pass` through the last layers of the tower, from states entering the first of them."""
+    x, seen = inner_layers(layers[:-1], known[:-1], prefix, suffixes)
+    features, keys = _last_layer(tower, layers[-1], x, known[-1], suffixes)
+    return features, [*seen, keys]
+
+
+def inner_layers(
+    layers: Sequence[Block], known: list[KeysValues], prefix: Tensor, suffixes: Suffixes
+) -> tuple[Tensor, list[KeysValues]]:
+    """Layers on all rows: prefix positions [G, M, D] and suffixes -> [G, M + R * C, D]; and the prefix's keys, values.
+
+    Where `suffixes` has queries, keys and values, the first of the layers is layer 0.
+    """
     rows = torch.cat([prefix, suffixes.x.expand(len(prefix), -1, -1)], dim=1)
+    if not layers:
+        return rows, []
     x, seen = rows.flatten(0, 1), []
-    layout = _layout(tower, prefix.shape[1], suffixes)
-    *inner, last = tower.layers
-    for number, block in enumerate(inner):
+    layout = _layout(layers[0].heads, prefix.shape[1], suffixes)
+    for number, block in enumerate(layers):
         if number == 0 and suffixes.qkv is not None:
             qkv = torch.cat([block.queries_keys_values(prefix), suffixes.qkv.expand(len(prefix), -1, -1)], dim=1)
         else:
@@ -134,8 +164,7 @@ def _pass(
         attended, keys_values = attend_all(qkv, known[number], layout)
         seen.append(keys_values)
         x = block.finish(x, attended.flatten(0, 1))
-    features, keys = _last_layer(tower, last, x.view(rows.shape), known[-1], suffixes)
-    return features, [*seen, keys]
+    return x.view(rows.shape), seen
 
 
 def _frugal_pass(
@@ -146,12 +175,12 @@ def _frugal_pass(
     return _pass(tower, known, prefix, part)
 
 
-def _layout(tower: TextTower, new: int, suffixes: Suffixes) -> Layout:
+def _layout(heads: int, new: int, suffixes: Suffixes) -> Layout:
     """How the rows of one pass lie: `new` prefix positions that are not known yet, then the suffixes."""
     packing = suffixes.packing
     causal = suffixes.bias.new_ones(new, packing.prefix_length, dtype=torch.bool).tril(packing.prefix_length - new)
     rows, slots = packing.source.shape
-    return Layout(tower.layers[0].heads, new, rows, slots, bias_of(causal, suffixes.bias.dtype), suffixes.bias)
+    return Layout(heads, new, rows, slots, bias_of(causal, suffixes.bias.dtype), suffixes.bias)
 
 
 def _last_layer(

@@ -17,7 +17,8 @@ from torch.nn import functional as F
 
 from cocoop.clip.text.encode import Suffixes, constant_keys_values, encode_packed, encode_plain, suffixes_of
 from cocoop.clip.text.memory import may_hoist, plan, tokens_at_once
-from cocoop.clip.text.packing import pack
+from cocoop.clip.text.packing import Packing, pack
+from cocoop.clip.text.replaced import Regrouped, Replacement, encode_replaced, regroup
 from cocoop.clip.text.tower import TextTower
 from cocoop.errors import InputError
 
@@ -63,14 +64,16 @@ class Prompts:
         at_once = tokens_at_once(self._tower, prefix_length, max(map(len, suffixes)))
         # Equal prompts are encoded once: beside other prompts each would be rounded otherwise.
         distinct = {tuple(suffix): i for i, suffix in enumerate(dict.fromkeys(map(tuple, suffixes)))}
-        self._which = None
+        self._which = self._first = None
         if len(distinct) < len(suffixes):
             which = [distinct[tuple(suffix)] for suffix in suffixes]
             self._which = torch.tensor(which, device=self._tower.positions.device)
+            self._first = torch.tensor([which.index(i) for i in range(len(distinct))], device=self._which.device)
         self._suffixes = suffixes
         self._parts = [_Part(self._tower, part, prefix_length, hoist) for part in in_parts([*distinct], at_once)]
         self._packings = [part.packing for part in self._parts]
-        self._plans: dict[tuple[int, bool], tuple[int, int]] = {}
+        self._regrouped: dict[int, list[Regrouped]] = {}
+        self._plans: dict[tuple[int, int, bool], tuple[int, int]] = {}
 
     def select(self, classes: Sequence[int]) -> Prompts:
         """The prompts of some classes, by number, for a single use: nothing of them is computed ahead."""
@@ -78,12 +81,13 @@ class Prompts:
         selected._take([self._suffixes[k] for k in classes], self._packings[0].prefix_length, hoist=False)
         return selected
 
-    def encode(self, context: Tensor, unit: bool = True) -> Tensor:
+    def encode(self, context: Tensor, unit: bool = True, replacement: Replacement | None = None) -> Tensor:
         """Text features for G values of the context.
 
         Args:
             context: [G, N, D] vectors for the N slots. With G > 1 every slot must lie in the shared prefix.
             unit: whether they are made unit vectors, as CLIP compares them.
+            replacement: what the slots become inside the tower, n of them right behind SOS; then G is 1.
 
         Returns:
             [G, K, E], at least float32.
@@ -95,7 +99,7 @@ class Prompts:
             )
         # The CLIP's dtype says in what to compute; a caller's autocast would mix it with another.
         with torch.autocast(context.device.type, enabled=False):
-            features = self._encode(context)
+            features = self._encode(context) if replacement is None else self._encode_replaced(context, replacement)
             if unit:
                 features = F.normalize(features, dim=-1)
         return features if self._which is None else features.index_select(1, self._which)
@@ -107,18 +111,39 @@ class Prompts:
             return torch.cat(plain, dim=1)
         prefix = (prefix + tower.positions[: prefix.shape[1]])[:, self._constant :]
         parts = [partial(part.suffixes, context[:1]) for part in self._parts]
-        groups, kept = self._plan(len(context), torch.is_grad_enabled())
+        groups, kept = self._plan(self._packings, len(context), torch.is_grad_enabled())
         features = []
         for some in prefix.split(groups):
             features.append(encode_packed(tower, self._known, some, parts, kept))
             kept = max(0, kept - len(parts))
         return torch.cat(features)
 
-    def _plan(self, groups: int, training: bool) -> tuple[int, int]:
+    def _encode_replaced(self, context: Tensor, replacement: Replacement) -> Tensor:
+        tower, prefix, (block, tokens) = self._tower, self._prefix(context), replacement
+        if self._constant != 1 or not 0 < tokens.shape[1] < prefix.shape[1]:
+            raise InputError("replacement: expected slots right behind SOS, which all prompts share; got others.")
+        tokens = tokens if self._first is None else tokens.index_select(0, self._first)
+        if tower.plain:
+            each = zip(self._parts, tokens.split([len(packing.lengths) for packing in self._packings]), strict=True)
+            plain = [
+                encode_plain(tower, prefix, p.embedder(context)[0], p.packing.lengths, (block, own)) for p, own in each
+            ]
+            return torch.cat(plain, dim=1)
+        if tokens.shape[1] not in self._regrouped:
+            later = [regroup(packing, tokens.shape[1], prefix.dtype) for packing in self._packings]
+            self._regrouped[tokens.shape[1]] = later
+        later = self._regrouped[tokens.shape[1]]
+        prefix = (prefix + tower.positions[: prefix.shape[1]])[:, 1:]
+        parts = [(partial(part.suffixes, context), places) for part, places in zip(self._parts, later, strict=True)]
+        _, kept = self._plan([places.packing for places in later], 1, torch.is_grad_enabled())
+        return encode_replaced(tower, self._known, prefix, parts, Replacement(block, tokens), kept)
+
+    def _plan(self, packings: Sequence[Packing], groups: int, training: bool) -> tuple[int, int]:
         """`plan` for this many groups, cached, so that no step asks the device for its free memory."""
-        if (groups, training) not in self._plans:
-            self._plans[groups, training] = plan(self._tower, self._packings, groups, training)
-        return self._plans[groups, training]
+        key = packings[0].prefix_length, groups, training  # of the two packings the second has SOS alone before it
+        if key not in self._plans:
+            self._plans[key] = plan(self._tower, packings, groups, training)
+        return self._plans[key]
 
 
 class _Part:
