@@ -68,7 +68,12 @@ Targets = Annotated[
     typer.Option(metavar="NAME,NAME,...", help="cross-dataset, domain-generalization: what to test on."),
 ]
 MethodNames = Annotated[
-    str | None, typer.Option(metavar="NAME,NAME,...", help="Of zero-shot,coop,cocoop, or a plugin's.")
+    str | None,
+    typer.Option(
+        metavar="NAME,NAME,...",
+        help="Of those that `train` takes, a plugin's, too; or all, which leaves out what takes no new classes where "
+        "there are such. Default: zero-shot,coop,cocoop.",
+    ),
 ]
 Shots = Annotated[str | None, typer.Option(metavar="N,N,...", help="Training images per class, such as 1,2,4,8,16.")]
 Seeds = Annotated[str | None, typer.Option(metavar="N,N,...", help="Such as 1,2,3.")]
@@ -147,11 +152,23 @@ def benchmark(
         )
         trials = plan.trials(protocol)
         with _gathered(trials, chosen == "smoke", data_root, out, dry_run) as data:
+            trials = _within_reach(trials, data) if methods == "all" else trials
             runs = Benchmark(trials, out, clip, data, device, dtype, feature_cache, memory_budget, tokenizer, plugins)
             notes = _notes(clip, data)
             if plan == preset(protocol, chosen) and not dry_run:
                 note(f"expected of {plan.command}: {plan.expected}")
             (_print_estimates if dry_run else _run)(runs, jobs, notes, as_json)
+
+
+def _within_reach(trials: Sequence[Trial], data: Mapping[str, Dataset]) -> list[Trial]:
+    """The trials of all methods without those that cannot be; a note names their methods."""
+    from cocoop.protocols import out_of_reach
+
+    lost = out_of_reach(trials, data)
+    if lost:
+        methods = ", ".join(dict.fromkeys(trial.method for trial in lost))
+        note(f"note: of all methods those are left out that are bound to the classes they learned: {methods}")
+    return [trial for trial in trials if trial not in lost]
 
 
 @contextmanager

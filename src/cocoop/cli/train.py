@@ -41,7 +41,11 @@ if TYPE_CHECKING:
     from cocoop.results import Run
 
 Out = Annotated[Path, typer.Option(metavar="DIR", help="The run folder to write; must be new.")]
-MethodName = Annotated[str, typer.Option(metavar="cocoop|coop|zero-shot|...", help="How to learn; or a plugin's.")]
+_METHODS = (
+    "cocoop|coop|zero-shot|kgcoop|prograd|tcp|zs-lp|clap|taskres|clip-adapter|tip-adapter|tip-adapter-f|"
+    "linear-probe|..."
+)
+MethodName = Annotated[str, typer.Option(metavar=_METHODS, help="How to learn; or a plugin's.")]
 Shots = Annotated[str, typer.Option(metavar="N|all", help="Training images per class, picked by the seed; or all.")]
 Seed = Annotated[int, typer.Option(metavar="N", help="Any integer; the same seed gives the same run.")]
 Epochs = Annotated[int | None, typer.Option(metavar="N", help="Default: the paper's, 10 for cocoop, 200 for coop.")]

@@ -10,6 +10,7 @@ from cocoop.protocols.learned import learned_by
 from cocoop.protocols.own_images import fit_and_score, not_trained_on
 from cocoop.protocols.plan import PROTOCOLS, Trial
 from cocoop.protocols.presets import PRESETS, Preset, narrowed, preset
+from cocoop.protocols.reach import out_of_reach
 from cocoop.protocols.runner import Runner
 
 __all__ = [
@@ -32,6 +33,7 @@ __all__ = [
     "learned_by",
     "narrowed",
     "not_trained_on",
+    "out_of_reach",
     "preset",
     "write_miniatures",
 ]

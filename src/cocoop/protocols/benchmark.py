@@ -17,6 +17,7 @@ from cocoop.errors import InputError
 from cocoop.methods.plugins import load_plugins
 from cocoop.progress import counter
 from cocoop.protocols.plan import Trial
+from cocoop.protocols.reach import check_reach
 from cocoop.protocols.runner import Runner
 from cocoop.protocols.selection import Selection
 from cocoop.results import RunRecord, alone_at, read_record
@@ -54,11 +55,12 @@ class Benchmark:
 
         Raises:
             InputError: the folder holds a run of the same place with other settings, of other images, on another CLIP
-                or with another tokenizer.
+                or with another tokenizer; or a trial is out of reach of its method.
         """
         self._check_places()
         done = {trial.folder for trial in self.trials if (self.out / trial.folder / "record.json").is_file()}
         data = Selection(self.datasets)
+        check_reach(self.trials, data)
         for trial in self.trials:
             if trial.folder in done - self._same:  # each once: it takes seconds with a million images
                 self._check_same(trial, data)

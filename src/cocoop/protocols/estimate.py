@@ -78,6 +78,7 @@ class _Prompt(NamedTuple):
     dataset: str
     classes: Classes
     context_length: int | None
+    images: int  # that its `prepare` keeps
 
 
 class _Views(NamedTuple):
@@ -106,17 +107,21 @@ class Estimator:
         learned_from = self.runner.data.training_set(trial)
         images = len(learned_from.train) if trial.shots else 0
         steps, costs = 0, []
+        method = METHODS[trial.method]
+        kept = images if method.prepares() else 0
         if images and not self.runner.learned_before(trial, learned_from):
-            batch_size = min(_chosen(trial, "batch_size"), images)
-            steps = _chosen(trial, "epochs") * (images // batch_size)
-            step = self._step(self._prompt(trial, trial.dataset, trial.classes), batch_size)
             encoding = self._image(trial.dataset, self._augmented(trial))
-            costs += [_Cost(step.seconds * steps, step.memory_mb), encoding._replace(seconds=0.0)]
+            costs.append(encoding._replace(seconds=0.0))
+            if method.recipe is not None:
+                batch_size = min(_chosen(trial, "batch_size"), images)
+                steps = _chosen(trial, "epochs") * (images // batch_size)
+                step = self._step(self._prompt(trial, trial.dataset, trial.classes, kept), batch_size)
+                costs.append(_Cost(step.seconds * steps, step.memory_mb))
         parts: list[tuple[str, Classes]] = [(test.dataset, test.classes) for test in trial.tests]
         if trial.scores_together:
             parts.append((trial.dataset, "all"))
         for dataset, classes in parts:
-            cost = self._classified(self._prompt(trial, dataset, classes))
+            cost = self._classified(self._prompt(trial, dataset, classes, kept))
             scored = len(self.runner.data.part(dataset, classes).test)
             costs.append(_Cost(cost.seconds * scored, cost.memory_mb))
         seconds, memory = sum(cost.seconds for cost in costs), max(cost.memory_mb for cost in costs)
@@ -158,21 +163,24 @@ class Estimator:
         augment = trial.settings.get("augment", "auto")
         return bool(self.runner.clip.augment if augment == "auto" else augment)
 
-    def _prompt(self, trial: Trial, dataset: str, classes: Classes) -> _Prompt:
-        return _Prompt(trial.method, dataset, classes, trial.settings.get("context_length"))
+    def _prompt(self, trial: Trial, dataset: str, classes: Classes, images: int) -> _Prompt:
+        return _Prompt(trial.method, dataset, classes, trial.settings.get("context_length"), images)
 
     def _model(self, prompt: _Prompt) -> Method:
         names = self.runner.data.part(prompt.dataset, prompt.classes).class_names
         random = {"context": None, "context_length": prompt.context_length} if prompt.context_length else {}
         with torch.random.fork_rng(devices=[]):
-            return METHODS[prompt.method](self.runner.clip, names, **random)
+            model = METHODS[prompt.method](self.runner.clip, names, **random)
+        if prompt.images:
+            model.prepare(self._features(prompt.images), self._targets(prompt.images))
+        return model
 
     def _time_step(self, prompt: _Prompt, batch_size: int) -> _Cost:
         """One step of training, recorded on a GPU as a run's steps are."""
         model = self._model(prompt)
-        step = recorded(Step(model, lr=1e-9), "auto")
-        targets = torch.zeros(batch_size, dtype=torch.long, device=model.clip.device)
-        return self._cost(lambda: step(self._features(batch_size), targets), rounds=2)
+        settings = model.recipe.optimizer_settings if model.recipe else {}
+        step = recorded(Step(model, lr=1e-9, **settings), "auto")
+        return self._cost(lambda: step(self._features(batch_size), self._targets(batch_size)), rounds=2)
 
     def _time_classified(self, prompt: _Prompt) -> _Cost:
         """Classifying one test image, of a whole batch."""
@@ -203,6 +211,9 @@ class Estimator:
         dtype = torch.promote_types(clip.dtype, torch.float32)
         features = torch.ones(count, clip.embed_dim, device=clip.device, dtype=dtype)
         return features.div_(clip.embed_dim**0.5)
+
+    def _targets(self, count: int) -> torch.Tensor:
+        return torch.zeros(count, dtype=torch.long, device=self.runner.clip.device)
 
     def _cost(self, work: Callable[[], Any], rounds: int = 1) -> _Cost:
         """The mean of some rounds, after one that warms up."""

@@ -185,11 +185,15 @@ def preset(protocol: str, name: str) -> Preset:
 def narrowed(preset: Preset, datasets: Sequence[str] = (), targets: Sequence[str] = (), **changes: Any) -> Preset:
     """The preset with other data sets, targets, or whatever `changes` names; what is empty or None stays.
 
+    Of methods, "all" alone is every one that is registered.
+
     Raises:
         InputError: an unknown method; a number of shots, epochs or views below 1; or views where no data
             set is learned with any.
     """
     changes = {name: value for name, value in changes.items() if value is not None and value != ()}
+    if changes.get("methods") == ("all",):
+        changes["methods"] = tuple(METHODS)
     for method in changes.get("methods", ()):
         expect_choice("method", method, METHODS)
     for name in ("shots", "epochs", "views"):

@@ -177,9 +177,9 @@ class Runner:
         )
 
     def fitted_to(self, model: Method, dataset: Dataset) -> Method:
-        """The model on the classes of `dataset`; one that takes its template is built anew."""
+        """The model on the classes of `dataset`; one that takes its template and new classes is built anew."""
         own = model.template_settings(dataset.template)
-        if not own:
+        if not own or model.bound is not None:
             return model.set_classes(dataset.class_names)
         anew = type(model)(self.clip, dataset.class_names, **model.settings | own)
         anew.load_state_dict(model.state_dict())
