@@ -143,6 +143,7 @@ class _Disk:
     def write_first(self, name: str, parts: Iterable[bytes]) -> None:
         hidden = hidden_beside(self.folder / name)
         try:
+            self.folder.mkdir(parents=True, exist_ok=True)
             with open(hidden, "xb") as file:
                 file.writelines(parts)
                 file.flush()
@@ -151,7 +152,7 @@ class _Disk:
         except FileExistsError:
             pass
         except OSError as error:
-            raise RunError(f"{self.folder / name}: expected to write it; got {plainly(error)}.") from error
+            raise RunError(f"{self.folder / name}: expected to write it; got {plainly(error)}. Check the folder.") from error
         finally:
             hidden.unlink(missing_ok=True)
 
