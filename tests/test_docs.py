@@ -37,6 +37,7 @@ NO_COMMANDS = {
     "make test": "CI runs it",
     'echo \'{"model_cfg"': "the shell's own",
     "hf download": "needs the network",
+    "torchrun": "starts processes of its own, in tests/cli/test_torchrun.py",
 }
 """How other lines of shell blocks begin -> why they are not run."""
 

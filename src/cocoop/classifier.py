@@ -23,6 +23,7 @@ from cocoop.fitted import FittedClassifier
 from cocoop.fitting import OF_THE_CLIP, OF_THE_MACHINE, load_clip, places_of
 from cocoop.loggers import reporting
 from cocoop.old_names import OLD_NAMES, RENAMED, from_old_names
+from cocoop.ranks import place
 from cocoop.results import Figures, Run, check_new, keeping, run_pictures, write_run
 from cocoop.results.card import model_card
 from cocoop.rgb import Exif
@@ -185,7 +186,7 @@ class Classifier(FittedClassifier):
         return fit_to_run(self._fitted(), self.model_, self.classes_.tolist())
 
     def save(self, folder: str | PathLike[str], test: Metrics | None = None) -> Path:
-        """Write a run folder, which must be new.
+        """Write a run folder, which must be new. Under torchrun rank 0 alone does.
 
         Args:
             folder: where.
@@ -194,6 +195,8 @@ class Classifier(FittedClassifier):
         Raises:
             InputError: not fitted, or the folder is taken. RunError: the disk refuses.
         """
+        if place().rank:
+            return Path(folder)
         check_new(folder)
         run = self.as_run()
         record = replace(run.record, results={"test": Figures(**test.as_dict(), exif=self.exif)} if test else {})

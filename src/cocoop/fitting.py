@@ -7,6 +7,7 @@ import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,13 +24,14 @@ from cocoop.data import few_shot_indices, picked_hash
 from cocoop.errors import InputError
 from cocoop.features import FeatureStore, Picture, fingerprints
 from cocoop.features.sources import FeatureSource
-from cocoop.identity import identity_of
+from cocoop.identity import check_same, identity_of
 from cocoop.labels import number_classes
 from cocoop.learning import hold_out, learn, learning_of, source_of
 from cocoop.methods import METHODS, Method, expect_rebuildable
+from cocoop.ranks import Ranks, join
 from cocoop.results import Calibration, Environment, Epoch, Learning, Parameters, environment, peak_memory_mb
 from cocoop.results.plain import plain
-from cocoop.training import EVERY, Cadence, Checkpoint, kept_epoch
+from cocoop.training import EVERY, Cadence, Checkpoint, Identity, check_divides, kept_epoch
 
 OF_THE_CLIP = ("tokenizer", "device", "dtype", "memory_budget")
 """Those of a classifier's parameters that say how its CLIP is loaded."""
@@ -90,10 +92,12 @@ class BeforeTraining(NamedTuple):
     """What a fit has settled before it trains.
 
     clip: the loaded CLIP. store: where image features are kept, if anywhere. picked: positions of the images to learn
-    from. trained_on: the `fingerprint` of each of them that is a file. validated_on: of each validation image.
+    from. trained_on: the `fingerprint` of each of them that is a file. validated_on: of each validation image. ranks:
+    that share the work.
     """
 
     clip: CLIP
+    ranks: Ranks
     store: FeatureStore | None
     picked: list[int]
     trained_on: frozenset[str]
@@ -129,26 +133,27 @@ def fit(
     images = list(images)  # by position: a column of pandas looks up row numbers
     classes, targets = number_classes(labels, class_names)
     names = [str(name) for name in classes.tolist()]
-    seed, shots, exif = operator.index(parameters["seed"]), parameters["shots"], parameters["exif"]
+    seed, shots, exif, ranks = operator.index(parameters["seed"]), parameters["shots"], parameters["exif"], join()
     with torch.inference_mode(False), torch.enable_grad():  # learned tensors need gradients, whoever calls
         clip, store, model, frozen = _built(parameters, names, seed)
         learning = learning_of(model, parameters)
         picked = _pick(targets, shots, seed) if model.learns() else []
         pictures, targets = [images[i] for i in picked], [targets[i] for i in picked]
         view_seed = seed if parameters["view_seed"] is None else parameters["view_seed"]
-        source = source_of(clip, pictures, learning, view_seed, store, exif) if picked else None
+        source = source_of(clip, pictures, learning, view_seed, store, exif, ranks) if picked else None
         trained_on = fingerprints(pictures, source.contents) if source else []
         held_out = None
         if validation is not None and source is not None and learning is not None:
-            held_out = hold_out(clip, validation, classes, class_names, source, learning, store, exif)
+            held_out = hold_out(clip, validation, classes, class_names, source, learning, store, exif, ranks)
         validated_on = held_out.fingerprints if held_out else []
-        here = model, frozen, learning, source, targets, held_out
-        state = None if checkpoint is None else Checkpoint(Path(checkpoint), identity_of(*here), cadence)
-        settled = BeforeTraining(clip, store, picked, frozenset(trained_on), frozenset(validated_on))
+        told = partial(identity_of, model, frozen, learning, source, targets, held_out, ranks)
+        state = _state(checkpoint, cadence, ranks, told)
+        settled = BeforeTraining(clip, ranks, store, picked, frozenset(trained_on), frozenset(validated_on))
         started += _seconds_of(before_training, settled)
         sizes = {"training_images": len(picked), "validation_images": len(held_out.contents) if held_out else 0}
-        tell(callbacks, "on_fit_begin", _facts(frozen, model, learning) | sizes)
-        history = learn(model, source, targets, learning, seed, parameters["cuda_graph"], held_out, state, callbacks)
+        ranks.first(lambda: tell(callbacks, "on_fit_begin", _facts(frozen, model, learning) | sizes))
+        given = seed, parameters["cuda_graph"], held_out, state, callbacks, ranks
+        history = learn(model, source, targets, learning, *given)
     done = Fit(
         parameters=frozen,
         history=history,
@@ -164,8 +169,19 @@ def fit(
         seconds=time.perf_counter() - started + (state.seconds if state else 0),
         **_circumstances(clip),
     )
-    tell(callbacks, "on_fit_end", done.figures)
+    ranks.first(lambda: tell(callbacks, "on_fit_end", done.figures))
     return Fitted(model, classes, done)
+
+
+def _state(
+    checkpoint: str | os.PathLike[str] | None, cadence: Cadence, ranks: Ranks, told: Callable[[], Identity]
+) -> Checkpoint | None:
+    """Where the training keeps its state, if anywhere. Ranks that are to learn something else are refused."""
+    if checkpoint is None and ranks.size == 1:
+        return None
+    identity = told()
+    check_same(ranks, identity)
+    return None if checkpoint is None else ranks.first(lambda: Checkpoint(Path(checkpoint), identity, cadence))
 
 
 def _seconds_of(before_training: Callable[[BeforeTraining], object] | None, settled: BeforeTraining) -> float:
@@ -183,6 +199,7 @@ def _built(
     clip = load_clip(parameters["clip"], **{name: parameters[name] for name in OF_THE_CLIP})
     store = feature_store(parameters["feature_cache"], clip)
     model = _new_model(METHODS[parameters["method"]], clip, names, parameters["settings"] or {}, seed)
+    check_divides(join(), model)
     kept = {field.name: parameters[field.name] for field in fields(Parameters)} | places_of(clip)
     frozen = Parameters(**plain(kept))
     expect_rebuildable(model)  # what no run folder can keep is refused before hours of training

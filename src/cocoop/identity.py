@@ -12,8 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cocoop.clip import CLIP
+from cocoop.errors import InputError
 from cocoop.learning import HeldOut, Source
 from cocoop.methods import Method
+from cocoop.ranks import Ranks
 from cocoop.results import Learning, Parameters
 from cocoop.results.plain import plain
 from cocoop.training import Identity
@@ -26,12 +28,17 @@ def identity_of(
     source: Source | None,
     targets: Sequence[int],
     held_out: HeldOut | None,
+    ranks: Ranks,
 ) -> Identity:
-    """All that decides what a fit learns, on one machine: parameters, images with their labels, classes, CLIP."""
+    """All that decides what a fit learns, on one machine: parameters, images with their labels, classes, CLIP.
+
+    The number of ranks does, too: sums over parts of a batch round otherwise.
+    """
     clip = model.clip
     of_the_fit = {name: getattr(parameters, name) for name in ("method", "shots", "seed", "view_seed", "exif")}
     settings = {f"setting {name}": value for name, value in plain(model.settings).items()}
     computed = {"dtype": clip.precision.name, "device": clip.device.type}
+    computed |= {"processes": str(ranks.size)} if ranks.size > 1 else {}
     computed |= {f"{name} version": version(name) for name in ("cocoop", "torch", "pillow")}
     return Identity(
         of_the_fit | settings | (asdict(learning) if learning else {}) | computed,
@@ -44,6 +51,19 @@ def identity_of(
             "transform of the CLIP": hashlib.sha256(repr(clip.preprocess).encode()).hexdigest(),
         },
     )
+
+
+def check_same(ranks: Ranks, identity: Identity) -> None:
+    """Raise `InputError` on all ranks unless they are to learn the same."""
+    first, *others = ranks.gather(lambda: identity)
+    for rank, other in enumerate(others, 1):
+        for ours, theirs in ((first.parameters, other.parameters), (first.contents, other.contents)):
+            for name in sorted({**ours, **theirs}):
+                if ours.get(name) != theirs.get(name):
+                    raise InputError(
+                        f"training: expected the same {name} on all ranks of torchrun; rank {rank} has another than "
+                        "rank 0. Let all learn from the same images in the same way, or start them without torchrun."
+                    )
 
 
 def _hash_of(contents: NDArray[np.bytes_] | None, labels: Sequence[int]) -> str:

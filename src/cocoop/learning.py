@@ -15,14 +15,32 @@ from numpy.typing import NDArray
 from cocoop.arguments import check_pictures
 from cocoop.clip import CLIP
 from cocoop.errors import InputError
-from cocoop.features import AugmentedFeatures, FeatureStore, FixedFeatures, Picture, fingerprints, read_pictures
+from cocoop.features import (
+    AugmentedFeatures,
+    FeatureStore,
+    FixedFeatures,
+    Picture,
+    SharedViews,
+    fingerprints,
+    read_together,
+)
 from cocoop.labels import number_labels
 from cocoop.methods import Method, Recipe
+from cocoop.ranks import Ranks
 from cocoop.results import Epoch, Learning
 from cocoop.rgb import Exif
-from cocoop.training import Checkpoint, Validation, prepare, threads_for, torch_threads, train, warm_up_only
+from cocoop.training import (
+    Checkpoint,
+    Validation,
+    check_divisible,
+    prepare,
+    threads_for,
+    torch_threads,
+    train,
+    warm_up_only,
+)
 
-Source = AugmentedFeatures | FixedFeatures
+Source = AugmentedFeatures | SharedViews | FixedFeatures
 
 
 class HeldOut(NamedTuple):
@@ -76,12 +94,17 @@ def source_of(
     view_seed: int,
     store: FeatureStore | None,
     exif: Exif,
+    ranks: Ranks,
 ) -> Source:
-    """Features to learn from. Either way an image that does not decode is found before any training."""
+    """Features to learn from. An image that does not decode, or too few for `ranks`, are found before any training."""
+    if learning is not None:
+        check_divisible(ranks, learning.batch_size, len(pictures))
     if learning is None or not learning.augment:
-        encoded = read_pictures(clip, pictures, store, fill=True, exif=exif)
+        encoded = read_together(ranks, clip, pictures, store, fill=True, exif=exif)
         return FixedFeatures(encoded.features, encoded.contents)
-    return AugmentedFeatures(clip, pictures, operator.index(view_seed), learning.epochs, learning.views, store, exif)
+    mine = pictures[ranks.part(len(pictures))]
+    views = AugmentedFeatures(clip, mine, operator.index(view_seed), learning.epochs, learning.views, store, exif)
+    return views if ranks.size == 1 else SharedViews(ranks, views)
 
 
 def hold_out(
@@ -93,6 +116,7 @@ def hold_out(
     learning: Learning,
     store: FeatureStore | None,
     exif: Exif,
+    ranks: Ranks,
 ) -> HeldOut:
     """The validation images of a fit.
 
@@ -111,7 +135,7 @@ def hold_out(
     except InputError as error:
         raise InputError(f"validation: {error}") from error
     pictures = list(pictures)
-    encoded = read_pictures(clip, pictures, store, source.contents.tolist(), exif=exif)
+    encoded = read_together(ranks, clip, pictures, store, source.contents.tolist(), exif=exif)
     left_out = len(pictures) - len(encoded.kept)
     if not encoded.kept:
         raise InputError(
@@ -138,6 +162,7 @@ def learn(
     held_out: HeldOut | None,
     checkpoint: Checkpoint | None,
     callbacks: Sequence[Any],
+    ranks: Ranks,
 ) -> list[Epoch]:
     """Prepare the method and train it, as far as it has images to look at and a recipe to learn by."""
     if source is None:
@@ -164,6 +189,7 @@ def learn(
             validation=held_out.validation if held_out else None,
             checkpoint=checkpoint,
             on_epoch_end=[callback.on_epoch_end for callback in callbacks],
+            ranks=ranks,
             **recipe.optimizer_settings,
         )
 

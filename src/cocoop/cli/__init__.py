@@ -65,15 +65,15 @@ def _root(
 app.callback(help=app.info.help)(_root)
 
 
-def _add(to: typer.Typer, name: str, command: Callable[..., None], short_help: str) -> None:
+def _add(to: typer.Typer, name: str, command: Callable[..., None], short_help: str, by_ranks: bool = False) -> None:
     # A line with nothing but \b keeps click from joining the examples' lines. In the docstrings it would be in the way.
     text = (inspect.getdoc(command) or "").replace("\n\nExample", "\n\n\b\nExample")
-    to.command(name, help=text, short_help=short_help)(with_manners(command))
+    to.command(name, help=text, short_help=short_help)(with_manners(command, by_ranks))
 
 
 _add(app, "demo", demo.demo, "Compare the three methods on real images; about a minute.")
 _add(app, "info", info.info, "What a CLIP is: towers, sizes, and the memory that K classes take.")
-_add(app, "train", train.train, "Learn a prompt from a folder of images.")
+_add(app, "train", train.train, "Learn a prompt from a folder of images.", by_ranks=True)
 _add(app, "evaluate", evaluate.evaluate, "Score a learned prompt on labelled images.")
 _add(app, "predict", predict.predict, "Classify pictures: files, folders, lists, tables, archives.")
 _add(app, "embed", embed.embed, "Write the image features of pictures into a file.")

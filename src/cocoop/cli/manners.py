@@ -17,6 +17,7 @@ import typer
 
 from cocoop.errors import CocoopError, InputError, RunError, is_out_of_memory, plainly, reason
 from cocoop.progress import be_quiet, note, note_warnings, say
+from cocoop.ranks import may_speak, place
 
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no notes on stderr, errors alone.")]
 Verbose = Annotated[
@@ -40,15 +41,23 @@ def start_afresh() -> None:
     """Be neither, whatever an earlier command of this process was."""
     global _verbose
     _verbose = False
-    be_quiet(False)
+    be_quiet(place().rank > 0)
     note_warnings()
 
 
-def with_manners(command: Callable[..., None]) -> Callable[..., None]:
-    """The command with -q and -v behind its own options; and first it says the notes that its context carries."""
+def with_manners(command: Callable[..., None], by_ranks: bool = False) -> Callable[..., None]:
+    """The command with -q and -v behind its own options; and first it says the notes that its context carries.
+
+    `by_ranks`: whether several processes of torchrun can do it together.
+    """
 
     @wraps(command)
     def run(context: typer.Context, quiet: bool, verbose: bool, **options: Any) -> None:
+        if place().size > 1 and not by_ranks:
+            raise InputError(
+                f"cocoop {context.info_name}: expected one process; torchrun has started {place().size}, which share "
+                "the work of cocoop train alone. Start it without torchrun."
+            )
         behave(quiet, verbose)
         for text in context.obj or ():
             note(text)
@@ -84,11 +93,17 @@ def stopped_by_hand(told: Callable[[KeyboardInterrupt], str]) -> Iterator[None]:
         note(told(error))
         raise typer.Exit(code) from None
     finally:
-        signal.signal(signal.SIGTERM, before)
+        if signal.getsignal(signal.SIGTERM) is terminate:
+            signal.signal(signal.SIGTERM, before)
 
 
 def exit_code(error: Exception) -> int:
-    """Say what went wrong, and return the exit code: 2 where the input cannot work, else 1."""
+    """Say what went wrong, and return the exit code: 2 where the input cannot work, else 1.
+
+    Of the processes of torchrun the first to come here says it.
+    """
+    if not may_speak():
+        return 2 if isinstance(error, InputError) else 1
     if _verbose:
         traceback.print_exception(error)
     if isinstance(error, CocoopError):

@@ -34,6 +34,7 @@ from cocoop.cli.next_steps import say_next
 from cocoop.cli.settings import parse_settings
 from cocoop.errors import InputError
 from cocoop.progress import note
+from cocoop.ranks import place
 
 if TYPE_CHECKING:
     from cocoop.classifier import Classifier
@@ -151,7 +152,7 @@ def train(
     """Learn a prompt from labelled images, and score it on the test split, or on the images it did not learn from.
 
     Stopped, failed or killed, the same command goes on from the state that is kept, and learns the same. Ctrl-C keeps
-    it after the step; a second one ends at once.
+    it after the step; a second one ends at once. The processes of torchrun share each batch.
 
     Examples:
       cocoop train photos/ --out my-run
@@ -173,7 +174,7 @@ def train(
     classifier = _classifier(dataset, method, clip, settings, shots, augment, exif, learning | watched | machine)
     with _alone(out, restart), stopped_by_hand(partial(_how_to_go_on, state_file(out))):
         _learn(classifier, dataset, out, validate, report_to, checkpoint_every, as_json)
-    if not as_json:
+    if not as_json and place().rank == 0:
         say_next(out, source, dataset, data_root, class_names, plugin or ())
 
 
@@ -182,6 +183,9 @@ def _alone(out: Path, restart: bool) -> Iterator[None]:
     """Hold the place of the run, and its state, which goes if another one is to begin."""
     from cocoop.results import alone_at, check_free, lock_file, remove_state, state_file
 
+    if place().rank:
+        yield
+        return
     busy = f"{out}: expected a place for this training alone; another one is at work on it. Wait, or choose another."
     with alone_at(lock_file(out), busy):
         check_free(out)  # another may just have ended
@@ -252,6 +256,9 @@ def _learn(
     from cocoop.results.card import model_card
 
     loggers = [] if report_to is None else split_names("--report-to", report_to)
+    if place().rank:
+        fit_and_score(classifier, dataset, validate, loggers, state_file(out), checkpoint_every)
+        return
     with keeping(out, learned_by(classifier)):
         run, notes = fit_and_score(classifier, dataset, validate, loggers, state_file(out), checkpoint_every)
         pictures = run_pictures(run)

@@ -7,6 +7,7 @@ from cocoop.features.pixels import Picture, View
 from cocoop.features.sources import AugmentedFeatures, FeatureSource, FixedFeatures
 from cocoop.features.store import FeatureStore, StoredFeatures, features_key
 from cocoop.features.stream import EncodedRow, Encoder, encode_stream, processes_beside
+from cocoop.features.together import SharedViews, read_together
 
 __all__ = [
     "HEAD",
@@ -19,6 +20,7 @@ __all__ = [
     "Features",
     "FixedFeatures",
     "Picture",
+    "SharedViews",
     "StoredFeatures",
     "View",
     "encode_pictures",
@@ -29,5 +31,6 @@ __all__ = [
     "processes_beside",
     "pyarrow_parquet",
     "read_pictures",
+    "read_together",
     "usable_cpus",
 ]

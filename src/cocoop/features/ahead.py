@@ -22,6 +22,7 @@ from cocoop.child import end_with_parent, main_left_alone
 from cocoop.clip import Preprocess
 from cocoop.errors import CocoopError, RunError, reason
 from cocoop.features.pixels import Decode, ImageToRead, MissingViews, Picture, ReadImages
+from cocoop.ranks import ranks_here
 
 AHEAD = 2
 """Batches that are decoded while one is encoded."""
@@ -161,8 +162,9 @@ def _sendable(image: ImageToRead) -> ImageToRead:
 
 
 def usable_cpus() -> int:
-    """How many CPUs this process may run on."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """How many CPUs this process may run on; of those of ranks that share a machine, its share."""
+    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, cpus // ranks_here())
 
 
 def _processes_with_room(batch: int) -> int:

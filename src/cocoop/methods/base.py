@@ -113,6 +113,11 @@ class Method(nn.Module, ABC):
         return cls.prepare is not Method.prepare
 
     @classmethod
+    def divides(cls) -> bool:
+        """Whether gradients of parts of a batch add up to those of the whole: not where it has its own `gradients`."""
+        return cls.gradients is Method.gradients
+
+    @classmethod
     def template_settings(cls, template: str) -> dict[str, Any]:
         """The settings with which prompts are in a data set's own words, such as "a photo of a {}, a type of pet.".
 

@@ -13,7 +13,7 @@ from cocoop.classifier import Classifier
 from cocoop.data import Dataset, Example, ImageError, check_images, fingerprint, split_hash
 from cocoop.errors import InputError
 from cocoop.evaluation import score
-from cocoop.features import Features, fingerprints, read_pictures
+from cocoop.features import Features, fingerprints, read_together
 from cocoop.fitting import BeforeTraining
 from cocoop.loggers import reporting
 from cocoop.methods import BASELINE
@@ -153,7 +153,7 @@ class _Test:
         paths = [example.path for example in examples]
         copies = known.validated_on if test else known.validated_on | known.trained_on
         leave_out = {bytes.fromhex(fingerprint) for fingerprint in copies}
-        encoded = read_pictures(known.clip, paths, known.store, leave_out, exif=self.exif)
+        encoded = read_together(known.ranks, known.clip, paths, known.store, leave_out, exif=self.exif)
         self.examples, self.features = [examples[number] for number in encoded.kept], encoded.features
         self.told = list(zip(fingerprints(paths, encoded.contents), examples, strict=True))
         if test:

@@ -9,6 +9,7 @@ from cocoop.training.schedule import WARMUP_LR, learning_rate, warm_up_only
 from cocoop.training.step import Facts, Step
 from cocoop.training.stopped import DivergedError, TrainingInterrupted
 from cocoop.training.threads import threads_for, torch_threads
+from cocoop.training.together import check_divides, check_divisible
 from cocoop.training.validation import KEEP, Validation, kept_epoch
 
 __all__ = [
@@ -25,6 +26,8 @@ __all__ = [
     "Step",
     "TrainingInterrupted",
     "Validation",
+    "check_divides",
+    "check_divisible",
     "kept_epoch",
     "learning_rate",
     "prepare",

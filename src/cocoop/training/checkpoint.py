@@ -20,6 +20,7 @@ from torch import Tensor
 from cocoop.atomic import clear_leftovers
 from cocoop.errors import InputError, RunError, plainly
 from cocoop.progress import note
+from cocoop.ranks import Ranks
 from cocoop.results import Epoch, remove_state
 from cocoop.results.files import parse_json
 from cocoop.results.tensors import write_tensors
@@ -104,8 +105,10 @@ class Checkpoint:
     def keep(self, step: Step, watch: Watch, history: Sequence[Epoch], so_far: SoFar | None = None) -> None:
         """Write the state after an epoch, or inside one, which has come `so_far`.
 
-        Where the disk refuses, the state before stays, and a warning says so.
+        Where the disk refuses, the state before stays, and a warning says so. Of several ranks the first writes.
         """
+        if not step.ranks.is_first:
+            return
         tensors = {name: tensor.detach().cpu().numpy() for name, tensor in _state(step, watch).items()}
         told: dict[str, Any] = {"format": _FORMAT, "identity": asdict(self.identity), "begun": None}
         told["history"] = [vars(epoch) for epoch in history]
@@ -213,6 +216,14 @@ class Checkpoint:
         )
 
 
+@torch.no_grad()
+def _share(ranks: Ranks, state: Mapping[str, Tensor]) -> None:
+    """Give these tensors the values that they have on rank 0."""
+    of_first = ranks.first(lambda: {name: tensor.cpu() for name, tensor in state.items()})
+    for name, tensor in state.items():
+        tensor.copy_(of_first[name])
+
+
 def _shown(value: object) -> str:
     """A value on one line that is not too long: a stranger may have written it."""
     return repr(value)[:200]
@@ -226,5 +237,12 @@ def _state(step: Step, watch: Watch) -> dict[str, Tensor]:
 def taken_up(
     checkpoint: Checkpoint | None, step: Step, watch: Watch, epochs: int, steps: int
 ) -> tuple[list[Epoch], SoFar]:
-    """`Checkpoint.take_up`; the very beginning without one."""
-    return ([], SoFar()) if checkpoint is None else checkpoint.take_up(step, watch, epochs, steps)
+    """`Checkpoint.take_up` on all ranks, of which the first reads; the very beginning without one."""
+    ranks = step.ranks
+    nothing: tuple[list[Epoch], SoFar] = [], SoFar()
+    done = nothing if checkpoint is None else ranks.first(lambda: checkpoint.take_up(step, watch, epochs, steps))
+    if ranks.size > 1:
+        if not ranks.is_first:
+            watch.take_up(done[0])
+        _share(ranks, _state(step, watch))
+    return done

@@ -13,6 +13,7 @@ from torch import Tensor
 from cocoop.features.sources import FeatureSource
 from cocoop.methods import Method
 from cocoop.progress import Bar, counter
+from cocoop.ranks import ALONE, Ranks
 from cocoop.results import Epoch
 from cocoop.training.checkpoint import Checkpoint, taken_up
 from cocoop.training.prepare import check_counts, targets_of
@@ -21,6 +22,7 @@ from cocoop.training.schedule import learning_rate
 from cocoop.training.step import Facts, Step, read
 from cocoop.training.stopped import DivergedError, Stop, explain, interruptible
 from cocoop.training.tally import SoFar, Tally
+from cocoop.training.together import check_divisible
 from cocoop.training.validation import Validation, Watch
 
 _READ_EVERY = 64
@@ -42,6 +44,7 @@ def train(
     validation: Validation | None = None,
     checkpoint: Checkpoint | None = None,
     on_epoch_end: Sequence[Callable[[Epoch], object]] = (),
+    ranks: Ranks = ALONE,
     **optimizer: Any,
 ) -> list[Epoch]:
     """Learn `model`'s parameters on its own loss, with its paper's optimiser and schedule. Gives one `Epoch` per epoch.
@@ -60,21 +63,22 @@ def train(
         validation: images whose accuracy is measured after each epoch, and may choose one or end the training.
         checkpoint: keeps the state, after every epoch and as often as it says; the training goes on from what it has.
         on_epoch_end: are called with each `Epoch` when it is over. What they raise ends the training.
+        ranks: which share each batch, and learn the same. Rank 0 alone keeps the state and calls `on_epoch_end`.
         optimizer: further arguments of `optimizer_of`, by default SGD with the papers' numbers.
 
     Raises:
         InputError: a count, a label, `class_weights`, `validation`, `cuda_graph` or a `checkpoint` that cannot be.
         DivergedError: a loss or a gradient is not finite. The model is back at the tensors of the last finite loss.
         TrainingInterrupted: Ctrl-C; the model is at the same tensors. With a `checkpoint` it waits for the step's end.
-        RunError: `cuda_graph` is "on" and the step cannot be recorded.
+        RunError: `cuda_graph` is "on" and the step cannot be recorded; or a rank is gone.
     """
     if not model.trainable_parameters:
         return []
     check_counts(epochs=epochs, batch_size=batch_size)
     targets = targets_of(model, len(source), labels)
     rates = partial(learning_rate, epochs=epochs, lr=lr, schedule=schedule)
-    step = Step(model, **optimizer)
-    run, watch = recorded(step, cuda_graph), Watch(model, validation)
+    step = Step(model, ranks=ranks, **optimizer)
+    run, watch = recorded(step, cuda_graph), Watch(model, validation, ranks)
     images = len(_order(len(labels), 0, batch_size, seed))
     history, begun = taken_up(checkpoint, step, watch, epochs, -(-images // batch_size))
     with (
@@ -84,9 +88,13 @@ def train(
     ):
         state = history, begun, watch, bar, stop, checkpoint, epochs, batch_size, seed, rates
         for epoch in _epochs(step, run, source, targets, *state):
-            for tell in on_epoch_end:
-                tell(epoch)
+            ranks.first(partial(_tell, on_epoch_end, epoch))
     return history
+
+
+def _tell(on_epoch_end: Sequence[Callable[[Epoch], object]], epoch: Epoch) -> None:
+    for tell in on_epoch_end:
+        tell(epoch)
 
 
 def _bar(images: int, epochs: int, done: int, more: int) -> Bar:
@@ -119,19 +127,20 @@ def _epochs(
         order = _order(len(targets), epoch, batch_size, seed)
         tally = Tally(bar, min(batch_size, len(order)), f"epoch {epoch + 1} of {epochs}", watch.accuracy, begun)
         rest, begun = order[tally.steps * batch_size :], SoFar()
-        batches = zip(source.batches(epoch, rest, batch_size), targets[rest].split(batch_size), strict=True)
+        batches = _batches(source, targets, epoch, rest, batch_size, step.ranks)
         for some in _carry_out(run, batches, targets.device):
             for facts in some:
                 if facts.stopped:
                     step.restore()
-                    if checkpoint is not None:
+                    if checkpoint is not None and step.ranks.is_first:
                         checkpoint.remove()
                     message = explain(facts.loss, epoch, tally.steps, rate, step.model.clip.precision.name)
                     raise DivergedError(message, history, step.model.state_dict())
                 tally.add(facts)
+                stop.agree(facts.asked)
             stop.steps = tally.steps
-            if checkpoint is not None and tally.steps * batch_size < len(order):
-                if stop.is_asked or checkpoint.is_due(tally.steps):
+            if tally.steps * batch_size < len(order):
+                if checkpoint is not None and (stop.is_asked or checkpoint.is_due(tally.steps)):
                     checkpoint.keep(step, watch, history, tally.so_far)
                 stop.now()
         seconds = tally.seconds
@@ -139,9 +148,21 @@ def _epochs(
         stop.steps = 0
         if checkpoint is not None:
             checkpoint.keep(step, watch, history)
-            stop.now()
+        stop.now()
         yield history[-1]
     watch.take_back()
+
+
+def _batches(
+    source: FeatureSource, targets: Tensor, epoch: int, order: Sequence[int], batch_size: int, ranks: Ranks
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Features and classes of each batch of an epoch: this rank's part of it, which is as large in all of them."""
+    check_divisible(ranks, batch_size, len(order))
+    size = min(batch_size, len(order))
+    part = ranks.part(size)
+    mine = [image for start in range(0, len(order), size) for image in order[start : start + size][part]]
+    at_once = part.stop - part.start
+    return zip(source.batches(epoch, mine, at_once), targets[mine].split(at_once), strict=True)
 
 
 def _carry_out(

@@ -24,7 +24,7 @@ def recorded(step: Step, cuda_graph: str) -> Callable[[Tensor, Tensor], Tensor]:
     """The step, or its recording where `cuda_graph` asks for one and the device can.
 
     Raises:
-        InputError: an unknown choice, or "on" without an NVIDIA GPU.
+        InputError: an unknown choice, or "on" without an NVIDIA GPU, or among ranks, whose exchange is not recorded.
     """
     expect_choice("cuda_graph", cuda_graph, CUDA_GRAPH)
     device = step.model.clip.device
@@ -32,7 +32,9 @@ def recorded(step: Step, cuda_graph: str) -> Callable[[Tensor, Tensor], Tensor]:
         raise InputError(
             f"cuda_graph: expected auto or off on the device {device}; got 'on', which needs an NVIDIA GPU. Take auto."
         )
-    if cuda_graph == "off" or device.type != "cuda":
+    if cuda_graph == "on" and step.ranks.size > 1:
+        raise InputError("cuda_graph: expected auto or off under torchrun, where no step is recorded; got 'on'.")
+    if cuda_graph == "off" or device.type != "cuda" or step.ranks.size > 1:
         return step
     return RecordedStep(step, record_cuda, required=cuda_graph == "on")
 
@@ -57,7 +59,7 @@ class RecordedStep:
         self._replay: Callable[[], None] | None = None
 
     def __call__(self, features: Tensor, targets: Tensor) -> Tensor:
-        """Run the step: features [B, E] and classes [B] -> facts [3], as `Step` has them."""
+        """Run the step: features [B, E] and classes [B] -> facts [4], as `Step` has them."""
         if self._inputs is None:
             self._inputs = features.clone(), targets.clone()
             self._try_recording(*self._inputs)

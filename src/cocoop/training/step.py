@@ -10,19 +10,23 @@ import torch
 from torch import Tensor
 
 from cocoop.methods import Method
+from cocoop.ranks import ALONE, Ranks
 from cocoop.training.loss_scale import LossScale
 from cocoop.training.optimizer import kept_of, optimizer_of
+from cocoop.training.together import of_batch
 
 
 class Facts(NamedTuple):
     """The results of a step: the loss before its update, and how many of its images were classified right.
 
     `stopped`: this step or one before met numbers that are not finite; nothing has changed since.
+    `asked`: a rank was asked to stop, see `Ranks.asked`; never where there is one.
     """
 
     loss: float
     hits: int
     stopped: bool
+    asked: bool
 
 
 class Step:
@@ -36,12 +40,13 @@ class Step:
     Args:
         model: what learns; has parameters.
         lr: learning rate, until `set_rate`.
+        ranks: among which batches are divided: each calls with its part, and all learn from the whole batch.
         optimizer: further arguments of `optimizer_of`, by default SGD with the papers' numbers.
     """
 
-    def __init__(self, model: Method, *, lr: float = 0.002, **optimizer: Any) -> None:
+    def __init__(self, model: Method, *, lr: float = 0.002, ranks: Ranks = ALONE, **optimizer: Any) -> None:
         device = model.clip.device
-        self.model = model
+        self.model, self.ranks = model, ranks
         self.scale = LossScale(device) if model.clip.dtype == torch.float16 else None
         self._parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
         self._good = [parameter.detach().clone() for parameter in self._parameters]
@@ -71,14 +76,16 @@ class Step:
         return of_all | {"scale": self.scale.value, "sound_steps": self.scale.sound_steps}
 
     def __call__(self, features: Tensor, targets: Tensor) -> Tensor:
-        """Image features [B, E] and classes [B], both on the model's device -> `Facts` as a tensor [3] there."""
+        """Image features [B, E] and classes [B], both on the model's device -> `Facts` as a tensor [4] there."""
         with torch.enable_grad():
-            scale = None if self.scale is None else self.scale.value
+            # The mean of a part has larger gradients than its share of the whole batch's, and would overflow earlier.
+            scale = None if self.scale is None else self.scale.value / self.ranks.size
             loss, logits, gradients = self.model.gradients(features, targets, scale)
         with torch.no_grad():
-            self._update(gradients, loss.isfinite())
             hits = (logits.argmax(dim=1) == targets).sum()
-            return torch.stack([loss, hits.to(loss.dtype), self._stopped.to(loss.dtype)])
+            whole = of_batch(self.ranks, len(targets), loss, gradients, hits)
+            self._update(whole.gradients, whole.loss.isfinite())
+            return torch.stack([fact.to(loss) for fact in (whole.loss, whole.hits, self._stopped, whole.asked)])
 
     def _update(self, gradients: Sequence[Tensor], loss_is_finite: Tensor) -> None:
         # A sum is finite only if every term is: one pass without a tensor of its own.
@@ -88,7 +95,7 @@ class Step:
         for parameter, gradient in zip(self._parameters, gradients, strict=True):
             parameter.grad = gradient
         # As torch's `GradScaler` tells it: what to divide gradients by, and whether to leave tensors and momenta alone.
-        self._optimizer.grad_scale = None if self.scale is None else self.scale.value  # type: ignore[attr-defined]
+        self._optimizer.grad_scale = None if self.scale is None else self.scale.value / self.ranks.size  # type: ignore[attr-defined]
         self._optimizer.found_inf = (self._stopped | ~sound).float()  # type: ignore[attr-defined]
         self._optimizer.step()
         if self.scale is None:
@@ -125,4 +132,4 @@ class Step:
 def read(facts: Sequence[Tensor]) -> list[Facts]:
     """The tensors of some steps as numbers: waits for the device, once."""
     rows = torch.stack(list(facts)).tolist() if facts else []
-    return [Facts(loss, int(hits), bool(stopped)) for loss, hits, stopped in rows]
+    return [Facts(loss, int(hits), bool(stopped), bool(asked)) for loss, hits, stopped, asked in rows]

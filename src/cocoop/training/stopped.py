@@ -12,6 +12,7 @@ from typing import Any
 from torch import Tensor
 
 from cocoop.errors import RunError
+from cocoop.ranks import Ranks
 from cocoop.results import Epoch
 from cocoop.training.step import Step
 
@@ -43,28 +44,38 @@ class TrainingInterrupted(_Stopped, KeyboardInterrupt):
 class Stop:
     """Ctrl-C and SIGTERM, put off until a step is over and its state is kept; the second one acts at once.
 
-    What they do is what their handlers did before. A SIGTERM without one ends the process at once, as ever.
+    What they do is what their handlers did before. A SIGTERM without one ends the process at once, as ever. Of several
+    ranks that all stop after the same step each waits for a step that tells them so.
 
     Attributes:
         steps: of the epoch under way, that are over.
     """
 
-    def __init__(self) -> None:
-        self.steps = 0
+    def __init__(self, ranks: Ranks) -> None:
+        self.steps, self._ranks, self._agreed = 0, ranks, False
+        ranks.asked = False
         self._asked: int | None = None
         self._before: dict[int, Callable[[int, FrameType | None], Any]] = {}
 
     @property
     def is_asked(self) -> bool:
-        """Whether one has come."""
-        return self._asked is not None
+        """Whether one has come; of several ranks, whether all know."""
+        return self._agreed if self._ranks.size > 1 else self._asked is not None
+
+    def agree(self, asked: bool) -> None:
+        """Know what a step has told of all ranks."""
+        self._agreed = asked
 
     def now(self) -> None:
         """Let it act, if one has come."""
-        asked, self._asked = self._asked, None
+        if not self.is_asked:
+            return
+        asked, self._asked, self._agreed, self._ranks.asked = self._asked, None, False, False
         if asked is not None:
             self._before[asked](asked, None)
             self._put_off()  # its handler lets the training go on
+        elif self._ranks.size > 1:
+            raise KeyboardInterrupt
 
     @contextmanager
     def put_off(self) -> Iterator[None]:
@@ -86,10 +97,11 @@ class Stop:
 
     def _put_back(self) -> None:
         for number, handler in self._before.items():
-            signal.signal(number, handler)
+            if signal.getsignal(number) == self._ask:
+                signal.signal(number, handler)
 
     def _ask(self, number: int, _: FrameType | None) -> None:
-        self._asked = number
+        self._asked, self._ranks.asked = number, True
         self._put_back()
 
 
@@ -98,11 +110,11 @@ def interruptible(step: Step, history: Sequence[Epoch], epochs: int, kept: bool)
     """Turn Ctrl-C inside into a `TrainingInterrupted`, with the model back at the tensors of the last finite loss.
 
     `history` has the finished ones of `epochs` when it comes. `kept`: whether there is a state to keep, until when it
-    is put off.
+    is put off, as it always is among ranks.
     """
-    stop = Stop()
+    stop = Stop(step.ranks)
     try:
-        with stop.put_off() if kept else nullcontext():
+        with stop.put_off() if kept or step.ranks.size > 1 else nullcontext():
             yield stop
     except KeyboardInterrupt as error:
         step.restore()

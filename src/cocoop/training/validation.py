@@ -10,6 +10,7 @@ from torch import Tensor
 from cocoop.errors import InputError, expect_choice
 from cocoop.features import Features
 from cocoop.methods import Method, images_at_once
+from cocoop.ranks import ALONE, Ranks
 from cocoop.results import Epoch
 from cocoop.training.prepare import check_counts, targets_of
 
@@ -31,7 +32,7 @@ class Validation(NamedTuple):
 
 
 class Watch:
-    """Looks at the validation images after each epoch of a training, if there are any.
+    """Looks at the validation images after each epoch of a training, if there are any; each rank at its part.
 
     `InputError` for no images, labels that are none, or a `keep` or `patience` that cannot be.
 
@@ -40,8 +41,8 @@ class Watch:
         best: the tensors of the best epoch so far by state-dict name, if that is what is kept.
     """
 
-    def __init__(self, model: Method, validation: Validation | None) -> None:
-        self._model, self._validation = model, validation
+    def __init__(self, model: Method, validation: Validation | None, ranks: Ranks = ALONE) -> None:
+        self._model, self._validation, self._ranks = model, validation, ranks
         self.accuracy: float | None = None
         self._highest, self._since_highest = -1.0, 0
         self.best: dict[str, Tensor] = {}
@@ -88,13 +89,14 @@ class Watch:
             self._model.load_state_dict(self.best)
 
     def _measured(self, features: Features) -> float:
-        hits, at_once = 0, images_at_once(self._model)
-        for start in range(0, len(features), at_once):
-            probabilities = self._model.probabilities(features[start : start + at_once])
+        hits, at_once, part = 0, images_at_once(self._model), self._ranks.part(len(features))
+        for start in range(part.start, part.stop, at_once):
+            some = slice(start, min(start + at_once, part.stop))
+            probabilities = self._model.probabilities(features[some])
             # Of what is not finite none is right; the next step, if there is one, stops the training.
-            right = probabilities.argmax(dim=1) == self._targets[start : start + at_once]
+            right = probabilities.argmax(dim=1) == self._targets[some]
             hits += int((right & probabilities.isfinite().all(dim=1)).sum())
-        return 100 * hits / len(features)
+        return 100 * sum(self._ranks.gather(lambda: hits)) / len(features)
 
 
 def _check(validation: Validation) -> None:
