@@ -16,15 +16,17 @@ import cocoop
 
 SOURCE = Path(cocoop.__file__).parent
 
-BOTTOM = {"errors", "shapes", "class_names", "progress", "child", "atomic", "rgb"}
+BOTTOM = {"escapes", "reading", "errors", "shapes", "class_names", "progress", "child", "atomic", "rgb"}
 TORCH_FREE = BOTTOM | {"data", "results"}
 MODELS = BOTTOM | {"weights", "clip", "methods"}
 PARTS_OF_THE_CLASSIFIER = {"arguments", "labels", "saved", "fitting", "callbacks", "loggers", "old_names"}
 MAY_IMPORT = {
-    "errors": set(),
+    "escapes": set(),
+    "reading": set(),
+    "errors": {"escapes"},
     "shapes": {"errors"},
     "class_names": {"errors"},
-    "progress": set(),
+    "progress": {"escapes"},
     "child": set(),
     "atomic": {"errors"},
     "workers": {"errors", "progress", "child"},
@@ -154,7 +156,9 @@ INSIDE = {
 """Room -> its files and folders -> those of the same room that each may import. Its `__init__.py` may import all."""
 
 ALLOWED_OUTSIDE = {
-    "errors": set(),
+    "escapes": set(),
+    "reading": set(),
+    "errors": {"escapes"},
     "shapes": set(),
     "class_names": {"ftfy"},
     "progress": {"tqdm"},

@@ -190,7 +190,7 @@ def test_the_model_card_shows_every_test_and_shortens_long_class_lists():
 def test_names_in_the_card_are_text_not_markup():
     names = ["<b>bold</b>", "x|y", "a`b*c", "two\nlines"]
     card = model_card(replace(RUN.config, class_names=names), RUN.record)
-    assert r"4 classes (\<b\>bold\</b\>, x\|y, a\`b\*c, two lines)" in card
+    assert r"4 classes (&lt;b&gt;bold&lt;/b&gt;, x\|y, a\`b\*c, two lines)" in card
 
 
 def test_the_card_tells_a_comma_in_a_name_from_one_between_names_and_counts_one_epoch():

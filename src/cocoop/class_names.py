@@ -20,6 +20,10 @@ _NUMBERS: tuple[tuple[type, Callable[[Any], bool]], ...] = (
 """Kinds of numbers, and which of each fit an array and a file."""
 
 
+_BLANK = set("\u115f\u1160\u2800\u3164\uffa0")
+"""Letters and signs of Unicode that show nothing, beside those whose category says so."""
+
+
 def prompt_name(name: str) -> str:
     """Spell a class name as it stands in a prompt: `_` becomes a space; blanks and case stay.
 
@@ -132,25 +136,37 @@ def as_read(name: str) -> str:
 def check_spelling(names: Sequence[str]) -> None:
     """Raise `InputError` for what is no list of texts, an empty list, or a name that is empty or no Unicode text.
 
-    A name counts as empty if it is so once `_` is read as a space. A folder whose name's bytes are not UTF-8 has a name
-    that is no Unicode text: no file of a run could store it. NumPy's arrays of
-    texts drop NUL at the end of one.
+    A name counts as empty if nothing is to be seen of it once `_` is read as a space and the clean-up of prompts is
+    done, as of "&nbsp;" or zero-width spaces. A folder whose name's bytes are not UTF-8 has a name that is no Unicode
+    text: no file of a run could store it. NumPy's arrays of texts drop NUL at the end of one.
     """
     if isinstance(names, str) or not all(isinstance(name, str) for name in names):
         raise InputError(f"class names: expected a list of texts; got {shortened(names)}.")
     if not names:
         raise InputError("class names: expected at least one; got an empty list. Give one name per class.")
     for name in names:
-        if not prompt_name(name).strip():
+        if _is_blank(name):
             raise InputError(
-                f"class names: expected words in every name; got {name!r}, empty once '_' is read as a "
-                "space. Rename that class."
+                f"class names: expected words in every name; got {name!r}, of which a prompt shows nothing: '_' is read "
+                "as a space. Rename that class."
             )
         if any(letter == "\0" or "\ud800" <= letter <= "\udfff" for letter in name):
             raise InputError(
                 f"class names: expected Unicode text in every name; got {name!a}. Rename that class, in UTF-8 and "
                 "without NUL."
             )
+
+
+def _is_blank(name: str) -> bool:
+    if "&" not in name and any(map(_is_word, name)):  # for speed: nearly all names
+        return False
+    seen = set(clean(prompt_name(name))) - _BLANK
+    return all(unicodedata.category(letter) in ("Cc", "Cf", "Cs", "Zs", "Zl", "Zp") for letter in seen)
+
+
+def _is_word(letter: str) -> bool:
+    """Whether no clean-up makes nothing of it, as it may of the Western letters that other encodings are mistaken for."""
+    return letter.isalnum() and not "\x7f" < letter < "\u0250" and letter not in _BLANK
 
 
 def check_class_names(names: Sequence[str]) -> None:

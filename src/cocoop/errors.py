@@ -9,9 +9,17 @@ from difflib import get_close_matches
 from numbers import Real
 from typing import Any
 
+from cocoop.escapes import shortened, visible
+
+_MOST = 1200
+"""Letters of a message. Names in it may be of any length, and of strangers."""
+
 
 class CocoopError(Exception):
-    """Base of every error this package raises on purpose."""
+    """Base of every error this package raises on purpose. Its text is one line, which any terminal can show."""
+
+    def __str__(self) -> str:
+        return shortened(visible(super().__str__()), _MOST)
 
 
 class InputError(CocoopError, ValueError):
@@ -45,8 +53,7 @@ def expect_number(what: str, given: Any, most: float = math.inf) -> float:
 
 def reason(error: BaseException) -> str:
     """The kind of an error and the first line of its message, without a full stop: to stand in another message."""
-    lines = str(error).strip().splitlines() or ["no details"]
-    return f"{type(error).__name__}: {lines[0]}".rstrip(".:")
+    return f"{type(error).__name__}: {_first_line(error, 'no details')}".rstrip(".:")
 
 
 def is_out_of_memory(error: BaseException) -> bool:
@@ -61,4 +68,8 @@ def plainly(error: BaseException) -> str:
         return "text that is not UTF-8"
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
-    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+    return _first_line(error, type(error).__name__).rstrip(".")
+
+
+def _first_line(error: BaseException, otherwise: str) -> str:
+    return (str(error).strip().splitlines() or [otherwise])[0]

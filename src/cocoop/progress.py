@@ -13,6 +13,8 @@ from typing import Any, Generic, Protocol, Self, TypeVar
 
 from tqdm import tqdm
 
+from cocoop.escapes import visible
+
 T = TypeVar("T")
 
 _EVERY = 30.0
@@ -47,7 +49,7 @@ def progress(items: Iterable[T], what: str, total: int | None = None, unit: str 
     `what` names the work, `total` their number if unsized.
     """
     if _is_silent() or _is_watched():
-        bar: Iterable[T] = tqdm(items, desc=what, total=total, unit=unit, delay=2, **_manners())
+        bar: Iterable[T] = tqdm(items, desc=visible(what), total=total, unit=unit, delay=2, **_manners())
         return bar
     return _Lines(what, len(items) if total is None and isinstance(items, Sized) else total, unit, items)
 
@@ -55,7 +57,7 @@ def progress(items: Iterable[T], what: str, total: int | None = None, unit: str 
 def counter(what: str, total: int, unit: str, delay: float = 0, done: int = 0) -> Bar:
     """A `Bar`, which appears after `delay` seconds; `done` of `total` were done before."""
     if _is_silent() or _is_watched():
-        bar: Bar = tqdm(desc=what, total=total, unit=unit, delay=delay, initial=done, **_manners())
+        bar: Bar = tqdm(desc=visible(what), total=total, unit=unit, delay=delay, initial=done, **_manners())
         return bar
     return _Lines(what, total, unit, done=done)
 
@@ -64,7 +66,7 @@ class _Lines(Generic[T]):
     """A bar for a file or a pipe: a plain line on stderr every `_EVERY` seconds, so that what is shorter has none."""
 
     def __init__(self, what: str, total: int | None, unit: str, items: Iterable[T] = (), done: int = 0) -> None:
-        self._what, self._total, self._items = what, total, items
+        self._what, self._total, self._items = visible(what), total, items
         self._unit = unit.strip() if unit != "it" else ""
         self._before = self._done = done
         self._said = ""
@@ -158,7 +160,7 @@ def note(text: str) -> None:
 def say(text: str) -> None:
     """A line on stderr, quiet or not. Where that takes none, the work goes on."""
     with suppress(OSError):
-        print(text, file=sys.stderr, flush=True)
+        print(visible(text), file=sys.stderr, flush=True)
 
 
 def note_warnings(places: bool = False) -> None:

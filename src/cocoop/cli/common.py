@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cocoop.errors import InputError
+from cocoop.escapes import dumps
 from cocoop.progress import note
 
 if TYPE_CHECKING:
@@ -190,4 +190,4 @@ def check_new_run(out: Path, source: str) -> None:
 
 def print_json(content: Any) -> None:
     """Print one JSON document on stdout."""
-    print(json.dumps(content, indent=2, ensure_ascii=False))
+    print(dumps(content, indent=2))

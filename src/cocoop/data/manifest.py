@@ -1,7 +1,6 @@
 """A user's tables of images: one line per image, as CSV or JSONL."""
 
 import csv
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from os import PathLike
@@ -14,6 +13,7 @@ from cocoop.data.dataset import Dataset
 from cocoop.data.own import SPLIT_NAMES, by_split, number_by_name
 from cocoop.data.places import find_images
 from cocoop.errors import InputError, plainly
+from cocoop.reading import lines, parse_json
 
 MANIFEST_SUFFIXES = (".csv", ".tsv", ".jsonl")
 """File endings of manifests, lower case."""
@@ -112,7 +112,9 @@ def _rows(path: Path) -> Iterator[_Row]:
     try:
         for line, values in read(path):
             yield _row(path, line, values)
-    except (OSError, UnicodeDecodeError) as error:
+    except InputError:
+        raise
+    except (OSError, ValueError) as error:
         raise InputError(
             f"{path}: expected a readable text file in UTF-8; got {plainly(error)}. Save it as UTF-8."
         ) from error
@@ -121,10 +123,10 @@ def _rows(path: Path) -> Iterator[_Row]:
 def _csv_lines(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
     # utf-8-sig, because spreadsheets put a byte order mark in front.
     with open(path, encoding="utf-8-sig", newline="") as file:
-        header = file.readline()
+        header = next(lines(file), "")
         file.seek(0)
         separator = max(_SEPARATORS, key=header.count)
-        reader = csv.DictReader(file, restkey=_TOO_MANY, skipinitialspace=True, strict=True, delimiter=separator)
+        reader = csv.DictReader(lines(file), restkey=_TOO_MANY, skipinitialspace=True, strict=True, delimiter=separator)
         try:
             reader.fieldnames = [column.strip() for column in reader.fieldnames or ()]
             uses = columns(f"{path}, line 1", reader.fieldnames)
@@ -145,12 +147,12 @@ def _csv_lines(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
 
 def _json_lines(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
     with open(path, encoding="utf-8-sig") as file:
-        for line, text in enumerate(file, start=1):
+        for line, text in enumerate(lines(file), start=1):
             if not text.strip():
                 continue
             try:
-                values = json.loads(text, parse_int=str, parse_float=str)  # labels as CSV has them
-            except (ValueError, RecursionError) as error:
+                values = parse_json(text, numbers_as_text=True)  # labels as CSV has them
+            except ValueError as error:
                 raise InputError(f"{path}, line {line}: expected one JSON object; got {plainly(error)}.") from error
             if not isinstance(values, dict):
                 raise InputError(f'{path}, line {line}: expected {{"path": ..., "label": ...}}; got {values!r}.')

@@ -1,6 +1,5 @@
 """Names for classes that are numbers in the data."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import replace
 from os import PathLike
@@ -10,6 +9,7 @@ from cocoop.class_names import check_class_names, composed
 from cocoop.data.dataset import Dataset
 from cocoop.data.examples import Example
 from cocoop.errors import InputError, plainly
+from cocoop.reading import parse_json, read_text
 
 
 def read_class_names(path: str | PathLike[str]) -> list[str]:
@@ -19,9 +19,9 @@ def read_class_names(path: str | PathLike[str]) -> list[str]:
         InputError: an unreadable file, or none of both.
     """
     try:
-        text = Path(path).read_text(encoding="utf-8-sig")
-        names = json.loads(text) if Path(path).suffix.lower() == ".json" else text.split("\n")
-    except (OSError, ValueError, RecursionError) as error:  # ValueError: not JSON, or not UTF-8
+        text = read_text(path)
+        names = parse_json(text) if Path(path).suffix.lower() == ".json" else text.split("\n")
+    except (OSError, ValueError) as error:  # ValueError: not JSON, or not UTF-8
         raise InputError(
             f"{path}: expected names, one a line, or a list of them in .json; got {plainly(error)}."
         ) from error

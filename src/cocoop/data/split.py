@@ -1,7 +1,6 @@
 """Train, validation and test splits: made, read, and fingerprinted."""
 
 import hashlib
-import json
 from collections.abc import Iterable, Iterator, Sequence
 from os import PathLike
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 from cocoop.class_names import composed
 from cocoop.data.examples import Example, positions_by_label
 from cocoop.errors import InputError, plainly
+from cocoop.reading import read_json
 
 Splits = tuple[list[Example], list[Example], list[Example]]
 """Train, validation and test examples, in this order."""
@@ -140,8 +140,8 @@ def split_hash(examples: Iterable[Example], root: str | PathLike[str]) -> str:
 
 def _load_json(path: Path) -> Any:
     try:
-        return json.loads(path.read_text(encoding="utf-8-sig"))  # Windows editors put a mark in front
-    except (OSError, ValueError, RecursionError) as error:  # ValueError: not JSON, or not UTF-8
+        return read_json(path)
+    except (OSError, ValueError) as error:  # ValueError: not JSON, or not UTF-8
         raise InputError(f"{path}: expected a split file, {_SCHEMA}; got {plainly(error)}.") from error
 
 

@@ -121,11 +121,25 @@ def _is_whole(path: Path, file: BinaryIO) -> bool:
     head, start = _head(file), file.tell()
     if seen in _read_through:
         return True
-    if sha256(file.read()).digest() != head[:32]:
+    content = file.read()
+    if sha256(content).digest() != head[:32] or not _is_sound(content, len(head) // 32 - 1):
         return False
     _read_through.add(seen)
     file.seek(start)
     return True
+
+
+def _is_sound(content: bytes, count: int) -> bool:
+    """Whether these are so many features, and finite: those of a damaged CLIP, NaN, were once kept like others."""
+    try:
+        features = np.load(io.BytesIO(content), allow_pickle=False)
+    except Exception:  # what a stranger made has its checksum, too, and NumPy raises many kinds for it
+        return False
+    return (
+        getattr(features, "ndim", 0) == 2
+        and (len(features), features.dtype.kind) == (count, "f")
+        and bool(np.isfinite(features).all())
+    )
 
 
 def _version(file: BinaryIO | Path) -> tuple[int, int, int]:

@@ -20,7 +20,7 @@ from cocoop.clip import CLIP
 from cocoop.features.ahead import processes_for, read_pixels
 from cocoop.features.blocks import gone
 from cocoop.features.pixels import ImageToRead, MissingViews, Picture, View, load_open_images
-from cocoop.features.store import FeatureStore, StoredFeatures
+from cocoop.features.store import FeatureStore, StoredFeatures, check_finite
 from cocoop.progress import counter
 from cocoop.rgb import Exif
 
@@ -152,7 +152,9 @@ def _positions_without(contents: NDArray[np.bytes_], left_out: NDArray[np.bytes_
 
 def _joined(clip: CLIP, encoded: Iterable[tuple[list[Row], Tensor]]) -> Tensor:
     parts = [features for _, features in encoded]
-    return torch.cat(parts) if parts else torch.empty(0, clip.embed_dim, device=clip.device)
+    features = torch.cat(parts) if parts else torch.empty(0, clip.embed_dim, device=clip.device)
+    check_finite(clip, features)
+    return features
 
 
 def _fill_store(

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from cocoop.clip import CLIP, Preprocess
-from cocoop.errors import InputError
+from cocoop.errors import InputError, RunError
 from cocoop.features.blocks import Block, blocks_of, contents_of, open_block, write_block
 from cocoop.features.parquet import ParquetBlock, contents_in, files_of
 from cocoop.features.pixels import View
@@ -115,7 +115,7 @@ class FeatureStore:
             which = np.searchsorted(distinct, held).clip(max=len(distinct) - 1)
             rows = np.flatnonzero((distinct[which] == held) & (block[which] < 0))
             opened = open_it() if len(rows) else None
-            if opened is not None:
+            if opened is not None and opened.shape[1] == self.clip.embed_dim:
                 block[which[rows]], row[which[rows]] = len(blocks), rows
                 blocks.append(opened)
         return StoredFeatures(blocks, block[back], row[back], self.clip.device), (block >= 0)[back]
@@ -123,8 +123,9 @@ class FeatureStore:
     def add(self, contents: NDArray[np.bytes_], view: View | None, features: Tensor) -> None:
         """Keep the features [n, E], in a view, of images with these content hashes [n], as one block.
 
-        `RunError` where the disk refuses.
+        `RunError` where the disk refuses, or a feature is not finite.
         """
+        check_finite(self.clip, features)
         write_block(self._place(view), contents, features.cpu().numpy())
 
     def _held(self, view: View | None) -> Iterator[tuple[NDArray[np.bytes_], Callable[[], AnyBlock | None]]]:
@@ -153,6 +154,16 @@ def features_key(clip: CLIP, exif: Exif) -> str:
         **_other_opening(exif),
     }
     return hashlib.sha256(json.dumps(key).encode()).hexdigest()
+
+
+def check_finite(clip: CLIP, features: Tensor) -> None:
+    """`RunError` unless all image features [N, E] are finite; nothing that comes of others means anything."""
+    if not features.isfinite().all():
+        raise RunError(
+            f"image features: expected finite numbers; got NaN or infinity from the CLIP {clip.name}, computing in "
+            f"{clip.precision.name}. Take float32 (--dtype float32); if they are no better, its weights are damaged: "
+            "download it again."
+        )
 
 
 def _other_opening(exif: Exif) -> dict[str, str]:

@@ -48,13 +48,20 @@ def expect_rebuildable(model: Method) -> None:
 
 
 def load_tensors(model: Method, tensors: Mapping[str, NDArray[Any]], expected: str) -> None:
-    """Put learned tensors into a method, in place. `InputError`, which begins with `expected`, for other shapes."""
-    wanted = {name: list(tensor.shape) for name, tensor in model.state_dict().items()}
+    """Put learned tensors into a method, in place. `InputError`, which begins with `expected`, for others."""
+    learned = model.state_dict()
+    wanted = {name: list(tensor.shape) for name, tensor in learned.items()}
     got = {name: list(array.shape) for name, array in tensors.items()}
     for name in sorted(wanted.keys() | got.keys()):
         if wanted.get(name) != got.get(name):
             raise InputError(
                 f"{expected}, with {name} of shape {wanted.get(name)}; got {got.get(name)}. Give the CLIP it was "
                 "trained on."
+            )
+        array = tensors[name]
+        if learned[name].is_floating_point() and not (array.dtype.kind == "f" and np.isfinite(array).all()):
+            raise InputError(
+                f"{expected}, with a {name} of finite numbers; got others, of {array.dtype}. The file is damaged: copy it "
+                "again, or train again."
             )
     model.load_state_dict({name: torch.from_numpy(array) for name, array in tensors.items()})

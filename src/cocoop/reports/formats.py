@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import csv
-import html
 import io
-import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from cocoop.errors import expect_choice
+from cocoop.escapes import dumps, markdown, spreadsheet, visible
 from cocoop.reports.cells import Cell, Difference, Published, Rate, Table
 from cocoop.reports.latex import latex_tables
 from cocoop.reports.page.tables import html_tables
@@ -34,7 +33,7 @@ def format_tables(tables: Sequence[Table], form: str) -> str:
 def text_table(header: Sequence[str], rows: Sequence[Sequence[Cell]]) -> str:
     """A table without title and notes for a terminal: aligned Markdown, in which only bars are escaped."""
     table = Table(header, rows)
-    return _pipes(table, texts(table))
+    return _pipes(table, texts(table), lambda cell: visible(cell).replace("|", r"\|"))
 
 
 def _text(tables: Sequence[Table]) -> str:
@@ -42,16 +41,18 @@ def _text(tables: Sequence[Table]) -> str:
 
 
 def _one_text(table: Table) -> str:
-    rows, left = _lined_up(texts(table)), word_columns(table)
-    widths = [max(map(len, column)) for column in zip(table.header, *rows, strict=True)]
-    lines = [table.header, ["-" * width for width in widths]]
+    rows, left = _lined_up([[visible(cell) for cell in row] for row in texts(table)]), word_columns(table)
+    header = [visible(name) for name in table.header]
+    widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
+    lines = [header, ["-" * width for width in widths]]
     # The rows of one data set are named once.
     before = None
     for row in rows:
         lines.append(["" if row[0] == before and len(row) > 1 else row[0], *row[1:]])
         before = row[0]
     body = ["  ".join(aligned(cells, widths, left)).rstrip() for cells in lines]
-    return "\n".join([table.title, "", *body, *(["", *table.notes] if table.notes else [])])
+    notes = ["", *map(visible, table.notes)] if table.notes else []
+    return "\n".join([visible(table.title), "", *body, *notes])
 
 
 def _lined_up(rows: Sequence[Sequence[str]]) -> list[list[str]]:
@@ -72,18 +73,14 @@ def _markdown(tables: Sequence[Table]) -> str:
 
 
 def _one_markdown(table: Table) -> str:
-    # A class or folder name may hold anything; Markdown passes HTML through, so "<" is spelled out.
-    def safe(text: str) -> str:
-        return html.escape(text, quote=False).replace("\n", " ")
-
-    rows = [[safe(cell) for cell in row] for row in texts(table, plus_minus="±", minus="−")]
-    notes = "\n".join(f"* {safe(signed(note))}" for note in table.notes)
-    return "\n\n".join(filter(None, [f"**{safe(table.title)}**", _pipes(table, rows), notes]))
+    body = _pipes(table, texts(table, plus_minus="±", minus="−"), markdown)
+    notes = "\n".join(f"* {markdown(signed(note))}" for note in table.notes)
+    return "\n\n".join(filter(None, [f"**{markdown(table.title)}**", body, notes]))
 
 
-def _pipes(table: Table, rows: Sequence[Sequence[str]]) -> str:
-    """The lines of a Markdown table with these cells, aligned. A bar in a cell is escaped."""
-    header, *rows = [[cell.replace("|", r"\|") for cell in row] for row in (table.header, *rows)]
+def _pipes(table: Table, rows: Sequence[Sequence[str]], safe: Callable[[str], str]) -> str:
+    """The lines of a Markdown table with these cells, aligned, each made `safe`."""
+    header, *rows = [[safe(cell) for cell in row] for row in (table.header, *rows)]
     widths, left = [max(map(len, column)) for column in zip(header, *rows, strict=True)], word_columns(table)
     rules = [
         "-" * (width + 2) if to_left else "-" * (width + 1) + ":" for width, to_left in zip(widths, left, strict=True)
@@ -98,7 +95,7 @@ def _csv(tables: Sequence[Table]) -> str:
     text = io.StringIO()
     writer = csv.DictWriter(text, names, restval="", lineterminator="\n")
     writer.writeheader()
-    writer.writerows(lines)
+    writer.writerows({name: spreadsheet(cell) for name, cell in line.items()} for line in lines)
     return text.getvalue().removesuffix("\n")
 
 
@@ -133,7 +130,7 @@ def _json(tables: Sequence[Table]) -> str:
         }
         for table in tables
     ]
-    return json.dumps(content, indent=2, ensure_ascii=False)
+    return dumps(content, indent=2)
 
 
 def _plain(cell: Cell, spread: str) -> Any:

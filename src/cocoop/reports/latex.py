@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from cocoop.escapes import visible
 from cocoop.reports.cells import Cell, Table
 from cocoop.reports.layout import is_average
 from cocoop.reports.rounding import shown, word_columns
@@ -16,7 +17,6 @@ _LATEX = {
     ">": r"\textgreater{}",
     "|": r"\textbar{}",
     '"': r"\textquotedbl{}",
-    "\n": " ",
     # At the start of a row they would belong to the \\ of the row before.
     "[": "{[}",
     "*": "{*}",
@@ -26,7 +26,7 @@ _LATEX = {
 
 def latex_escape(text: str) -> str:
     """Spell out every character that LaTeX takes for a command."""
-    return "".join(_LATEX.get(sign, sign) for sign in text)
+    return "".join(_LATEX.get(sign, sign) for sign in visible(text.replace("\n", " ")))
 
 
 def latex_tables(tables: Sequence[Table]) -> str:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 
 from cocoop.class_names import in_a_list
+from cocoop.escapes import markdown
 from cocoop.results.pictures import CONFUSION, TRAINING
 from cocoop.results.schema import Figures, RunConfig, RunRecord
 
@@ -26,7 +26,7 @@ _PICTURES = {
 _CARD = """\
 # A prompt of the method {method}
 
-Classifies images into {count} classes ({names}) with the CLIP `{clip}`{tokenizer}.
+Classifies images into {count} classes ({names}) with the CLIP {clip}{tokenizer}.
 
 | | |
 |---|---|
@@ -62,12 +62,12 @@ def model_card(config: RunConfig, record: RunRecord, pictures: Iterable[str] = (
     if record.calibration is not None:
         facts["temperature (calibrated)"] = f"{record.calibration.temperature:.2f}"
     return _CARD.format(
-        method=record.method,
+        method=markdown(record.method),
         count=len(names),
         names=", ".join(map(escaped, names[:_SHOWN_CLASSES])) + (", ..." if len(names) > _SHOWN_CLASSES else ""),
-        clip=record.clip,
-        tokenizer=f" and the tokenizer `{tokenizer}`" if tokenizer else "",
-        rows="\n".join(f"| {name} | {value} |" for name, value in facts.items()),
+        clip=markdown(record.clip),
+        tokenizer=f" and the tokenizer {markdown(tokenizer)}" if tokenizer else "",
+        rows="\n".join(f"| {markdown(name)} | {value} |" for name, value in facts.items()),
         pictures="".join(f"\n![{_PICTURES[name]}]({name})\n" for name in pictures),
     )
 
@@ -98,5 +98,5 @@ def _test_rows(test: str, figures: Figures, zero_shot: Figures | None) -> dict[s
 
 
 def escaped(name: str) -> str:
-    """The name on one line, `in_a_list`, with the marks of Markdown and HTML escaped, so that it is shown as it is."""
-    return re.sub(r"([\\`*\[\]<>|&])", r"\\\1", in_a_list(" ".join(name.split())))
+    """The name on one line, `in_a_list`, made harmless for Markdown."""
+    return markdown(in_a_list(name))

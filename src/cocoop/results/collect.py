@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from cocoop.atomic import is_unfinished
-from cocoop.errors import InputError
+from cocoop.errors import InputError, plainly
 from cocoop.results.faults import fault_of_file
 from cocoop.results.files import read_json
 from cocoop.results.formats import record_from_json
@@ -165,11 +165,19 @@ def _run_folders(folder: Path) -> Iterator[Path]:
             f"{folder}: expected a run folder, or a folder that holds some; got "
             f"{'a file' if folder.exists() else 'no such folder'}. Check the path."
         )
-    for place, below, files in os.walk(folder):
+    for place, below, files in os.walk(folder, onerror=_refuse):
         below[:] = [name for name in below if not is_unfinished(name)]
         if "record.json" in files:
             below.clear()  # a run folder holds no others
             yield Path(place)
+
+
+def _refuse(error: OSError) -> None:
+    """No run is left out of a table in silence."""
+    raise InputError(
+        f"{error.filename}: expected a folder that can be listed; got {plainly(error)}. Check its rights, or give the "
+        "run folders by name."
+    ) from error
 
 
 def _read(folder: Path) -> Record | str:

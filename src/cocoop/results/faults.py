@@ -20,8 +20,6 @@ def fault_of_file(error: BaseException) -> str:
         return f"it is no JSON (line {error.lineno}, column {error.colno})"
     if isinstance(error, UnicodeDecodeError):
         return "it is no UTF-8 text"
-    if isinstance(error, RecursionError):
-        return "it holds lists within lists, too deep to read"
     if isinstance(error, OSError):
         return f"it cannot be read ({error.strerror})"
-    return f"it holds {error}"  # NaN, which is not JSON
+    return f"it holds {error}"  # NaN, which is not JSON; lists too deep; too large

@@ -5,8 +5,9 @@ import math
 from collections.abc import Iterable, Mapping
 from os import PathLike
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
+from cocoop import reading
 from cocoop.atomic import write_whole
 from cocoop.errors import InputError, RunError, plainly
 
@@ -70,25 +71,19 @@ def _first_not_finite(content: Any, place: str) -> str | None:
 
 
 def parse_json(text: str, where: str) -> Any:
-    """What a JSON text holds. `InputError` where it is none, which names it as `where`."""
-
-    def refuse(constant: str) -> NoReturn:
-        raise ValueError(f"{constant}, which is not JSON")
-
+    """What a JSON text holds. `InputError` where it is none or unlike what is written here; names it as `where`."""
     try:
-        return json.loads(text, parse_constant=refuse)
-    except RecursionError as error:
-        raise InputError(f"{where}: expected JSON; got lists within lists, too deep to read.") from error
+        return reading.parse_json(text)
     except ValueError as error:
         raise InputError(f"{where}: expected JSON; got {plainly(error)}. Write the file again.") from error
 
 
 def _read_text(path: str | PathLike[str]) -> str:
     try:
-        return Path(path).read_text(encoding="utf-8")
+        return reading.read_text(path)
     except FileNotFoundError as error:
         raise InputError(f"{path}: expected a file; there is none. Check the path.") from error
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:
         raise InputError(f"{path}: expected a readable UTF-8 file; got {plainly(error)}.") from error
 
 

@@ -27,6 +27,11 @@ ProtocolName = Annotated[str, Check(PROTOCOL_NAMES.__contains__, f"one of {', '.
 Percent = Annotated[float, Check(lambda rate: 0 <= rate <= 100 + 1e-9, "percent")]  # averages round
 
 
+Probability = Annotated[float, Check(lambda number: 0 <= number <= 1 + 1e-9, "a probability")]
+Count = Annotated[int, Check(lambda number: 0 <= number < 2**53, "a count")]  # beyond it floats are no longer exact
+Seconds = Annotated[float, Check(lambda number: 0 <= number < 1e12, "a time in seconds")]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Mistake:
     """An image whose top class is not its label.
@@ -37,7 +42,7 @@ class Mistake:
     image: str
     label: str
     predicted: str
-    confidence: float
+    confidence: Probability
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,13 +59,13 @@ class Figures:
     dataset: str | None = None
     test_hash: str | None = None
     exif: Exif = "apply"
-    n: int
-    correct: int
+    n: Count
+    correct: Count
     accuracy: Percent
     macro_f1: Percent
     mean_per_class_accuracy: Percent
     expected_calibration_error: Percent
-    per_class_accuracy: dict[str, float]
+    per_class_accuracy: dict[str, Percent]
     mistakes: list[Mistake] = field(default_factory=list)
 
 

@@ -76,9 +76,11 @@ def _read_object(kind: Any, value: Any, place: str) -> Any:
 
 
 def _read_items(kind: Any, items: list[Any] | dict[str, Any], place: str) -> Iterable[Any]:
-    values, accepted = items.values() if isinstance(items, dict) else items, _ACCEPTED.get(kind, ())
-    if all(type(value) in accepted for value in values):  # for speed: a record may list a million images
-        return values
+    values = items.values() if isinstance(items, dict) else items
+    plain, check = get_args(kind) if get_origin(kind) is Annotated else (kind, None)
+    accepted = _ACCEPTED.get(plain, ())
+    if all(type(value) in accepted for value in values) and (check is None or all(map(check.holds, values))):
+        return values  # for speed: a record may list a million images
     keys = items if isinstance(items, dict) else range(len(items))
     return [_read(kind, value, f"{place}[{key!r}]") for key, value in zip(keys, values, strict=True)]
 

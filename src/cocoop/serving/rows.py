@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import IO, Protocol
 
 from cocoop.errors import InputError, RunError, expect_choice, plainly
-from cocoop.serving.parquet import KnownClip, ParquetRows, plain
+from cocoop.escapes import visible
+from cocoop.serving.parquet import KnownClip, ParquetRows
 from cocoop.serving.predictor import Prediction
 from cocoop.serving.text_rows import COLUMNS, TEXT_FORMS, TextRows, entry_of
 
@@ -130,7 +131,7 @@ class _Done:
                     key, error = lines.key(record)
                 except (ValueError, KeyError, TypeError, csv.Error) as fault:
                     raise _other(path, f"a row with {fault}") from fault
-                self.keys[plain(key)] += 1
+                self.keys[visible(key)] += 1
                 self.errors += error
                 self.end += len(record)
 
@@ -150,7 +151,7 @@ class _TextResults:
         file.write(head)
 
     def lacks(self, key: str) -> bool:
-        key = plain(key)
+        key = visible(key)
         if not self.done.get(key):
             return True
         self.done[key] -= 1

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,6 +10,7 @@ from typing import Any, NamedTuple
 from cocoop.data import ImageError
 from cocoop.errors import InputError, plainly
 from cocoop.features import pyarrow_parquet
+from cocoop.reading import lines, parse_json
 
 TABLES = (".csv", ".jsonl", ".parquet")
 """Endings of tables, lower case."""
@@ -55,7 +55,7 @@ def _of_cells(table: str, cells: Iterator[Any], first: int = 1) -> Iterator[Name
     try:
         for number, cell in enumerate(cells, first):
             yield _of_cell(table, number, cell)
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+    except (OSError, ValueError, csv.Error) as error:  # pyarrow's are of these, too
         raise InputError(
             f"{table}: expected a table that can be read to its end; got {plainly(error)}. Write it anew."
         ) from error
@@ -81,8 +81,8 @@ def columns_of(table: Path) -> list[str]:
             return [str(name) for name in pyarrow_parquet().read_schema(table).names]
         with open(table, encoding="utf-8-sig", newline="") as file:
             if table.suffix.lower() == ".csv":
-                return next(csv.reader(file), [])
-            first = json.loads(next((line for line in file if line.strip()), "{}"))
+                return next(csv.reader(lines(file)), [])
+            first = parse_json(next((line for line in lines(file) if line.strip()), "{}"))
             return list(first) if isinstance(first, dict) else []
     except (OSError, ValueError, csv.Error) as error:  # pyarrow's are of these, too
         raise InputError(
@@ -92,17 +92,17 @@ def columns_of(table: Path) -> list[str]:
 
 def _csv_cells(table: Path, column: str) -> Iterator[Any]:
     with open(table, encoding="utf-8-sig", newline="") as file:  # spreadsheets put a byte order mark in front
-        for row in csv.DictReader(file):
+        for row in csv.DictReader(lines(file)):
             yield row[column]
 
 
 def _json_cells(table: Path, column: str) -> Iterator[Any]:
     with open(table, encoding="utf-8-sig") as file:
-        for line in file:
+        for line in lines(file):
             if not line.strip():
                 continue
             try:
-                row = json.loads(line)
+                row = parse_json(line)
             except ValueError:
                 row = None
             yield row.get(column) if isinstance(row, dict) else None

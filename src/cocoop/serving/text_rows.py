@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from collections.abc import Iterator
 from typing import IO, Any
 
+from cocoop.escapes import dumps, read_back, spreadsheet, visible
+from cocoop.reading import lines, parse_json
 from cocoop.serving.predictor import Prediction
 
 NONE_OF_THESE = "(none of these)"
@@ -57,10 +58,14 @@ class _Table(TextRows):
 
     def text(self, row: Prediction) -> str:
         if row.error is not None:
-            return f"{row.key}\t\t\t{row.error}\n"
+            return _line(row.key, "", "", row.error)
         names = [str(label) for label, _ in row.top]
         names[0] = NONE_OF_THESE if row.label is None else names[0]
-        return "".join(f"{row.key}\t{name}\t{100 * p:.1f}\n" for name, (_, p) in zip(names, row.top, strict=True))
+        return "".join(_line(row.key, name, f"{100 * p:.1f}") for name, (_, p) in zip(names, row.top, strict=True))
+
+
+def _line(*cells: str) -> str:
+    return "\t".join(map(visible, cells)) + "\n"
 
 
 class _Csv(TextRows):
@@ -77,7 +82,7 @@ class _Csv(TextRows):
 
     def records(self, file: IO[bytes]) -> Iterator[bytes]:
         record = b""
-        for line in file:
+        for line in lines(file):
             record += line
             # A quote within a value is written twice: with an even number of them no value is open.
             if record.endswith(b"\n") and record.count(b'"') % 2 == 0:
@@ -88,12 +93,12 @@ class _Csv(TextRows):
         cells = next(csv.reader(io.StringIO(record.decode(), newline=""), strict=True))
         if len(cells) != len(self.columns):
             raise ValueError(f"{len(cells)} values")
-        return cells[0], bool(cells[3])
+        return read_back(cells[0]), bool(cells[3])
 
 
 def _csv(cells: list[Any]) -> str:
     line = io.StringIO()
-    csv.writer(line, lineterminator="\n").writerow(cells)
+    csv.writer(line, lineterminator="\n").writerow(map(spreadsheet, cells))
     return line.getvalue()
 
 
@@ -101,13 +106,13 @@ class _JsonLines(TextRows):
     start = '{"image": '
 
     def text(self, row: Prediction) -> str:
-        return json.dumps(entry_of(row, self.embeddings), ensure_ascii=False) + "\n"
+        return dumps(entry_of(row, self.embeddings)) + "\n"
 
     def records(self, file: IO[bytes]) -> Iterator[bytes]:
-        return (line for line in file if line.endswith(b"\n"))
+        return (line for line in lines(file) if line.endswith(b"\n"))
 
     def key(self, record: bytes) -> tuple[str, bool]:
-        entry = json.loads(record)
+        entry = parse_json(record)
         if list(entry) != [*COLUMNS, *["embedding"] * self.embeddings]:
             raise ValueError(f"the keys {', '.join(entry)}")
         return entry["image"], entry["error"] is not None
@@ -130,7 +135,7 @@ class _JsonList(TextRows):
         elif row.label is None:
             entries[0]["class"] = None
         before, self.begun = ",\n" if self.begun else "[\n", True
-        return before + json.dumps(entries, indent=2, ensure_ascii=False)[2:-2]
+        return before + dumps(entries, indent=2)[2:-2]
 
 
 TEXT_FORMS: dict[str, type[TextRows]] = {"table": _Table, "csv": _Csv, "jsonl": _JsonLines, "json": _JsonList}

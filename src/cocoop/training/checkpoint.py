@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from torch import Tensor
 
 from cocoop.atomic import clear_leftovers
@@ -23,8 +23,8 @@ from cocoop.progress import note
 from cocoop.ranks import Ranks
 from cocoop.results import Epoch, remove_state
 from cocoop.results.files import parse_json
-from cocoop.results.tensors import write_tensors
-from cocoop.results.typed import MistypedError, from_json
+from cocoop.results.tensors import Array, read_with_texts, write_tensors
+from cocoop.results.typed import from_json
 from cocoop.training.cadence import EVERY, Cadence
 from cocoop.training.step import Step
 from cocoop.training.tally import SoFar
@@ -90,6 +90,7 @@ class Checkpoint:
         self.path, self.identity = path, identity
         self.history: list[Epoch] = []
         self._begun: _Begun | None = None
+        self._kept: dict[str, Array] = {}
         self._cadence = cadence or Cadence(EVERY)
         self._failed, self._flushed = False, -math.inf
         clear_leftovers(path.parent, path.name)
@@ -166,10 +167,9 @@ class Checkpoint:
 
     def _header(self) -> _Header:
         try:
-            with safe_open(self.path, "pt") as file:
-                told = (file.metadata() or {}).get(_HEADER, "null")
-            header = from_json(_Header, parse_json(told, "its header"))
-        except (OSError, SafetensorError, InputError, MistypedError) as error:
+            self._kept, texts = read_with_texts(self.path)
+            header = from_json(_Header, parse_json(texts.get(_HEADER, "null"), "its header"))
+        except (OSError, SafetensorError, ValueError) as error:  # an `InputError` is of these, too
             raise self._damaged(plainly(error)) from error
         if header.format != _FORMAT:
             raise self._refused(f"one of format {header.format}, which this version does not know")
@@ -190,18 +190,12 @@ class Checkpoint:
 
     def _tensors(self, wanted: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Those of the file, which are of the same names, sizes and dtypes as the wanted."""
-        try:
-            with safe_open(self.path, "pt") as file:
-                names = set(file.keys())
-                if names != wanted.keys():
-                    raise self._damaged(f"tensors with and without {_shown(sorted(names ^ wanted.keys())[0])}")
-                for name, tensor in wanted.items():
-                    if file.get_slice(name).get_shape() != list(tensor.shape):
-                        raise self._damaged(f"a {name} that is not of shape {list(tensor.shape)}")
-                kept = {name: file.get_tensor(name) for name in wanted}
-        except (OSError, SafetensorError) as error:
-            raise self._damaged(plainly(error)) from error
+        kept = {name: torch.from_numpy(array) for name, array in self._kept.items()}
+        if kept.keys() != wanted.keys():
+            raise self._damaged(f"tensors with and without {_shown(sorted(kept.keys() ^ wanted.keys())[0])}")
         for name, tensor in wanted.items():
+            if kept[name].shape != tensor.shape:
+                raise self._damaged(f"a {name} that is not of shape {list(tensor.shape)}")
             if kept[name].dtype != tensor.dtype:
                 raise self._damaged(f"a {name} of {kept[name].dtype}, not {tensor.dtype}")
         return kept

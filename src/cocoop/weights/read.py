@@ -1,6 +1,5 @@
 """One door for every file of weights, told apart by content and not by extension."""
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -9,6 +8,7 @@ from pathlib import Path
 from torch import Tensor
 
 from cocoop.errors import InputError
+from cocoop.reading import read_json
 from cocoop.weights.archive import read_archive
 from cocoop.weights.contents import expect_few, state_in
 from cocoop.weights.faults import Fault, broken, damaged, shown, unsafe
@@ -128,11 +128,9 @@ def _read_shards(path: Path) -> Weights:
 
 def _weight_map(path: Path) -> dict[str, str]:
     """Name of a tensor -> name of its file, of an index whose files all lie beside it."""
-    if path.stat().st_size > MAX_LIST:
-        raise damaged(f"an index of at most {MAX_LIST:,} bytes", "a larger JSON file")
     try:
-        index = json.loads(path.read_bytes())
-    except (ValueError, RecursionError) as error:
+        index = read_json(path, MAX_LIST)
+    except ValueError as error:
         raise broken("an index of shards in JSON", error) from error
     files = index.get("weight_map") if isinstance(index, dict) else None
     if not isinstance(files, dict) or not files:

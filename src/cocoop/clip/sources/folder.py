@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from cocoop.errors import InputError
+from cocoop.reading import read_json
 
 CONFIG = "config.json"
 PREPROCESSOR_CONFIG = "preprocessor_config.json"
@@ -24,6 +24,8 @@ _VOCABULARIES = (
     ("tokenizer.json",),
     ("vocab.json", "merges.txt"),
 )
+MAX_SETTINGS = 2**22
+"""Bytes of a file of settings: many times what any has."""
 VOCABULARIES = tuple(" and ".join(files) for files in _VOCABULARIES)
 """The files of which one, or a pair, is a tokenizer's vocabulary: for messages."""
 
@@ -53,10 +55,10 @@ def settings_in(folder: Path, name: str) -> dict[str, Any] | None:
     if not _is_file(path):
         return None
     try:
-        stated = json.loads(path.read_text(encoding="utf-8"))
+        stated = read_json(path, MAX_SETTINGS)
     except OSError as error:
         raise InputError(f"{path}: expected a file that can be read; got {error.strerror}.") from error
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise InputError(
             f"{path}: expected settings in JSON; got a damaged file ({str(error).splitlines()[0]}). Download it again."
         ) from error

@@ -13,6 +13,7 @@ from cocoop.clip.sources.folder import CONFIG, VOCABULARIES, has_vocabulary, set
 from cocoop.clip.sources.hub import download_tokenizer, full_id, is_hub_id
 from cocoop.clip.sources.openai_vocabulary import ENDS, OpenAITokenizer, read_openai
 from cocoop.errors import InputError, reason
+from cocoop.reading import read_text
 
 _WANTED = ", or ".join(VOCABULARIES)
 
@@ -73,8 +74,7 @@ def _read(name: str, folder: Path) -> Tokenizer:
 
 def _of_openai(folder: Path) -> OpenAITokenizer | None:
     """The vocabulary that nearly every CLIP has, without an import of transformers; None of any other."""
-    description = folder / "tokenizer_config.json"
-    stated = json.loads(description.read_text(encoding="utf-8")) if description.is_file() else {}
+    stated = settings_in(folder, "tokenizer_config.json") or {}
     model_type = (settings_in(folder, CONFIG) or {}).get("model_type") or "clip"
     if "auto_map" in stated or ("tokenizer_class" not in stated and model_type != "clip"):
         return None
@@ -111,7 +111,7 @@ def _is_described(config: Path) -> bool:
 def _check_ends(folder: Path) -> None:
     """Raise `ValueError` unless a vocabulary that nothing describes has the ends of OpenAI's kind."""
     words = next(path for path in (folder / "tokenizer.json", folder / "vocab.json") if path.is_file())
-    text = words.read_text(encoding="utf-8")
+    text = read_text(words)
     if not all(json.dumps(end) in text for end in ENDS):
         raise ValueError(f"{words.name} without {' and '.join(ENDS)}, and no tokenizer_config.json that says its kind")
 

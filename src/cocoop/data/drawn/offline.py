@@ -15,6 +15,7 @@ from cocoop.data.drawn.digits import DIGIT_COUNTS, digit_images, digit_split
 from cocoop.data.examples import Example
 from cocoop.errors import InputError, RunError, expect_choice, plainly
 from cocoop.progress import counter, progress
+from cocoop.reading import read_json
 
 # Drawing needs numpy and matplotlib, a lock filelock: imported where they are used, for a quick `import cocoop.data`.
 
@@ -118,7 +119,7 @@ def _is_whole(dataset: Dataset) -> bool:
 def _read_marker(folder: Path) -> object:
     """What the marker in a folder says; None where there is none, or a damaged one."""
     try:
-        return json.loads((folder / _MARKER).read_text(encoding="utf-8"))
+        return read_json(folder / _MARKER)
     except (OSError, ValueError):
         return None
 

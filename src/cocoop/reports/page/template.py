@@ -7,15 +7,19 @@ from functools import cache
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from cocoop.escapes import visible
+
 
 def render(name: str, **values: object) -> Markup:
-    """HTML of a template. Values are escaped, but for `Markup` and pictures, whose parts are escaped already.
+    """HTML of a template. Values are escaped, but for `Markup` and pictures, whose parts are escaped already; letters
+    that are not `visible` are spelled out.
 
     Args:
         name: the file, such as "report.html".
         values: what the template calls by name; one that is missing is an error.
     """
-    return Markup(_environment().get_template(name).render(values))  # safe: autoescape is on
+    page = _environment().get_template(name).render(values)
+    return Markup("\n".join(map(visible, page.split("\n"))))  # safe: autoescape is on
 
 
 @cache

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from cocoop.escapes import markdown
 from cocoop.results.card import escaped
 from cocoop.serving.exported.description import OUTPUT, Description, Transform
 from cocoop.serving.exported.form import Form
@@ -110,8 +111,8 @@ def _facts(form: Form, description: Description, transform: Transform, width: in
         "file": f"`{form.file}`",
         "input": f"`{description.input}` {shape}, float32, any B",
         "output": f"`{OUTPUT}` [B, {description.classes}] float32",
-        "method": description.method,
-        "CLIP": f"`{description.clip}`, fingerprint `{description.clip_fingerprint}`",
+        "method": markdown(description.method),
+        "CLIP": f"{markdown(description.clip)}, fingerprint `{description.clip_fingerprint}`",
         "temperature": f"{description.temperature:g}" + (", not calibrated" if description.temperature == 1 else ""),
         "written by": f"cocoop {description.cocoop}",
     }

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 from cocoop.clip import Preprocess
 from cocoop.errors import InputError
 from cocoop.methods import AGREEMENT, DIFFERENCE
+from cocoop.reading import parse_json
 from cocoop.results import read_json, write_json
 from cocoop.results.typed import Check, MistypedError, from_json
 from cocoop.rgb import Exif
@@ -94,7 +95,7 @@ class Description:
     def from_text(cls, text: str | None, path: Path) -> Description:
         """What the metadata of a file say. `InputError` where they are missing or of another kind."""
         try:
-            return from_json(cls, json.loads(text or "null"))
+            return from_json(cls, parse_json(text or "null"))
         except (MistypedError, ValueError) as error:
             raise InputError(
                 f"{path}: expected a model that `cocoop export` wrote, with its description in the metadata; got "

@@ -1,6 +1,5 @@
 """Flowers102: imagelabels.mat and cat_to_name.json."""
 
-import json
 import re
 from pathlib import Path
 
@@ -10,6 +9,7 @@ from cocoop.data.papers.raw.mat import mat_number, read_mat
 from cocoop.data.papers.raw.text import NUMBER, at, label_by_number, names_by_number
 from cocoop.data.split import random_split
 from cocoop.errors import InputError, plainly
+from cocoop.reading import read_json
 
 _SCHEMA = '{"1": "pink primrose", ...}, class number from 1 to class name'
 
@@ -33,8 +33,8 @@ def read_oxford_flowers(base: Path, images: Path) -> RawData:
 
 def _names(path: Path) -> list[str]:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
+        content = read_json(path)
+    except (OSError, ValueError) as error:
         raise InputError(f"{path}: expected {_SCHEMA}; got {plainly(error)}.") from error
     if not isinstance(content, dict):
         raise InputError(f"{path}: expected {_SCHEMA}; got {type(content).__name__}.")

@@ -7,6 +7,7 @@ from os import PathLike
 from pathlib import Path
 
 from cocoop.errors import InputError, plainly
+from cocoop.reading import read_text
 
 NUMBER = r"[1-9]\d{0,5}"
 """A class number, from 1; shorter than what Python refuses to convert."""
@@ -65,7 +66,7 @@ def at(where: str | PathLike[str]) -> Iterator[None]:
 
 def _read(path: Path, form: str) -> str:
     try:
-        return path.read_text(encoding="utf-8-sig")  # Windows editors put a mark in front
+        return read_text(path)
     except FileNotFoundError as error:
         raise InputError(f"{path}: expected a text file with lines like {form}; there is no such file.") from error
     except (OSError, ValueError) as error:
