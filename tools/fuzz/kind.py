@@ -17,4 +17,4 @@ class Kind(NamedTuple):
 
     make: Callable[[Path], None]
     read: Callable[[Path], None]
-    spared: tuple[str, ...] = ()
+    spared: tuple[str, ...] = ("\0",)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import zipfile
+import zlib
 from collections.abc import Callable
 from random import Random
 from typing import Any
@@ -40,7 +41,7 @@ def mutate(name: str, content: bytes, draw: Random) -> bytes:
         kind = by_form if by_form is not None and draw.random() < 0.65 else _bytes
         try:
             content = kind(content, draw)
-        except (ValueError, KeyError, IndexError, RecursionError, TypeError, zipfile.BadZipFile):  # damaged before
+        except (ValueError, KeyError, IndexError, RecursionError, TypeError, zlib.error, zipfile.BadZipFile):  # damaged before
             content = _bytes(content, draw)
     return content
 

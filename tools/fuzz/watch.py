@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from cocoop.errors import CocoopError
+from cocoop.escapes import visible
 from cocoop.progress import be_quiet
 
 SECONDS = 20
@@ -87,7 +88,7 @@ def watched(read: Callable[[], None]) -> Outcome:
 
 def _of_refusal(message: str) -> Outcome:
     """A message is one line of text that a terminal can show, of a length that somebody reads."""
-    if not message.isprintable():
+    if visible(message) != message:
         return Outcome("crashed", f"unprintable message: {message[:400]!a}")
     if len(message) > 2000:
         return Outcome("crashed", f"message of {len(message):,} letters: {message[:300]!a}")

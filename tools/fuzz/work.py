@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from functools import cache
 from multiprocessing.connection import Connection
 from pathlib import Path
 from random import Random
@@ -47,16 +48,22 @@ def put_case(name: str, kind: Kind, root: Path, seed: int, number: int, place: P
     """Write the mutated files of a case below `place`; where they are."""
     draw = Random(f"{name} {seed} {number}")
     shutil.rmtree(place, ignore_errors=True)
-    whole = draw.choice(_samples(root))
+    whole = draw.choice([whole for whole in _samples(root) if _to_mutate(whole, kind)])
     case = place / whole.name
     shutil.copytree(whole, case, symlinks=True)
-    files = sorted(path for path in case.rglob("*") if path.is_file() and not path.name.endswith(kind.spared or ("\0",)))
     for _ in range(draw.choice([1, 1, 1, 2])):
-        path = draw.choice(files)
+        path = case / draw.choice(_to_mutate(whole, kind))
         path.write_bytes(mutate(path.name, path.read_bytes(), draw))
     return case
 
 
+@cache
+def _to_mutate(whole: Path, kind: Kind) -> list[Path]:
+    below = (path for path in whole.rglob("*") if path.is_file() and not path.name.endswith(kind.spared))
+    return sorted(path.relative_to(whole) for path in below)
+
+
+@cache
 def _samples(root: Path) -> list[Path]:
     return sorted((root / "whole").iterdir())
 

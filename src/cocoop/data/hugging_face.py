@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -140,11 +140,22 @@ def _pairs(where: str, part: Any, image: str, label: str, pictures: Path) -> Ite
     names = getattr(part.features[label], "names", None)
     # Not decoded: the bytes are kept as they are.
     rows = part.cast_column(image, Image(decode=False))
-    for number, row in enumerate(progress(rows, f"unpacking {where}", len(rows), " images")):
+    for number, row in enumerate(_whole_rows(where, progress(rows, f"unpacking {where}", len(rows), " images"))):
         value = row[label]
         if value is None or value in (-1, ""):  # -1 is the package's number for "no label"
             continue
+        if names and not 0 <= value < len(names):
+            raise InputError(f"{where}, row {number}: expected a class below {len(names)}; got {value}. Leave it out.")
         yield _file(f"{where}, row {number}", row[image], pictures), names[value] if names else value
+
+
+def _whole_rows(where: str, rows: Iterable[Any]) -> Iterator[Any]:
+    try:
+        yield from rows
+    except Exception as error:  # a damaged file makes pyarrow raise many kinds
+        raise InputError(
+            f"{where}: expected rows that can be read to their end; got {reason(error)}. Save them again."
+        ) from error
 
 
 def _file(where: str, image: Mapping[str, Any] | None, pictures: Path) -> Path:

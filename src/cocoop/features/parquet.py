@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from functools import lru_cache
 from pathlib import Path
@@ -12,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cocoop.errors import InputError
+from cocoop.reading import parse_json
 
 HEAD = b"cocoop"
 """Under which name a Parquet file's metadata says what its rows are of, as JSON."""
@@ -32,9 +32,9 @@ def pyarrow_parquet() -> Any:
 
 
 def head_of(schema: Any) -> Any:
-    """What the metadata of a file of ours says, from its schema or footer; None of others."""
+    """What the metadata of a file of ours says, from its schema or footer; None of others. `ValueError` for no JSON."""
     head = (schema.metadata or {}).get(HEAD)
-    return json.loads(head) if head else None
+    return parse_json(head) if head else None
 
 
 class ParquetBlock(NamedTuple):

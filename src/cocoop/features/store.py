@@ -115,7 +115,7 @@ class FeatureStore:
             which = np.searchsorted(distinct, held).clip(max=len(distinct) - 1)
             rows = np.flatnonzero((distinct[which] == held) & (block[which] < 0))
             opened = open_it() if len(rows) else None
-            if opened is not None and opened.shape[1] == self.clip.embed_dim:
+            if opened is not None and opened.shape[1] == (blocks[0] if blocks else opened).shape[1]:
                 block[which[rows]], row[which[rows]] = len(blocks), rows
                 blocks.append(opened)
         return StoredFeatures(blocks, block[back], row[back], self.clip.device), (block >= 0)[back]

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import IO, Any, Protocol, Self
 
@@ -15,8 +15,10 @@ import torch
 from cocoop.atomic import renamed_to
 from cocoop.clip import CLIP
 from cocoop.data import ImageError
-from cocoop.errors import InputError
+from cocoop.errors import InputError, RunError, plainly
+from cocoop.escapes import dumps
 from cocoop.features import EncodedRow, head_of, pyarrow_parquet
+from cocoop.reading import lines, parse_json
 from cocoop.serving.parquet import ParquetRows, clip_head, plain
 
 _AT_ONCE = 256  # features that are read at once
@@ -101,7 +103,7 @@ class NpyFeatures:
         self.count += 1
 
     def _tell(self, line: Any) -> None:
-        self.keys.write(json.dumps(line, ensure_ascii=False) + "\n")
+        self.keys.write(dumps(line) + "\n")
 
     def _write_head(self) -> None:
         """The head, which has one length for all numbers of rows."""
@@ -122,7 +124,7 @@ def _check_same_clip(source: str, head: Any, clip: CLIP) -> None:
     """In another dtype than then, weights cannot be compared."""
     try:
         differs = head["dtype"] == clip.precision.name and head["clip_fingerprint"] != clip.fingerprint
-        name, fingerprint = head["clip"], head["clip_fingerprint"][:12]
+        name, fingerprint = head["clip"], str(head["clip_fingerprint"])[:12]
     except (TypeError, KeyError) as error:
         raise _not_ours(source, f"no word of its CLIP ({error})") from error
     if differs:
@@ -136,9 +138,9 @@ def _parquet_head(source: str) -> Any:
     """What a Parquet file says of its features' CLIP, or None."""
     try:
         schema = pyarrow_parquet().read_schema(source)
+        return head_of(schema) if "embedding" in schema.names else None
     except (OSError, ValueError):  # pyarrow's errors are of these
         return None
-    return head_of(schema) if "embedding" in schema.names else None
 
 
 def _read_parquet(source: str, clip: CLIP) -> Iterator[list[EncodedRow[str]]]:
@@ -147,39 +149,40 @@ def _read_parquet(source: str, clip: CLIP) -> Iterator[list[EncodedRow[str]]]:
 
 
 def _parquet_rows(source: str, clip: CLIP) -> Iterator[list[EncodedRow[str]]]:
-    with pyarrow_parquet().ParquetFile(source) as file:
+    with _told(source), pyarrow_parquet().ParquetFile(source) as file:
         for batch in file.iter_batches(_AT_ONCE, columns=list(_COLUMNS)):
             keys, errors = (batch.column(name).to_pylist() for name in ("image", "error"))
             vectors = batch.column("embedding")
             there = np.asarray(vectors.is_valid())
-            features = iter(_tensor(source, vectors.flatten(), int(there.sum()), clip))
+            features = iter(_tensor(vectors.flatten(), int(there.sum()), clip))
             yield [
                 _row(key, next(features) if is_there else None, error)
                 for key, is_there, error in zip(keys, there, errors, strict=True)
             ]
 
 
-def _tensor(source: str, values: Any, count: int, clip: CLIP) -> torch.Tensor:
+def _tensor(values: Any, count: int, clip: CLIP) -> torch.Tensor:
     """Features [count, E] of their numbers, one after the other."""
     if len(values) != count * clip.embed_dim:
-        raise _not_ours(source, f"{len(values):,} numbers for {count:,} features of {clip.embed_dim:,}")
+        raise ValueError(f"{len(values):,} numbers for {count:,} features of {clip.embed_dim:,}")
     array = values.to_numpy(zero_copy_only=False).astype(np.float32).reshape(count, clip.embed_dim)
     return torch.from_numpy(array).to(clip.device)
 
 
-def _row(key: str, feature: torch.Tensor | None, error: str | None) -> EncodedRow[str]:
+def _row(key: Any, feature: torch.Tensor | None, error: Any) -> EncodedRow[str]:
+    if not isinstance(key, str):
+        raise ValueError(f"{type(key).__name__} for the name of a picture")
     if feature is None:
-        return EncodedRow(key, None, ImageError(error or f"{key}: expected a feature; got none. Embed it anew."))
+        return EncodedRow(key, None, ImageError(str(error or f"{key}: expected a feature; got none. Embed it anew.")))
+    if not feature.isfinite().all():
+        raise ValueError(f"numbers that are not finite for {key}")
     return EncodedRow(key, feature, None)
 
 
 def _read_npy(source: str, clip: CLIP) -> Iterator[list[EncodedRow[str]]]:
-    try:
+    with _told(source), open(_keys_beside(source), encoding="utf-8") as file:
         features = np.load(source, mmap_mode="r", allow_pickle=False)
-        with open(_keys_beside(source), encoding="utf-8") as file:
-            head = json.loads(file.readline())
-    except (OSError, ValueError) as error:
-        raise _not_ours(source, str(error)) from error
+        head = parse_json(next(lines(file), ""))
     _check_same_clip(source, head, clip)
     if features.ndim != 2 or features.shape[1] != clip.embed_dim or features.dtype != np.float32:
         raise _not_ours(source, f"shape {list(features.shape)} of {features.dtype}")
@@ -188,23 +191,33 @@ def _read_npy(source: str, clip: CLIP) -> Iterator[list[EncodedRow[str]]]:
 
 def _npy_rows(source: str, features: np.ndarray[Any, Any], clip: CLIP) -> Iterator[list[EncodedRow[str]]]:
     rows: list[EncodedRow[str]] = []
-    count = 0
-    with open(_keys_beside(source), encoding="utf-8") as file:
-        file.readline()
-        for line in file:
-            key = json.loads(line)
+    left = iter(features)
+    with _told(source), open(_keys_beside(source), encoding="utf-8") as file:
+        for line in islice(lines(file), 1, None):
+            key = parse_json(line)
             if isinstance(key, dict):
-                rows.append(EncodedRow(key["image"], None, ImageError(key["error"])))
-            elif count < len(features):
-                rows.append(EncodedRow(key, torch.from_numpy(features[count].copy()).to(clip.device), None))
-                count += 1
+                rows.append(_row(key["image"], None, key["error"]))
             else:
-                raise _not_ours(source, f"more names than its {len(features):,} features")
+                feature = next(left, None)
+                if feature is None:
+                    raise ValueError(f"more names than its {len(features):,} features")
+                rows.append(_row(key, torch.from_numpy(feature.copy()).to(clip.device), None))
             if len(rows) >= _AT_ONCE:
                 yield rows
                 rows = []
     if rows:
         yield rows
+
+
+@contextmanager
+def _told(source: str) -> Iterator[None]:
+    """Whatever a damaged file makes NumPy, pyarrow and JSON raise, as one `InputError`."""
+    try:
+        yield
+    except (InputError, RunError):
+        raise
+    except Exception as error:  # struct.error, tokenize.TokenError, KeyError, ...
+        raise _not_ours(source, plainly(error)) from error
 
 
 def _not_ours(source: str, came: str) -> InputError:

@@ -141,10 +141,11 @@ def write_beside(folder: Path, classes: Sequence[Any], transform: Transform) -> 
 def read_beside(folder: Path, count: int) -> tuple[list[str | int | float | bool], Transform]:
     """The classes and the transform of a model with K = `count`. `InputError` where they are missing or changed."""
     classes, transform = read_json(folder / CLASSES), read_json(folder / PREPROCESS)
-    if not isinstance(classes, list) or len(classes) != count:
+    plain = isinstance(classes, list) and all(isinstance(name, str | int | float) for name in classes)
+    if not plain or len(classes) != count:
         raise InputError(
             f"{folder / CLASSES}: expected a list of {count} classes, as the model has; got "
-            f"{len(classes) if isinstance(classes, list) else 'none'}. Export it anew."
+            f"{len(classes) if plain else 'none'}. Export it anew."
         )
     try:
         return classes, from_json(Transform, transform)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,6 +19,18 @@ class Opened(NamedTuple):
 
     description: str | None
     run: Callable[[Tensor], Tensor]
+
+
+@contextmanager
+def silenced(name: str) -> Iterator[None]:
+    """The logger of this name says nothing on stderr: what matters is in the error that is raised."""
+    logger = logging.getLogger(name)
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def extra_package(name: str) -> Any:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from cocoop.clip import CLIP
 from cocoop.clip.precision import Precision
-from cocoop.errors import InputError, RunError
+from cocoop.errors import InputError, RunError, reason
 from cocoop.fitting import load_clip
 from cocoop.rgb import Exif
 from cocoop.serving.exported.description import Description, Transform, read_beside
@@ -47,7 +47,7 @@ class PixelModel:
     def __init__(self, exported: Exported) -> None:
         self.name, self.fingerprint = exported.description.clip, exported.description.clip_fingerprint
         self.preprocess = exported.transform.preprocess
-        self._run = exported.opened.run
+        self._exported = exported
 
     @property
     def clip(self) -> PixelModel:
@@ -56,7 +56,7 @@ class PixelModel:
 
     def encode_images(self, pixels: Tensor) -> Tensor:
         """Pixels [B, 3, N, N] -> probabilities [B, K]."""
-        return self._run(pixels)
+        return _run(self._exported, pixels)
 
     def probabilities(self, image_features: Tensor) -> NDArray[np.float64]:
         """What `encode_images` gave [B, K], as `class_probabilities` of a method."""
@@ -68,11 +68,11 @@ class HeadModel:
 
     def __init__(self, exported: Exported, clip: CLIP) -> None:
         self.clip = clip
-        self._run = exported.opened.run
+        self._exported = exported
 
     def probabilities(self, image_features: Tensor) -> NDArray[np.float64]:
         """Unit-norm image features [B, E] -> probabilities [B, K], as `class_probabilities` of a method."""
-        return _checked(self._run(image_features.float().cpu()), self.clip.name)
+        return _checked(_run(self._exported, image_features.float().cpu()), self.clip.name)
 
 
 def is_exported(folder: str | os.PathLike[str]) -> bool:
@@ -116,6 +116,25 @@ def load_exported(
         _check_same_clip(exported, clip)
         model = HeadModel(exported, clip)
     return model, exported.classes, exported.transform.exif
+
+
+def _run(exported: Exported, batch: Tensor) -> Tensor:
+    """Probabilities [B, K] of a batch. `InputError` where the model does not run on it, or gives other things."""
+    try:
+        probabilities = exported.opened.run(batch)
+        shape = list(probabilities.shape)
+    except Exception as error:  # torch's errors and onnxruntime's have no class in common
+        raise _does_not_run(exported, f"an error: {reason(error)}") from error
+    if shape != [len(batch), len(exported.classes)]:
+        raise _does_not_run(exported, f"the shape {shape}")
+    return probabilities
+
+
+def _does_not_run(exported: Exported, came: str) -> InputError:
+    return InputError(
+        f"{exported.folder}: expected a model that gives probabilities of {len(exported.classes)} classes; got {came}. "
+        "Export it anew."
+    )
 
 
 def _checked(probabilities: Tensor, clip: str) -> NDArray[np.float64]:

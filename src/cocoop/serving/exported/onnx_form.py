@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +13,7 @@ from torch import Tensor, nn
 
 from cocoop.errors import InputError, plainly
 from cocoop.serving.exported.description import KEY, OUTPUT
-from cocoop.serving.exported.form import Opened, extra_package
+from cocoop.serving.exported.form import Opened, extra_package, silenced
 
 _OPSET = 20
 
@@ -61,13 +60,7 @@ def read(path: Path) -> Opened:
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Torch's exporter says on stderr that torchvision is not installed, which nothing here needs."""
-    logger = logging.getLogger("torch.onnx")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", FutureWarning)  # torch's own, of its pytrees
-            warnings.simplefilter("ignore", DeprecationWarning)
-            yield
-    finally:
-        logger.setLevel(level)
+    with silenced("torch.onnx"), warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # torch's own, of its pytrees
+        warnings.simplefilter("ignore", DeprecationWarning)
+        yield

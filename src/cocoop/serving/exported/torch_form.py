@@ -15,7 +15,8 @@ from torch.export import ExportedProgram
 
 from cocoop.errors import InputError, reason
 from cocoop.serving.exported.description import KEY
-from cocoop.serving.exported.form import Opened
+from cocoop.serving.exported.form import Opened, silenced
+from cocoop.serving.exported.vetted import vetted
 
 _EXTRA = f"{KEY}.json"
 _WEIGHTS_ONLY = "TORCH_FORCE_WEIGHTS_ONLY_LOAD"
@@ -39,11 +40,11 @@ def save(program: ExportedProgram, path: Path, description: str) -> None:
 
 
 def read(path: Path) -> Opened:
-    """Open a file, on the CPU; see `Form`. `InputError` where torch refuses the file."""
+    """Open a file, on the CPU; see `Form`. `InputError` where torch refuses the file, or it has more than a program."""
     extra = {_EXTRA: ""}
     try:
         with _quiet(), _weights_only():
-            module = torch.export.load(path, extra_files=extra).module()
+            module = torch.export.load(vetted(path), extra_files=extra).module()
     except Exception as error:  # zip files, JSON, pickles and graphs each have their own
         raise InputError(
             f"{path}: expected a program of torch.export, of this version of torch; got {reason(error)}. Export it "
@@ -67,7 +68,7 @@ def _weights_only() -> Iterator[None]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    with warnings.catch_warnings():
+    with silenced("torch.export"), warnings.catch_warnings():  # it prints the traceback of a damaged file
         warnings.simplefilter("ignore", FutureWarning)  # torch's own, of its pytrees
         # Of weights that lie channels last, as a ResNet's; they are on the CPU, where it does not matter.
         warnings.filterwarnings("ignore", "No complete tensor found in the group", UserWarning)
