@@ -147,8 +147,8 @@ def check_spelling(names: Sequence[str]) -> None:
     for name in names:
         if _is_blank(name):
             raise InputError(
-                f"class names: expected words in every name; got {name!r}, of which a prompt shows nothing: '_' is read "
-                "as a space. Rename that class."
+                f"class names: expected words in every name; got {name!r}, of which a prompt shows nothing: '_' is "
+                "read as a space. Rename that class."
             )
         if any(letter == "\0" or "\ud800" <= letter <= "\udfff" for letter in name):
             raise InputError(
@@ -165,7 +165,7 @@ def _is_blank(name: str) -> bool:
 
 
 def _is_word(letter: str) -> bool:
-    """Whether no clean-up makes nothing of it, as it may of the Western letters that other encodings are mistaken for."""
+    """Whether no clean-up makes nothing of it, as it may of Western letters, which other encodings are mistaken for."""
     return letter.isalnum() and not "\x7f" < letter < "\u0250" and letter not in _BLANK
 
 

@@ -24,9 +24,10 @@ from queue import Empty, SimpleQueue
 from typing import Any, NamedTuple
 
 from cocoop.reports import text_table
-from tools.fuzz.kinds import KINDS
-from tools.fuzz.watch import SECONDS, Outcome
-from tools.fuzz.work import put_case, work
+
+from .kinds import KINDS
+from .watch import SECONDS, Outcome
+from .work import put_case, work
 
 _CHUNK = 400
 """Cases of one process."""
@@ -67,7 +68,9 @@ class Tally:
         rows: list[list[Any]] = []
         for name, counts in self.counts.items():
             if counts:
-                rows.append([name, counts.total(), *(counts[verdict] for verdict in _VERDICTS), round(self.peaks[name])])
+                rows.append(
+                    [name, counts.total(), *(counts[verdict] for verdict in _VERDICTS), round(self.peaks[name])]
+                )
         sums = [sum(row[column] for row in rows) for column in range(1, 6)]
         return [*rows, ["all", *sums, max((row[6] for row in rows), default=0)]]
 

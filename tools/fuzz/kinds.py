@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from tools.fuzz import of_lists, of_models, of_pictures, of_runs
-from tools.fuzz.kind import Kind
+from . import of_lists, of_models, of_pictures, of_runs
+from .kind import Kind
 
 KINDS = {
     "pictures": Kind(of_pictures.make_pictures, of_pictures.read_picture),

@@ -18,11 +18,12 @@ _RAW = {f'"{_DEEP}"': "[" * 2000 + "]" * 2000, f'"{_HUGE}"': "1e999", f'"{_BIG}"
 """What `json.dumps` does not write -> put in for the words that stand for it."""
 
 WORDS = [
-    "", " ", "\u200b", "&nbsp;", "\xa0", "_", "x" * 10_000, "\u202eevil\u202c", "\u05d0\u05d1", "a\tb", "a\nb", "a\r\nb",
-    "a\0b", "\x1b[2J\x1b]0;title\x07", "\x9b31m", "\ud800", "\ufeff", "e\u0301", "<script>alert(1)</script>", "</style><b>",
-    "=1+1", "+cmd|' /C calc'!A0", "@SUM(1)", "-2+3", "\\input{/etc/passwd}", "[x](javascript:alert(1))", "![x](http://x/y)",
-    "|---|", "`x`", "{}", "{0}", "%s", "$x$", "--out", "nan", "inf", "1e999", "9" * 400, "NaN", "null", "test", "base", "/",
-    f"{OUTSIDE}/a.png", f"{OUTSIDE}/model.safetensors", f"{OUTSIDE}/run", "..", "http://127.0.0.1:9/x", "meta", "cuda:7",
+    "", " ", "\u200b", "&nbsp;", "\xa0", "_", "x" * 10_000, "\u202eevil\u202c", "\u05d0\u05d1", "a\tb", "a\nb",
+    "a\r\nb", "a\0b", "\x1b[2J\x1b]0;title\x07", "\x9b31m", "\ud800", "\ufeff", "e\u0301",
+    "<script>alert(1)</script>", "</style><b>", "=1+1", "+cmd|' /C calc'!A0", "@SUM(1)", "-2+3",
+    "\\input{/etc/passwd}", "[x](javascript:alert(1))", "![x](http://x/y)", "|---|", "`x`", "{}", "{0}", "%s", "$x$",
+    "--out", "nan", "inf", "1e999", "9" * 400, "NaN", "null", "test", "base", "/", f"{OUTSIDE}/a.png",
+    f"{OUTSIDE}/model.safetensors", f"{OUTSIDE}/run", "..", "http://127.0.0.1:9/x", "meta", "cuda:7",
 ]  # fmt: skip
 """Texts that are more than they seem."""
 
@@ -41,15 +42,23 @@ def mutate(name: str, content: bytes, draw: Random) -> bytes:
         kind = by_form if by_form is not None and draw.random() < 0.65 else _bytes
         try:
             content = kind(content, draw)
-        except (ValueError, KeyError, IndexError, RecursionError, TypeError, zlib.error, zipfile.BadZipFile):  # damaged before
+        except (
+            ValueError,
+            KeyError,
+            IndexError,
+            RecursionError,
+            TypeError,
+            zlib.error,
+            zipfile.BadZipFile,
+        ):  # damaged before
             content = _bytes(content, draw)
     return content
 
 
 def _form_of(name: str, content: bytes) -> Callable[[bytes, Random], bytes] | None:
     endings: dict[str, Callable[[bytes, Random], bytes]] = {
-        ".json": _json, ".jsonl": _lines_of_json, ".csv": _table, ".tsv": _table, ".txt": _table, ".safetensors": _tensors,
-        ".state": _tensors,
+        ".json": _json, ".jsonl": _lines_of_json, ".csv": _table, ".tsv": _table, ".txt": _table,
+        ".safetensors": _tensors, ".state": _tensors,
     }  # fmt: skip
     if content.startswith(b"PK\3\4"):
         return _zip
@@ -76,7 +85,9 @@ def _bytes(content: bytes, draw: Random) -> bytes:
         case 5:
             data[start:start] = draw.randbytes(draw.choice([1, 4, 100]))
         case 6:  # numbers that are sizes and offsets
-            number = draw.choice([0, 1, 0x7F, 0x80, 0xFF, 0x7FFF, 0xFFFF, 2**31 - 1, 2**31, 2**32 - 1, 2**63, 2**64 - 1])
+            number = draw.choice(
+                [0, 1, 0x7F, 0x80, 0xFF, 0x7FFF, 0xFFFF, 2**31 - 1, 2**31, 2**32 - 1, 2**63, 2**64 - 1]
+            )
             width = draw.choice([1, 2, 4, 8])
             data[start : start + width] = (number % 2 ** (8 * width)).to_bytes(width, draw.choice(["little", "big"]))
         case 7:
@@ -223,7 +234,9 @@ def _zip(content: bytes, draw: Random) -> bytes:
         case _:
             entries[number] = (name, mutate(name, data, draw))
     written = io.BytesIO()
-    with zipfile.ZipFile(written, "w", draw.choice([zipfile.ZIP_STORED, zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])) as new:
+    with zipfile.ZipFile(
+        written, "w", draw.choice([zipfile.ZIP_STORED, zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+    ) as new:
         for entry, inside in entries:
             new.writestr(entry.encode("utf-8", "replace").decode() or "x", inside)
     return written.getvalue()

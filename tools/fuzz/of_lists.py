@@ -14,6 +14,7 @@ from PIL import Image
 from cocoop.cli.common import split_names
 from cocoop.data import (
     PAPER_DATASETS,
+    ImageError,
     LeftOut,
     read_class_names,
     read_dataset,
@@ -25,7 +26,8 @@ from cocoop.features import EncodedRow
 from cocoop.serving import encode, named_pictures, new_feature_file, read_features
 from cocoop.serving.rows import open_results
 from cocoop.serving.tables import columns_of
-from tools.fuzz.of_runs import features, tiny
+
+from .of_runs import features, tiny
 
 _PNG = ("a.png", "b.png", "c.png", "d.png")
 
@@ -41,7 +43,9 @@ def make_lists(folder: Path) -> None:
     """Every form of a list of labelled images, beside its images."""
     rows = [("a.png", "cat", "train"), ("b.png", "dog", "train"), ("c.png", "cat", "test"), ("d.png", "dog", "test")]
     entries = [dict(zip(("path", "label", "split"), row, strict=True)) for row in rows]
-    split = {name: [[r[0], int(r[1] == "dog"), r[1]] for r in rows if r[2] == name] for name in ("train", "val", "test")}
+    split = {
+        name: [[r[0], int(r[1] == "dog"), r[1]] for r in rows if r[2] == name] for name in ("train", "val", "test")
+    }
     lines = [",".join(row) for row in [("path", "label", "split"), *rows]]
     texts = {
         "list.csv": "\n".join(lines),
@@ -109,7 +113,8 @@ def make_tables(folder: Path) -> None:
         (_pictures(folder / name.replace(".", "-")) / name).write_text(text)
     for form in ("paths", "bytes", "both"):
         cells = [
-            {"paths": str(path), "bytes": data, "both": {"bytes": data, "path": str(path)}}[form] for path, data in content
+            {"paths": str(path), "bytes": data, "both": {"bytes": data, "path": str(path)}}[form]
+            for path, data in content
         ]
         (folder / form).mkdir()
         parquet.write_table(pyarrow.table({"image": cells}), folder / form / "t.parquet")
@@ -147,7 +152,7 @@ def make_feature_files(folder: Path) -> None:
         with new_feature_file(folder / ending / f"x.{ending}", tiny()) as file:
             for number, feature in enumerate(features()):
                 file.add(EncodedRow(f"{number}.png", feature, None))
-            file.add(EncodedRow("bad.png", None, CocoopError("damaged")))
+            file.add(EncodedRow("bad.png", None, ImageError("damaged")))
 
 
 def read_feature_file(folder: Path) -> None:

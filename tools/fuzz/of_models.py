@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
+import sys
 from functools import cache
+from importlib import import_module
 from pathlib import Path
 
 import torch
@@ -15,11 +18,11 @@ from cocoop.clip.sources.tokens import Tokenizer, load_tokenizer, token_ids
 from cocoop.serving import export, load_learned
 from cocoop.serving.exported.models import load_exported
 from cocoop.weights import read_weights
-from tools.fuzz.of_runs import features, tiny
 
-import clip_formats  # isort: skip  # of the tests, whose folder `of_runs` has put on the path
-from saved_tensors import tensors  # isort: skip
-from torch_archives import write_openai_archive  # isort: skip
+from .of_runs import TESTS, features, make_runs, tiny
+
+assert str(TESTS) in sys.path
+clip_formats, saved, archives = (import_module(name) for name in ("clip_formats", "saved_tensors", "torch_archives"))
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 
@@ -28,18 +31,16 @@ def make_weights(folder: Path) -> None:
     """Tensors of every kind in every form: safetensors, torch.save, TorchScript, shards."""
     from safetensors.torch import save_file
 
-    state = {name: tensor.contiguous().clone() for name, tensor in tensors().items()}
+    state = {name: tensor.contiguous().clone() for name, tensor in saved.tensors().items()}
     for name in ("safetensors", "saved", "scripted", "shards"):
         (folder / name).mkdir(parents=True)
     save_file(state, folder / "safetensors" / "model.safetensors")
-    torch.save({"state_dict": tensors(), "epoch": 3}, folder / "saved" / "model.pt")
-    write_openai_archive(folder / "scripted" / "model.pt", {"a.weight": torch.ones(3, 4), "b": torch.zeros(2)})
+    torch.save({"state_dict": saved.tensors(), "epoch": 3}, folder / "saved" / "model.pt")
+    archives.write_openai_archive(folder / "scripted" / "model.pt", {"a.weight": torch.ones(3, 4), "b": torch.zeros(2)})
     names = list(state)
     parts = {"model-1.safetensors": names[::2], "model-2.safetensors": names[1::2]}
     for part, of_part in parts.items():
         save_file({name: state[name] for name in of_part}, folder / "shards" / part)
-    import json
-
     index = {"weight_map": {name: part for part, of_part in parts.items() for name in of_part}}
     (folder / "shards" / "model.safetensors.index.json").write_text(json.dumps(index))
 
@@ -83,8 +84,6 @@ def make_tokenizers(folder: Path) -> None:
     whole.mkdir(parents=True)
     for name in ("tokenizer.json", "tokenizer_config.json"):
         shutil.copy(BUNDLED["tiny"] / name, whole / name)
-    import json
-
     content = json.loads((whole / "tokenizer.json").read_text())["model"]
     (folder / "pair").mkdir()
     (folder / "pair" / "vocab.json").write_text(json.dumps(content["vocab"]))
@@ -101,8 +100,6 @@ def read_tokenizer(folder: Path) -> None:
 
 def make_exported(folder: Path) -> None:
     """A prompt in every form."""
-    from tools.fuzz.of_runs import make_runs
-
     make_runs(folder.parent / "runs")
     learned = load_learned(folder.parent / "runs" / "coop")
     for form in ("safetensors-head", "torch-export", "onnx"):

@@ -11,6 +11,7 @@ import sys
 import unicodedata
 from contextlib import redirect_stdout
 from functools import cache
+from importlib import import_module
 from pathlib import Path
 
 import torch
@@ -29,9 +30,7 @@ from cocoop.training import Checkpoint, Identity, Validation, train
 
 TESTS = Path(__file__).parents[2] / "tests"
 sys.path.insert(0, str(TESTS))
-
-from own_photos import CLASSES, labelled, write_photos  # noqa: E402
-from report_pages import Page, write_runs  # noqa: E402
+photos, pages = import_module("own_photos"), import_module("report_pages")
 
 
 @cache
@@ -48,17 +47,17 @@ def features(count: int = 6) -> torch.Tensor:
 
 def make_runs(folder: Path) -> None:
     """Runs of three methods, with predictions; those of older formats."""
-    photos = write_photos(folder.parent / "photos")
+    taken = photos.write_photos(folder.parent / "photos")
     for method in ("coop", "cocoop", "zero-shot"):
         learning = "" if method == "zero-shot" else "--epochs 2 --lr 0.1 --validate"
-        sys.argv = ["cocoop", *f"train {photos} --out {folder / method} --method {method} --shots 2".split()]
-        sys.argv += [*"--device cpu -q".split(), *learning.split()]
+        sys.argv = ["cocoop", *f"train {taken} --out {folder / method} --method {method} --shots 2".split()]
+        sys.argv += [*["--device", "cpu", "-q"], *learning.split()]
         with redirect_stdout(io.StringIO()):
             try:
                 main()
             except SystemExit as ended:
                 assert not ended.code, sys.argv
-    images, labels = labelled(8)
+    images, labels = photos.labelled(8)
     run = PromptClassifier.load(folder / "cocoop")
     run.calibrate([image.rotate(3) for image in images], labels).save(folder / "calibrated")
     shutil.copytree(TESTS / "format_1" / "own", folder / "format-1")
@@ -88,7 +87,7 @@ def report_run(folder: Path) -> None:
 
 def make_benchmark(folder: Path) -> None:
     """Made-up runs of all protocols in one folder, and a run of format 1."""
-    write_runs(folder / "all")
+    pages.write_runs(folder / "all")
     shutil.copytree(TESTS / "format_1" / "benchmark", folder / "format-1")
 
 
@@ -128,7 +127,7 @@ def check_markdown(text: str) -> None:
 
 
 def _check_page(page: str) -> None:
-    parsed = Page(page)
+    parsed = pages.Page(page)
     assert not parsed.named("script"), "a script"
     for tag in ("a", "img", "image"):
         for attributes in parsed.named(tag):
@@ -136,14 +135,14 @@ def _check_page(page: str) -> None:
             assert address.startswith(("#", "data:image/", "https://")), f"{tag} {address[:40]!a}"
 
 
-_IDENTITY = Identity({"seed": 1, "lr": 0.1, "classes": CLASSES}, {"training images": "a" * 64})
+_IDENTITY = Identity({"seed": 1, "lr": 0.1, "classes": photos.CLASSES}, {"training images": "a" * 64})
 
 
 def _train(state: Path) -> None:
     torch.manual_seed(0)
     labels = [0, 1, 2, 0, 1, 2]
     train(
-        CoOp(tiny(), CLASSES),
+        CoOp(tiny(), photos.CLASSES),
         FixedFeatures(features()),
         labels,
         epochs=3,
@@ -170,17 +169,17 @@ def read_state(folder: Path) -> None:
 def make_cache(folder: Path) -> None:
     """Features of some pictures."""
     store = FeatureStore(folder / "cache", tiny())
-    encode_pictures(tiny(), labelled(3)[0], store)
+    encode_pictures(tiny(), photos.labelled(3)[0], store)
 
 
 def read_cache(folder: Path) -> None:
     """Ask for features; damaged ones are computed again, so that what comes is finite."""
-    images = labelled(2)[0]
+    images = photos.labelled(2)[0]
     found = encode_pictures(tiny(), images, FeatureStore(folder, tiny()))
     assert torch.allclose(found[list(range(len(images)))], _encoded(), atol=1e-5), "other features"
 
 
 @cache
 def _encoded() -> torch.Tensor:
-    got = encode_pictures(tiny(), labelled(2)[0])
+    got = encode_pictures(tiny(), photos.labelled(2)[0])
     return got[list(range(len(got)))]

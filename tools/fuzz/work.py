@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import shutil
-from functools import cache
+from functools import cache, partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 from random import Random
 
-from tools.fuzz.kind import Kind
-from tools.fuzz.mutate import mutate
+from .kind import Kind
+from .mutate import mutate
 
 MOST_MEMORY = 4 * 2**30
 """Bytes that a process may have beside those it begins with."""
@@ -20,13 +20,14 @@ _TRIED = 40  # whole ones, before the first damaged one
 def work(connection: Connection, name: str, root: Path, seed: int, numbers: range) -> None:
     """Read some cases of a kind, whose whole files lie in `root`/whole; tell of each before and after.
 
-    Sends (number, None), then (number, (`Outcome`, peak of memory in MB beside what the process began with)); last None.
+    Sends (number, None), then (number, (`Outcome`, MB at the peak beside those it began with)); last None.
     """
     import torch
 
     from cocoop.results.record import peak_memory_mb, reset_peak_memory
-    from tools.fuzz import watch
-    from tools.fuzz.kinds import KINDS
+
+    from . import watch
+    from .kinds import KINDS
 
     torch.set_num_threads(1)
     kind = KINDS[name]
@@ -38,7 +39,7 @@ def work(connection: Connection, name: str, root: Path, seed: int, numbers: rang
     for number in numbers:
         connection.send((number, None))
         case = put_case(name, kind, root, seed, number, place.parent)
-        outcome = watch.watched(lambda case=case: kind.read(case))
+        outcome = watch.watched(partial(kind.read, case))
         connection.send((number, (outcome, (peak_memory_mb() or 0.0) - before)))
     shutil.rmtree(place.parent, ignore_errors=True)
     connection.send(None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -181,7 +182,7 @@ def _run_and_sources(given: Sequence[str], clip: str | None, classes: str | None
     """Without a run, CLIP and classes are said, and what comes first is a source."""
     from cocoop.serving import is_exported
 
-    is_run = is_exported(given[0]) or any((Path(given[0]) / name).exists() for name in _OF_A_RUN)
+    is_run = is_exported(given[0]) or any(os.path.exists(Path(given[0]) / name) for name in _OF_A_RUN)
     if clip is not None and classes is not None and not is_run:
         return None, given
     if len(given) == 1:

@@ -1,5 +1,6 @@
 """`cocoop report`."""
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -49,7 +50,7 @@ def report(runs: Runs, form: Form = None, out: Out = None, ci95: Interval = Fals
     from cocoop.reports.rounding import counted
     from cocoop.results import check_file, read_records, write_text
 
-    alone = len(runs) == 1 and (runs[0] / "record.json").is_file()
+    alone = len(runs) == 1 and os.path.isfile(runs[0] / "record.json")
     form = form or ("html" if alone else "table")
     expect_choice("--format", form, FORMATS)
     target = out or (_page_of(runs[0] if alone else None) if form == "html" else None)

@@ -92,9 +92,9 @@ def _pairs(images: Images) -> list[tuple[Path, str]]:
 
 def _read(root: Path, left: LeftOut) -> dict[str, Images]:
     """The splits by the names of their folders; one named "" where there are none."""
-    if not root.exists():
+    if not os.path.exists(root):
         raise InputError(f"{root}: expected a folder of images; there is no such folder. Check the path.")
-    if not root.is_dir():
+    if not os.path.isdir(root):
         raise InputError(f"{root}: expected a folder of images; got a file. Give {_LAYOUT.format(root='FOLDER')}.")
     folders = _sub_folders(root, left)
     if _are_splits(root, folders):

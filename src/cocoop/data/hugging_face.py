@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -165,6 +166,6 @@ def _file(where: str, image: Mapping[str, Any] | None, pictures: Path) -> Path:
             return store_bytes(content, pictures)
         except InputError as error:
             raise InputError(f"{where}: {error} Leave the row out.") from error
-    if not path or not Path(path).is_file():
+    if not path or not os.path.isfile(path):
         raise InputError(f"{where}: expected an image; got {path or 'none'}. Leave the row out, or put the file there.")
     return Path(path).absolute()

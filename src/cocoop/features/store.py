@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Callable, Iterator, Sequence
 from copy import copy
 from functools import partial
@@ -85,7 +86,7 @@ class FeatureStore:
     def __init__(self, folder: str | PathLike[str], clip: CLIP) -> None:
         self.folder, self.clip = Path(folder).absolute(), clip
         self.exif: Exif = "apply"
-        if self.folder.exists() and not self.folder.is_dir():
+        if os.path.exists(self.folder) and not os.path.isdir(self.folder):
             raise InputError(f"{folder}: expected a folder for image features; it is a file. Choose another.")
 
     def opened(self, exif: Exif) -> FeatureStore:

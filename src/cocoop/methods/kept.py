@@ -61,7 +61,7 @@ def load_tensors(model: Method, tensors: Mapping[str, NDArray[Any]], expected: s
         array = tensors[name]
         if learned[name].is_floating_point() and not (array.dtype.kind == "f" and np.isfinite(array).all()):
             raise InputError(
-                f"{expected}, with a {name} of finite numbers; got others, of {array.dtype}. The file is damaged: copy it "
-                "again, or train again."
+                f"{expected}, with a {name} of finite numbers; got others, of {array.dtype}. The file is damaged: copy "
+                "it again, or train again."
             )
     model.load_state_dict({name: torch.from_numpy(array) for name, array in tensors.items()})

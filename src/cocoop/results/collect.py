@@ -160,14 +160,14 @@ def check_predictions(records: Iterable[Record]) -> None:
 
 
 def _run_folders(folder: Path) -> Iterator[Path]:
-    if not folder.is_dir():
+    if not os.path.isdir(folder):
         raise InputError(
             f"{folder}: expected a run folder, or a folder that holds some; got "
-            f"{'a file' if folder.exists() else 'no such folder'}. Check the path."
+            f"{'a file' if os.path.exists(folder) else 'no such folder'}. Check the path."
         )
     for place, below, files in os.walk(folder, onerror=_refuse):
         below[:] = [name for name in below if not is_unfinished(name)]
-        if "record.json" in files:
+        if "record.json" in files and os.path.isfile(os.path.join(place, "record.json")):  # a pipe would be waited for
             below.clear()  # a run folder holds no others
             yield Path(place)
 

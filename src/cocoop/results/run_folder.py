@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from os import PathLike
@@ -101,8 +102,8 @@ def read_run(folder: str | PathLike[str]) -> Run:
         InputError: no such folder, or a file is missing, damaged or of another version.
     """
     path = Path(folder)
-    if not path.is_dir():
-        there = "a file" if path.exists() else "no such folder"
+    if not os.path.isdir(path):  # which, unlike that of `Path`, answers for names of any length
+        there = "a file" if os.path.exists(path) else "no such folder"
         raise InputError(f"{path}: expected a run folder, as `cocoop train --out` leaves it; got {there}.")
     missing = [name for name in (CONFIG, _TENSORS, HISTORY, _RECORD) if not (path / name).is_file()]
     if missing:

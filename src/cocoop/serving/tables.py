@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -122,6 +123,6 @@ def _cells_of(file: Any, column: str, groups: list[int] | None) -> Iterator[Any]
 
 def check_regular(path: Path, what: str) -> None:
     """`InputError` unless this is a file, and no pipe, which would be waited for without end."""
-    if not path.is_file():
-        came = "something that is no regular file" if path.exists() else "no such file"
+    if not os.path.isfile(path):
+        came = "something that is no regular file" if os.path.exists(path) else "no such file"
         raise InputError(f"{path}: expected {what}; got {came}. Check the path.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from cocoop.serving.exported import onnx_form, tensors_form, torch_form
@@ -41,4 +42,4 @@ FORMS = {
 
 def form_of(folder: Path) -> Form | None:
     """The form of the model in a folder, None if there is none."""
-    return next((form for form in FORMS.values() if (folder / form.file).is_file()), None)
+    return next((form for form in FORMS.values() if os.path.isfile(folder / form.file)), None)

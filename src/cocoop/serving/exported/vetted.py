@@ -1,8 +1,8 @@
 """Programs of torch.export as this package writes them, and nothing more.
 
-torch's own loader evaluates texts of the file as expressions, makes Python of names in it, loads compiled libraries that
-lie in it and unpickles objects. So each part of the archive is looked at first, and what torch is given is made of what
-was looked at.
+torch's own loader evaluates texts of the file as expressions, makes Python of names in it, loads compiled libraries
+that lie in it and unpickles objects. So each part of the archive is looked at first, and what torch is given is made of
+what was looked at.
 """
 
 from __future__ import annotations
@@ -29,7 +29,9 @@ _LENGTH = r"Symbol\('s\d+', positive=True, integer=True\)"
 _SPEC = r'(?:[\[\]{}, 01]|"type"|"context"|"children_spec"|: ?|null|"null"|"\[\]"|"builtins\.(?:tuple|list|dict)")*'
 _TEXTS = {
     "expr_str": re.compile(rf"{_LENGTH}|Mul\(Integer\(\d+\), {_LENGTH}\)"),
-    "target": re.compile(r"torch\.ops\.aten\.(?!from_file)[a-z]\w*\.\w+|_operator\.(?:add|sub|mul|floordiv|mod|getitem)"),
+    "target": re.compile(
+        r"torch\.ops\.aten\.(?!from_file)[a-z]\w*\.\w+|_operator\.(?:add|sub|mul|floordiv|mod|getitem)"
+    ),
     "in_spec": re.compile(_SPEC),
     "out_spec": re.compile(_SPEC),
     "as_string": re.compile(r"[a-z,>-]*"),  # of einsum, and kinds of norms
@@ -42,7 +44,7 @@ _TEXTS = {
 
 
 def vetted(path: Path) -> io.BytesIO:
-    """An archive with the parts of this one. `ValueError`, or what `zipfile` raises, unless it is one of this package."""
+    """An archive with the parts of this one. `ValueError`, or what `zipfile` raises, if this package wrote no such."""
     made = io.BytesIO()
     with zipfile.ZipFile(path) as archive, zipfile.ZipFile(made, "w") as copy:
         entries = archive.infolist()
@@ -66,7 +68,7 @@ def _json(content: bytes) -> Any:
 
 
 def _check(value: Any, key: str) -> None:
-    """Raise `ValueError` unless all texts and keys in a JSON value, which stands under a key, are those of a program."""
+    """Raise `ValueError` unless all texts and keys in a JSON value, under `key`, are those of a program."""
     if isinstance(value, dict):
         for name, of_name in value.items():
             _check_text(name, "")

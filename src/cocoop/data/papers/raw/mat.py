@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cocoop.data.papers.raw.mat_tags import check_tags
 from cocoop.errors import InputError
 
 if TYPE_CHECKING:
@@ -14,9 +16,7 @@ if TYPE_CHECKING:
 def read_mat(path: Path, name: str, fields: tuple[str, ...] = ()) -> NDArray[Any]:
     """The variable `name` of the MATLAB file `path`, flat: [N] cells, or [N] structs that have `fields`.
 
-    `InputError`: no such file, not readable as a MATLAB file, no such variable, or a struct without a field. One
-    thing cannot be caught: SciPy 1.17 crashes on some damaged type tags of uncompressed files (compressed ones
-    have a checksum).
+    `InputError`: no such file, not readable as a MATLAB file, no such variable, or a struct without a field.
     """
     import numpy as np
     from scipy.io import loadmat
@@ -24,8 +24,9 @@ def read_mat(path: Path, name: str, fields: tuple[str, ...] = ()) -> NDArray[Any
     expected = f"{path}: expected a MATLAB file with the variable {name!r}"
     expected += f" of structs with the fields {', '.join(fields)}" if fields else ""
     try:
-        with path.open("rb") as file:
-            content = loadmat(file)
+        whole = path.read_bytes()
+        check_tags(whole)
+        content = loadmat(BytesIO(whole))
     except FileNotFoundError as error:
         raise InputError(f"{expected}; there is no such file.") from error
     except Exception as error:  # damaged bytes make SciPy raise nearly anything: zlib.error, struct.error, KeyError..
