@@ -66,11 +66,10 @@ def test_other_cells_stay(cell):
 
 @given(st.text())
 def test_a_cell_of_csv_comes_back(text):
-    """Through a file, as far as it is visible."""
     file = io.StringIO(newline="")
     csv.writer(file).writerow([spreadsheet(text), "x"])
     [[cell, _]] = csv.reader(io.StringIO(file.getvalue(), newline=""))
-    assert read_back(cell) == visible(text) and not cell.startswith(("=", "+", "-", "@", "\t", "\r"))
+    assert read_back(cell) == text and not cell.startswith(("=", "+", "-", "@", "\t", "\r"))
 
 
 @given(st.dictionaries(st.text(), st.text()), st.sampled_from([None, 2]))

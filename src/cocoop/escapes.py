@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 import unicodedata
 from typing import Any
 
 _JOINERS = "\u200c\u200d"  # of Persian, of Indic scripts and of emoji: they hide and move nothing
-_FORMULA = re.compile(r"'*[=+\-@]")
+_FORMULA = re.compile(r"'*[=+\-@\t\r]")
 _MARKS = re.compile(r"([\\`*\[\]|])")
 
 
@@ -25,6 +26,13 @@ def visible(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(letter if _is_shown(letter) else ascii(letter)[1:-1] for letter in text)
+
+
+def for_stdout(text: str) -> str:
+    """Lines of text as they are; but each `visible`, with its tabs, where a terminal is to show them."""
+    if not sys.stdout.isatty():
+        return text
+    return "\n".join("\t".join(map(visible, line.split("\t"))) for line in text.split("\n"))
 
 
 def shortened(text: str, most: int) -> str:
@@ -42,16 +50,16 @@ def markdown(text: str) -> str:
 
 
 def spreadsheet(cell: Any) -> Any:
-    """A cell of CSV: a text is `visible`; one that a spreadsheet would compute, as "=1+1", has an apostrophe in front.
+    """A cell of CSV: a text that a spreadsheet would compute, such as "=1+1", has an apostrophe in front.
 
-    So does one that begins with apostrophes and goes on so; `read_back` takes it away again.
+    So does one that begins with apostrophes and goes on so; `read_back` takes it away again. All else stays: names of
+    files have to be found again.
     """
-    text = visible(cell) if isinstance(cell, str) else cell
-    return f"'{text}" if isinstance(text, str) and _FORMULA.match(text) else text
+    return f"'{cell}" if isinstance(cell, str) and _FORMULA.match(cell) else cell
 
 
 def read_back(cell: str) -> str:
-    """What `spreadsheet` was given, as it is `visible`."""
+    """What `spreadsheet` was given."""
     return cell[1:] if cell.startswith("'") and _FORMULA.match(cell) else cell
 
 

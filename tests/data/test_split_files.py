@@ -26,7 +26,7 @@ def test_reads_the_three_parts(tmp_path):
     ("content", "message"),
     [
         ("{", r"split file.*got Expecting"),
-        ("[" * 100_000, r"split file.*got .*recursion"),
+        ("[" * 100_000, r"split file.*got .*too deep"),
         ([], "got list"),
         ({"train": [], "test": []}, r"got keys \['test', 'train'\]"),
         ({"train": [], "val": {}, "test": []}, r"got keys"),

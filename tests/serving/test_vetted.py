@@ -80,7 +80,9 @@ def test_is_refused_and_nothing_runs(program, tmp_path, key, value):
     change = (
         changed(key, value) if key != CALL else lambda content: content[:-1] + f", {json.dumps(CALL)}: 1}}".encode()
     )
-    with pytest.raises(InputError, match=r"model\.pt2: expected a program of torch\.export.*; got .* Export it anew\."):
+    with pytest.raises(
+        InputError, match=r"model\.pt2: expected a model that `cocoop export` wrote.*; got .* Export it anew\."
+    ):
         read_exported(program(change))
     assert not (tmp_path / "ran").exists()
 

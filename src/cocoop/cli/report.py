@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from cocoop.escapes import for_stdout
 from cocoop.progress import note
 
 PAGE = Path("report.html")
@@ -62,7 +63,7 @@ def report(runs: Runs, form: Form = None, out: Out = None, ci95: Interval = Fals
     else:
         text = format_tables(protocol_tables(records, ci95), form)
     if target is None:
-        print(text)
+        print(for_stdout(text))
         return
     write_text(target, text + "\n")
     note(counted(len(records), "run"))

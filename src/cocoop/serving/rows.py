@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import IO, Protocol
 
 from cocoop.errors import InputError, RunError, expect_choice, plainly
-from cocoop.escapes import visible
+from cocoop.escapes import for_stdout, visible
 from cocoop.serving.parquet import KnownClip, ParquetRows
 from cocoop.serving.predictor import Prediction
 from cocoop.serving.text_rows import COLUMNS, TEXT_FORMS, TextRows, entry_of
@@ -160,7 +160,8 @@ class _TextResults:
     def write(self, row: Prediction) -> None:
         self.errors += row.error is not None
         self.count += 1
-        self.file.write(self.lines.text(row))
+        text = self.lines.text(row)
+        self.file.write(for_stdout(text) if self.file is sys.stdout else text)
         self.file.flush()
 
 

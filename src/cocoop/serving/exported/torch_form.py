@@ -47,8 +47,8 @@ def read(path: Path) -> Opened:
             module = torch.export.load(vetted(path), extra_files=extra).module()
     except Exception as error:  # zip files, JSON, pickles and graphs each have their own
         raise InputError(
-            f"{path}: expected a program of torch.export, of this version of torch; got {reason(error)}. Export it "
-            "anew."
+            f"{path}: expected a model that `cocoop export` wrote, with this version of torch; got {reason(error)}. "
+            "Export it anew."
         ) from error
     return Opened(extra[_EXTRA], lambda batch: module(batch))
 

@@ -37,7 +37,7 @@ _TEXTS = {
     "as_string": re.compile(r"[a-z,>-]*"),  # of einsum, and kinds of norms
     "torch_version": re.compile(r"[\w.+]*"),
     "nn_module_stack": re.compile(r"[\w.,;\[\]]*"),
-    "torch_fn": re.compile(r"[\w.;]*"),
+    "torch_fn": re.compile(r"[\w.;-]*"),
     "path_name": re.compile(r"weight_\d+"),
 }
 """Key of a program's JSON -> what its texts may be. All other texts, and all keys, are names."""
