@@ -157,10 +157,10 @@ def make_feature_files(folder: Path) -> None:
 
 def read_feature_file(folder: Path) -> None:
     """Take the features of all its rows."""
-    from cocoop.serving import is_feature_file
+    from cocoop.serving import feature_files
 
     path = next(path for path in sorted(folder.iterdir()) if not path.name.endswith(".keys.jsonl"))
-    if is_feature_file(str(path)):
+    if feature_files(str(path)):
         for part in read_features(str(path), tiny()):
             for row in part:
                 assert isinstance(row.key, str), "a key that is no text"

@@ -152,7 +152,9 @@ class _Disk:
         except FileExistsError:
             pass
         except OSError as error:
-            raise RunError(f"{self.folder / name}: expected to write it; got {plainly(error)}. Check the folder.") from error
+            raise RunError(
+                f"{self.folder / name}: expected to write it; got {plainly(error)}. Check the folder."
+            ) from error
         finally:
             hidden.unlink(missing_ok=True)
 
