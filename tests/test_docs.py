@@ -38,6 +38,7 @@ NO_COMMANDS = {
     'echo \'{"model_cfg"': "the shell's own",
     "hf download": "needs the network",
     "torchrun": "starts processes of its own, in tests/cli/test_torchrun.py",
+    "sbatch --array": "needs Slurm",
 }
 """How other lines of shell blocks begin -> why they are not run."""
 

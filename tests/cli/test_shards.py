@@ -56,7 +56,7 @@ def test_a_shard_that_is_set_aside_is_named(cocoop, tars):
     ran = cocoop(*EMBED, *tars[:3], "--shards", "out", "--json")
     told = json.loads(ran.out)
     assert ran.code == 1 and [(one["shard"], one["stem"]) for one in told["set_aside"]] == [(tars[1], "s-1")]
-    assert "cocoop: 1 shards were set aside: s-1 (tars/s-1.tar: expected a whole tar archive" in ran.err
+    assert "cocoop: 1 of 3 shards were set aside: s-1 (tars/s-1.tar: expected a whole tar archive" in ran.err
     Path(tars[1]).write_bytes(content)
     ran = cocoop(*EMBED, *tars[:3], "--shards", "out")
     assert (ran.code, ran.out) == (0, "3 of 3 shards (2 before), 9 rows, 0 of them errors: out\n")

@@ -150,7 +150,10 @@ def _say(tally: Tally, out: str, as_json: bool) -> None:
     if tally.failed:
         named = "; ".join(f"{shard.stem} ({reason.rstrip('.')})" for shard, reason in tally.failed[:_SHOWN])
         more = f" and {len(tally.failed) - _SHOWN:,} more" if len(tally.failed) > _SHOWN else ""
-        told.append(f"{len(tally.failed):,} shards were set aside: {named}{more}; the same command tries them again.")
+        told.append(
+            f"{len(tally.failed):,} of {tally.shards:,} shards were set aside: {named}{more}; the same command tries "
+            "them again."
+        )
     if tally.errors:
         told.append(f"{tally.errors:,} of {tally.rows:,} pictures could not be read; their rows say why.")
     if told:

@@ -15,7 +15,7 @@ from cocoop.data import LeftOut
 from cocoop.errors import InputError, plainly
 from cocoop.features import pyarrow_parquet
 from cocoop.serving import TARS, Named, feature_files, named_pictures
-from cocoop.shards.places import Found, OutputFolder, at_hand, found, is_remote
+from cocoop.shards.places import Found, OutputFolder, found, is_remote, opened
 from cocoop.shards.shard import Shard, to_line
 
 LIST_SIZE = 1000
@@ -57,7 +57,9 @@ def _files(source: str, size: int | None) -> list[Shard] | None:
     """The shards of archives or Parquet files; None of another source."""
     table, colon, column = source.rpartition(":")
     if colon and table.lower().endswith(".parquet"):
-        return [shard for file in _found(table) for shard in _row_groups(file, column, size)]
+        files = _found(table)
+        _check_column(files[0].place, column)
+        return [shard for file in files for shard in _row_groups(file, column, size)]
     if source.lower().endswith(TARS):
         return [_whole(file, "tar") for file in _found(source)]
     if is_remote(source):
@@ -90,25 +92,31 @@ def _whole(file: Found, kind: str) -> Shard:
 def _row_groups(file: Found, column: str, size: int | None) -> list[Shard]:
     """A Parquet file as one shard; or its row groups as several, of `size` rows or more each."""
     whole = _whole(file, "parquet")._replace(column=column)
-    with at_hand(file.place) as path:
-        try:
-            footer = pyarrow_parquet().read_metadata(path)
-        except (OSError, ValueError) as error:  # pyarrow's are of these, too
-            raise InputError(f"{file.place}: expected a Parquet file; got {plainly(error)}. Write it anew.") from error
-    names = footer.schema.to_arrow_schema().names
-    if column not in names:
-        raise InputError(
-            f"{file.place}: expected a column {column!r} with pictures; it has {', '.join(names) or 'none'}. Name one."
-        )
     if size is None:
         return [whole]
-    parts, start, rows = [], 0, 0
+    footer, parts, start, rows = _footer(file.place), [], 0, 0
     for group in range(footer.num_row_groups):
         rows += footer.row_group(group).num_rows
         if rows >= size or group + 1 == footer.num_row_groups:
             parts.append((start, group + 1))
             start, rows = group + 1, 0
     return [whole._replace(stem=f"{whole.stem}-{number:05}", part=part) for number, part in enumerate(parts)]
+
+
+def _footer(place: str) -> Any:
+    try:
+        with opened(place) as file:
+            return pyarrow_parquet().read_metadata(file)
+    except (OSError, ValueError) as error:  # pyarrow's are of these, too
+        raise InputError(f"{place}: expected a Parquet file; got {plainly(error)}. Write it anew.") from error
+
+
+def _check_column(place: str, column: str) -> None:
+    names = _footer(place).schema.to_arrow_schema().names
+    if column not in names:
+        raise InputError(
+            f"{place}: expected a column {column!r} with pictures; it has {', '.join(names) or 'none'}. Name one."
+        )
 
 
 def _lists(sources: list[str], folder: OutputFolder, size: int, left_out: LeftOut) -> list[Shard]:

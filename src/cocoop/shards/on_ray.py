@@ -23,21 +23,23 @@ _DIED = "its worker died, perhaps for want of memory"
 
 
 class OnRay:
-    """A pool of `fewest` to `most` actors, each with `threads` CPUs, and a GPU where `device` and cluster allow it.
+    """A pool of `fewest` to `most` actors, each with `threads` CPUs; and a GPU if `device` is one or "auto" finds some.
 
     It is the cluster that `ray.init` was called for before, or that RAY_ADDRESS names; else one of this machine alone.
     """
 
     def __init__(self, fewest: int, most: int, threads: int, device: str) -> None:
         self.fewest, self.most, self.threads = fewest, most, threads
-        self.ray = _connected()
-        of_cluster = self.ray.cluster_resources()
-        self.gpus = int(of_cluster.get("GPU", 0) > 0 and device.split(":")[0] in ("auto", "cuda"))
-        if of_cluster.get("CPU", 0) < threads * fewest:
-            raise InputError(
-                f"--jobs: expected a cluster with {threads * fewest} CPUs for {fewest} actors of {threads}; got "
-                f"{of_cluster.get('CPU', 0):g}. Ask for fewer jobs or threads."
-            )
+        self.ray, alone = _connected()
+        there = self.ray.cluster_resources()
+        self.gpus = int(device.startswith("cuda") or (device == "auto" and there.get("GPU", 0) > 0))
+        asked = {"CPU": threads * fewest, "GPU": self.gpus * fewest}
+        for kind, count in asked.items() if alone else ():  # another cluster may grow
+            if there.get(kind, 0) < count:
+                raise InputError(
+                    f"--jobs: expected {count} {kind}s of this machine for {fewest} actors; Ray finds "
+                    f"{there.get(kind, 0):g}. Ask for fewer jobs or threads."
+                )
 
     @property
     def told(self) -> str:
@@ -127,8 +129,8 @@ def _made_of(job: Job) -> dict[str, Any]:
     return job.made_of
 
 
-def _connected() -> Any:
-    """The module ray, connected to a cluster. `InputError` where it is not installed."""
+def _connected() -> tuple[Any, bool]:
+    """The module ray, connected to a cluster; and whether that is this machine alone. `InputError` without Ray."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nobody is told of a user's runs
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # what goes wrong comes as an error, too
     try:
@@ -141,6 +143,7 @@ def _connected() -> Any:
     for handler in logging.getLogger("ray.data").handlers:  # its files in the session's folder have all
         if isinstance(handler, logging.StreamHandler):
             handler.setLevel(logging.ERROR)
-    if not ray.is_initialized():
-        ray.init(log_to_driver=False, logging_level=logging.ERROR)
-    return ray
+    if ray.is_initialized():
+        return ray, False
+    ray.init(log_to_driver=False, logging_level=logging.ERROR)
+    return ray, "RAY_ADDRESS" not in os.environ

@@ -45,7 +45,10 @@ def found(place: str) -> list[Found]:
     if is_remote(place):
         store, path = _store(place)
         pattern = glob.has_magic(path)
-        infos = _asked(place, lambda: store.glob(path, detail=True) if pattern else {path: store.info(path)})
+        try:
+            infos = _asked(place, lambda: store.glob(path, detail=True) if pattern else {path: store.info(path)})
+        except FileNotFoundError:
+            return []
         files = sorted((name, info) for name, info in infos.items() if info["type"] == "file")
         return [Found(str(store.unstrip_protocol(name)), int(info["size"] or 0)) for name, info in files]
     paths = [place] if os.path.lexists(place) else sorted(glob.glob(place, recursive=True))
@@ -69,6 +72,15 @@ def at_hand(place: str) -> Iterator[str]:
         except FileNotFoundError as error:
             raise RunError(f"{place}: expected a shard; the store has no such file. Check the name.") from error
         yield copy
+
+
+def opened(place: str) -> BinaryIO:
+    """A file to read here and there. `OSError`, or the `RunError` of a store, where it cannot be opened."""
+    if not is_remote(place):
+        return open(place, "rb")
+    store, path = _store(place)
+    file: BinaryIO = _asked(place, lambda: store.open(path, "rb"))
+    return file
 
 
 def part_of(place: str, part: tuple[int, int] | None) -> bytes:
@@ -152,9 +164,8 @@ class _Disk:
         except FileExistsError:
             pass
         except OSError as error:
-            raise RunError(
-                f"{self.folder / name}: expected to write it; got {plainly(error)}. Check the folder."
-            ) from error
+            told = f"expected to write it; got {plainly(error)}. Check the folder's rights and free space."
+            raise RunError(f"{self.folder / name}: {told}") from error
         finally:
             hidden.unlink(missing_ok=True)
 
@@ -162,7 +173,7 @@ class _Disk:
         (self.folder / name).unlink(missing_ok=True)
 
     def open(self, name: str) -> BinaryIO:
-        return open(self.folder / name, "rb")
+        return opened(self.place(name))
 
     def place(self, name: str) -> str:
         return str(self.folder / name)
@@ -213,9 +224,7 @@ class _Store:
             _asked(self.place(name), lambda: store.rm_file(path))
 
     def open(self, name: str) -> BinaryIO:
-        store, path = _store(self.place(name))
-        opened: BinaryIO = _asked(self.place(name), lambda: store.open(path, "rb"))
-        return opened
+        return opened(self.place(name))
 
     def place(self, name: str) -> str:
         return f"{self.url}/{name}"
