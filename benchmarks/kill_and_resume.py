@@ -1,48 +1,150 @@
-r"""Kill a benchmark twenty times at random moments, finish it, and compare with one that nobody disturbed.
+r"""Kill commands fifty times at random moments, finish them, and compare with what nobody disturbed.
 
     python benchmarks/kill_and_resume.py
 
-Every attempt is the same `cocoop benchmark` command with two processes; a SIGKILL hits its first process, in every
-other attempt its whole group at once. Of four attempts one is killed while it starts, and three some time after their
-first new run, so that others are under way. Compared are all records (without seconds and memory), the learned tensors,
-the predictions and the tables. Linux only, because it looks for left processes in /proc.
+The commands are a training by each method, `embed` with a feature cache, `benchmark` with two processes, `predict` and
+`report`, in turn. A SIGKILL hits the command and all its processes, or in every other turn its first process alone; of
+three attempts one is killed while it starts, and two some time after they got further. Then the same command is
+started again, which is killed at its next turn; one that ends before it is killed is compared and begun anew. At the
+end all are finished. Compared are, byte for byte, learned tensors, predictions, configurations, pictures, rows,
+features, pages, and records and histories without seconds and memory. How far a command is counts steps that are kept
+(of a whole epoch 1,000), blocks of features, runs or rows. Linux only: it looks for left processes in /proc.
 """
 
 from __future__ import annotations
 
+import argparse
+import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
 
-from cocoop.reports import format_tables, protocol_tables
-from cocoop.results import read_json, read_records
+import numpy as np
+from PIL import Image
+from safetensors import safe_open
 
-KILLS = 20
+from cocoop import METHODS
+from cocoop.results import read_json, read_jsonl
+
 SEED = 1
-SEEDS = ",".join(map(str, range(1, 31)))
-BENCHMARK = f"base-to-new --datasets digits --shots 1,2,4 --seeds {SEEDS} --epochs 3 --jobs 2 --device cpu"
+TICK = 0.02  # seconds between two looks at how far a command is
 UNEQUAL = ("seconds", "peak_memory_mb")
-"""The figures of a record that differ from run to run."""
+"""The figures of records and histories that differ from run to run."""
+
+TRAIN = "train ../../photos --shots 4 --augment --views 2 --validate --keep best --checkpoint-every 5 --device cpu"
+LENGTH = {"coop": "--epochs 60 --batch-size 2", "cocoop": "--epochs 20"}
+"""By methods whose own numbers are not for six images a class."""
+BENCHMARK = "benchmark few-shot --datasets digits --methods coop,cocoop --shots 1,2 --seeds 1,2,3 --epochs 3 --jobs 2"
 
 
-def start(out: Path) -> subprocess.Popen[bytes]:
-    """The benchmark, in a session of its own."""
-    command = [
-        sys.executable,
-        "-c",
-        "from cocoop.cli import main; main()",
-        "benchmark",
-        *BENCHMARK.split(),
-        "--out",
-        str(out),
+@dataclass
+class Work:
+    """A command, what it makes, and how far it is.
+
+    out: the name of the file or folder that it makes. far: folder that it works in -> a number that never falls.
+    seconds, start: of the undisturbed command, to its end and to its first step. expected: what that made.
+    """
+
+    name: str
+    command: str
+    out: str
+    far: Callable[[Path], float]
+    seconds: float = 0.0
+    start: float = 0.0
+    expected: dict[str, bytes] = field(default_factory=dict)
+
+
+def works() -> list[Work]:
+    """All of them; their working folders are two below the one with what they read."""
+    trainings = [
+        Work(
+            f"train {method}",
+            f"{TRAIN} --method {method} {LENGTH.get(method, '--epochs 20')} --out run"
+            if cls.recipe
+            else f"train ../../photos --shots 4 --method {method} --device cpu --out run",
+            "run",
+            steps,
+        )
+        for method, cls in METHODS.items()
     ]
-    return subprocess.Popen(command, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    blocks, rows = (lambda at: len([*at.rglob("*.features")])), (lambda at: lines(at / "rows.csv"))
+    return [
+        *trainings,
+        Work("embed", "embed ../../pictures --clip tiny --feature-cache cache --out f.npy", "f.npy", blocks),
+        Work("benchmark", f"{BENCHMARK} --device cpu --out b", "b/few-shot", lambda at: len(records(at))),
+        Work("predict", "predict ../../run ../../pictures --resume --device cpu --out rows.csv", "rows.csv", rows),
+        Work("report", "report ../../b --format html --out page.html", "page.html", lambda at: 0),
+    ]
+
+
+def steps(at: Path) -> float:
+    """How many steps of a training are kept, about: epochs count a thousand."""
+    state = at / ".run.state"
+    try:
+        with safe_open(state, "np") as file:
+            told = json.loads(file.metadata()["training"])
+    except FileNotFoundError:
+        return 1e9 if (at / "run").exists() else 0
+    return 1000.0 * len(told["history"]) + (told["begun"]["steps"] if told["begun"] else 0)
+
+
+def lines(path: Path) -> int:
+    """The lines of a file, none where there is no file."""
+    return path.read_bytes().count(b"\n") if path.exists() else 0
+
+
+def records(at: Path) -> list[Path]:
+    """The finished runs of a benchmark."""
+    return [path for path in (at / "b").glob("few-shot/*/*/*/seed-*/record.json") if path.is_file()]
+
+
+def made(at: Path, work: Work) -> dict[str, bytes]:
+    """What a command has made so far, by place: all that must be the same in the end."""
+    place = at / work.out
+    files = [place] if place.is_file() else sorted(path for path in place.rglob("*") if path.is_file())
+    hidden = [path for path in files if any(part.startswith(".") for part in path.relative_to(at).parts)]
+    return {str(path.relative_to(at)): content(path) for path in files if path not in hidden}
+
+
+def content(path: Path) -> bytes:
+    """Of a file, without what differs from run to run. The card repeats the record, seconds too."""
+    if path.name == "README.md":
+        return b""
+    if path.name == "record.json":
+        return json.dumps({name: value for name, value in read_json(path).items() if name not in UNEQUAL}).encode()
+    if path.name == "metrics.jsonl":
+        return json.dumps([line | dict.fromkeys(UNEQUAL) for line in read_jsonl(path)]).encode()
+    return path.read_bytes()
+
+
+def torn(at: Path, work: Work) -> int:
+    """How many files under their final names are not those of the undisturbed command; rows may be fewer."""
+    return sum(
+        not work.expected.get(name, b"").startswith(found) if name == "rows.csv" else work.expected.get(name) != found
+        for name, found in made(at, work).items()
+    )
+
+
+def left_over(at: Path) -> int:
+    """Unfinished files, states and locks."""
+    return sum(path.name.endswith((".tmp", ".state", ".lock")) for path in at.rglob(".*"))
+
+
+def start(at: Path, work: Work) -> subprocess.Popen[bytes]:
+    """The command in its folder, in a session of its own."""
+    at.mkdir(parents=True, exist_ok=True)
+    command = [sys.executable, "-m", "cocoop", *work.command.split()]
+    return subprocess.Popen(
+        command, cwd=at, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
 
 
 def session(leader: int) -> list[int]:
@@ -69,93 +171,99 @@ def outlived(leader: int, patience: float = 5.0) -> int:
     return len(left)
 
 
-def records(out: Path) -> dict[str, int]:
-    """The finished runs by place, and when they were written."""
-    return {
-        str(p.parent.relative_to(out)): p.stat().st_mtime_ns for p in out.glob("base-to-new/*/*/*/seed-*/record.json")
-    }
+def finish(at: Path, work: Work) -> tuple[float, float]:
+    """Run a command to its end: the seconds that it took, and those until it got further."""
+    began, before, further = time.monotonic(), work.far(at), None
+    process = start(at, work)
+    while process.poll() is None:
+        if further is None and work.far(at) > before:
+            further = time.monotonic() - began
+        time.sleep(TICK)
+    if process.returncode:
+        raise SystemExit(f"{work.name}: the command failed with exit code {process.returncode}")
+    seconds = time.monotonic() - began
+    return seconds, seconds if further is None else further
 
 
-def content(folder: Path) -> dict[str, Any]:
-    """All that must be the same of a run."""
-    record = {name: value for name, value in read_json(folder / "record.json").items() if name not in UNEQUAL}
-    return {"record": record} | {
-        name: (folder / name).read_bytes() for name in ("prompt.safetensors", "predictions.safetensors", "config.json")
-    }
-
-
-def finished(out: Path) -> float:
-    """Run the benchmark to its end; the seconds it took."""
-    started = time.monotonic()
-    process = start(out)
-    if process.wait():
-        raise SystemExit(f"the benchmark failed with exit code {process.returncode}")
-    return time.monotonic() - started
-
-
-class Kill(NamedTuple):
-    """moment: seconds after the start. ended: the benchmark was done by then. left: processes that outlived it."""
-
-    moment: float
-    ended: bool
-    left: int
-
-
-def kill(out: Path, delay: float, starting: bool, group: bool) -> Kill:
-    """Start the benchmark and kill it `delay` seconds after the start, or else after its first new run."""
-    before = len(records(out))
-    process = start(out)
-    began = time.monotonic()
-    while not starting and len(records(out)) == before and process.poll() is None:
-        time.sleep(0.01)
-    time.sleep(delay)
-    ended = process.poll() is not None
-    moment = time.monotonic() - began
+def kill(at: Path, work: Work, stream: random.Random, starting: bool, group: bool) -> tuple[float, bool, int]:
+    """Start and kill a command: the seconds it had, whether it had ended by then, and processes that outlived it."""
+    before, began = work.far(at), time.monotonic()
+    process = start(at, work)
+    while not starting and work.start < work.seconds and work.far(at) == before and process.poll() is None:
+        time.sleep(TICK)
+    rest = work.start if starting else (work.seconds - work.start) / 3 or work.seconds
+    time.sleep(stream.uniform(0, rest))
+    ended, moment = process.poll() is not None, time.monotonic() - began
     if not ended:
         (os.killpg if group else os.kill)(process.pid, signal.SIGKILL)
         process.wait()
-    return Kill(moment, ended, outlived(process.pid))
+    elif process.returncode:
+        raise SystemExit(f"{work.name}: the command failed with exit code {process.returncode}")
+    return moment, ended, outlived(process.pid)
+
+
+def prepare(root: Path, pictures: int) -> None:
+    """What the commands read: photos to learn from, pictures to classify, a run, and a benchmark."""
+    rng = np.random.default_rng(SEED)
+    places = [root / "photos" / name / f"{n}.png" for name in ("one", "two", "three") for n in range(12)]
+    places += [root / "pictures" / f"{n:05}.png" for n in range(pictures)]
+    for place in places:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        coarse = Image.fromarray(rng.integers(0, 256, (4, 4, 3), dtype=np.uint8))
+        coarse.resize((32, 32), Image.Resampling.BICUBIC).save(place)
+    for command in ("train photos --shots 4 --epochs 2 --device cpu --out run", f"{BENCHMARK} --device cpu --out b"):
+        subprocess.run([sys.executable, "-m", "cocoop", *command.split()], cwd=root, check=True, capture_output=True)
 
 
 def main() -> None:
     """Print a Markdown table of the kills, and what was compared."""
-    stream = random.Random(SEED)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--kills", type=int, default=50)
+    parser.add_argument("--pictures", type=int, default=6000, help="to embed and to classify")
+    options = parser.parse_args()
+    stream, all_works = random.Random(SEED), works()
+    lost = broken = orphans = early = unequal = 0
     with tempfile.TemporaryDirectory() as folder:
-        whole, killed = Path(folder, "whole"), Path(folder, "killed")
-        began = time.time()
-        duration = finished(whole)
-        runs = len(records(whole))
-        first = min(records(whole).values()) / 1e9 - began
-        print(f"`cocoop benchmark {BENCHMARK}`: {runs} runs, undisturbed {duration:.0f} s\n")
-        print("| kill | after, s | of | runs done before | runs done after | processes left |")
-        print("|---:|---:|---|---:|---:|---:|")
-        lost, twice, orphans, early = 0, 0, 0, 0
-        for number in range(1, KILLS + 1):
-            before, group, starting = records(killed), number % 2 == 0, number % 4 == 1
-            delay = stream.uniform(0, first if starting else 3 * (duration - first) / runs)
-            moment, ended, left = kill(killed, delay, starting, group)
-            after = records(killed)
-            early += ended
+        root = Path(folder)
+        prepare(root, options.pictures)
+        print("| command | undisturbed, s |\n|---|---:|")
+        for work in all_works:
+            at = root / "whole" / work.name.replace(" ", "-")
+            work.seconds, work.start = finish(at, work)
+            work.expected = made(at, work)
+            print(f"| `cocoop {work.command}` | {work.seconds:.1f} |", flush=True)
+        print("\n| kill | command | after, s | of | how far before | after |\n|---:|---|---:|---|---:|---:|")
+        number = 0
+        while number < options.kills:
+            work = all_works[number % len(all_works)]
+            at = root / "killed" / work.name.replace(" ", "-")
+            turn = number // len(all_works)
+            before = work.far(at) if at.exists() else 0
+            moment, ended, left = kill(at, work, stream, turn % 3 == 0, turn % 2 == 0)
             orphans += left
-            lost += len(before.keys() - after.keys())
-            twice += sum(after[run] != written for run, written in before.items() if run in after)
-            who = "all at once" if group else "the first"
-            print(f"| {number} | {moment:.1f} | {who} | {len(before)} | {len(after)} | {left} |", flush=True)
-        before = records(killed)
-        finished(killed)
-        after = records(killed)
-        twice += sum(after[run] != written for run, written in before.items())
-        unequal = [run for run in records(whole) if content(whole / run) != content(killed / run)]
-        tables = [format_tables(protocol_tables(read_records([out])), "csv") for out in (whole, killed)]
-        torn = list(killed.rglob(".*.tmp")) + list(killed.rglob(".*.old"))
+            broken += torn(at, work)
+            if ended:  # begun anew, so that it can be killed
+                early += 1
+                unequal += made(at, work) != work.expected
+                broken += left_over(at)
+                shutil.rmtree(at)
+                continue
+            lost += work.far(at) < before
+            number += 1
+            who = "all" if turn % 2 == 0 else "the first"
+            print(f"| {number} | {work.name} | {moment:.1f} | {who} | {before:,} | {work.far(at):,} |", flush=True)
+        for work in all_works:
+            at = root / "killed" / work.name.replace(" ", "-")
+            finish(at, work)
+            unequal += made(at, work) != work.expected
+            broken += left_over(at)
     print(
-        f"\nThen finished. Kills that came after the end: {early}. Records lost: {lost}; torn or left over: "
-        f"{len(torn)}; runs done twice: {twice}; processes that outlived a kill by 5 s: {orphans}.\n"
-        f"Runs: {len(after)} of {runs}; unequal in record, prompt or predictions: {len(unequal)}; tables "
-        f"{'equal' if tables[0] == tables[1] else 'unequal'}."
+        f"\nThen finished. Attempts that ended before their kill, and were compared and begun anew: {early}. Lost: "
+        f"{lost}; torn or left over: {broken}; processes that outlived a kill by 5 s: {orphans}; unequal in the end: "
+        f"{unequal}."
     )
-    if lost or torn or twice or orphans or unequal or len(after) != runs or tables[0] != tables[1]:
-        raise SystemExit("something was lost, torn, done twice or left behind")
+    if lost or broken or orphans or unequal:
+        raise SystemExit("something was lost, torn or left behind, or differs")
 
 
 if __name__ == "__main__":

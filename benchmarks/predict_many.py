@@ -1,21 +1,24 @@
-"""Whether `cocoop predict` keeps its memory and its rows: `python benchmarks/predict_many.py`. Linux only.
+"""Whether `cocoop predict` keeps memory, open files and rows: `python benchmarks/predict_many.py`. Linux only.
 
 By default 100,000 pictures of 64 pixels, every hundredth of them damaged, are predicted with the bundled CLIP,
 zero-shot, into a CSV file. The process is killed (SIGKILL) when half of the rows are there, and the same command with
-`--resume` does the rest. Printed is the resident memory over the rows; checked is that every picture has its row once,
-that those of the damaged ones are errors, and that the memory of the last tenth is within a tenth of the second's.
+`--resume` does the rest. Printed are the resident memory and the open files over the rows; checked is that every
+picture has its row once, that those of the damaged ones are errors, that the memory of the last tenth is within a tenth
+of the second's, and that it has no more open files.
 """
 
 from __future__ import annotations
 
 import argparse
 import csv
+import os
 import signal
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -24,6 +27,14 @@ from cocoop.progress import counter
 from cocoop.reports import text_table
 
 _PERIOD = 0.25  # seconds between two looks at a process
+
+
+class Look(NamedTuple):
+    """Rows in the file, resident MB and open files of the process at one moment."""
+
+    rows: int
+    memory: float
+    files: int
 
 
 def write_pictures(root: Path, count: int, damaged: int) -> None:
@@ -50,19 +61,27 @@ def resident_mb(process: int) -> float:
     return next((int(line.split()[1]) / 1024 for line in lines if line.startswith("VmRSS:")), 0.0)
 
 
+def open_files(process: int) -> int:
+    """How many files a process has open, with pipes; 0 where it has ended."""
+    try:
+        return len(os.listdir(f"/proc/{process}/fd"))
+    except OSError:
+        return 0
+
+
 def rows_in(out: Path) -> int:
     """About how many rows a file has."""
     return out.read_bytes().count(b"\n") - 1 if out.exists() else 0
 
 
-def watched(command: list[str], out: Path, until: int | None) -> tuple[list[tuple[int, float]], int]:
-    """(rows, MB) over time of a command, which is killed when there are `until` rows, and its exit code."""
+def watched(command: list[str], out: Path, until: int | None) -> tuple[list[Look], int]:
+    """Looks over time at a command, which is killed when there are `until` rows, and its exit code."""
     process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
     looks = []
     while process.poll() is None:
-        rows, memory = rows_in(out), resident_mb(process.pid)
-        if memory and rows > 0:
-            looks.append((rows, memory))
+        rows, memory, files = rows_in(out), resident_mb(process.pid), open_files(process.pid)
+        if memory and files and rows > 0:
+            looks.append(Look(rows, memory, files))
         if until is not None and rows >= until:
             process.send_signal(signal.SIGKILL)
             break
@@ -70,10 +89,10 @@ def watched(command: list[str], out: Path, until: int | None) -> tuple[list[tupl
     return looks, process.wait()
 
 
-def tenths(looks: list[tuple[int, float]]) -> list[tuple[int, float]]:
+def tenths(looks: list[Look]) -> list[Look]:
     """The last look of every tenth of the rows."""
-    first, last = looks[0][0], looks[-1][0]
-    found = {min(9, 10 * (rows - first) // max(1, last - first)): (rows, memory) for rows, memory in looks}
+    first, last = looks[0].rows, looks[-1].rows
+    found = {min(9, 10 * (look.rows - first) // max(1, last - first)): look for look in looks}
     return [found[tenth] for tenth in sorted(found)]
 
 
@@ -110,11 +129,14 @@ def main() -> None:
                 raise SystemExit(f"the command ended with exit code {code}")
             seconds, points = time.perf_counter() - began, tenths(looks)
             print(f"\n{name} after {seconds:.0f} s, {looks[-1][0]:,} rows in the file\n")
-            print(text_table(["rows", "resident, MB"], [[f"{rows:,}", f"{mb:.0f}"] for rows, mb in points]))
-            flat = flat and (len(points) < 3 or points[-1][1] < 1.1 * points[1][1])
+            shown = [[f"{look.rows:,}", f"{look.memory:.0f}", str(look.files)] for look in points]
+            print(text_table(["rows", "resident, MB", "open files"], shown))
+            first, last = points[min(1, len(points) - 1)], points[-1]
+            flat = flat and last.memory < 1.1 * first.memory and last.files <= first.files
         print()
         check_rows(root, out, options.damaged)
-        print(f"memory is {'flat' if flat else 'NOT flat'}: the last tenth against the second, in both processes")
+        told = "flat" if flat else "NOT flat"
+        print(f"memory and open files are {told}: the last tenth against the second, in both processes")
         if not flat:
             raise SystemExit(1)
 
