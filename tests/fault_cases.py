@@ -406,6 +406,13 @@ FAULTS = [
 RESUME, BESIDE = "cli/test_train_resume.py", "cli/test_side_by_side.py"
 ELSEWHERE = [
     (
+        "disk full",
+        "a file system of 32 kB, really, in the last write",
+        "the state: the same command ends without training when there is room",
+        "cli/test_faults.py",
+        "test_a_disk_that_is_really_full",
+    ),
+    (
         "SIGKILL",
         "a training, after each step of each epoch",
         "the state: what is learned is the same to the bit",

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import runpy
+import shlex
+import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -56,6 +59,32 @@ def test_a_fault_is_told_in_a_line_and_leaves_what_the_table_says(command, monke
         if "without training" in fault.left:
             assert "note: the training goes on after epoch 2 of 2" in err
         assert not [name for name in listing(tmp_path) if name.endswith((".tmp", ".state", ".lock"))]
+
+
+SMALL_DISK = """
+mount -t tmpfs -o size=32k tmpfs {disk} || exit 77
+{train}
+echo $? $(ls -A {disk})
+mount -o remount,size=8m {disk}
+{train}
+echo $? $(ls -A {disk})
+"""
+
+
+@pytest.mark.skipif(shutil.which("unshare") is None, reason="needs unshare, of Linux")
+def test_a_disk_that_is_really_full(trained, tmp_path):
+    """A file system of 32 kB, with room for the state of a training and not for its run folder, and then of 8 MB."""
+    (tmp_path / "disk").mkdir()
+    photos, new = tmp_path / "photos", tmp_path / "disk" / "new"
+    options = f"train {photos} --method coop --shots 2 --epochs 2 --lr 0.1 --device cpu --json --out {new}"
+    train = f"{shlex.quote(sys.executable)} -m cocoop {options} >/dev/null"
+    script = SMALL_DISK.format(disk=tmp_path / "disk", train=train)
+    ran = subprocess.run(["unshare", "-m", "sh", "-c", script], capture_output=True, text=True)
+    if ran.returncode in (1, 77):
+        pytest.skip(f"this user may mount nothing: {ran.stderr.strip()}")
+    said = ran.stdout.splitlines()
+    assert said == ["1 .new.state new.learned.safetensors", "0 new new.learned.safetensors"], ran.stderr
+    assert "got No space left on device" in ran.stderr and "goes on after epoch 2 of 2" in ran.stderr
 
 
 @pytest.mark.parametrize(("file", "name"), [row[-2:] for row in ELSEWHERE])
