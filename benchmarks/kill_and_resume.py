@@ -2,13 +2,13 @@ r"""Kill commands fifty times at random moments, finish them, and compare with w
 
     python benchmarks/kill_and_resume.py
 
-The commands are a training by each method, `embed` with a feature cache, `benchmark` with two processes, `predict` and
-`report`, in turn. A SIGKILL hits the command and all its processes, or in every other turn its first process alone; of
-three attempts one is killed while it starts, and two some time after they got further. Then the same command is
-started again, which is killed at its next turn; one that ends before it is killed is compared and begun anew. At the
-end all are finished. Compared are, byte for byte, learned tensors, predictions, configurations, pictures, rows,
-features, pages, and records and histories without seconds and memory. How far a command is counts steps that are kept
-(of a whole epoch 1,000), blocks of features, runs or rows. Linux only: it looks for left processes in /proc.
+The commands are a training by each method and, between them, `embed` with a feature cache, `benchmark` with two
+processes, `predict` and `report`, in turn. A SIGKILL hits the command and all its processes, or in every other turn its
+first process alone; of three attempts one is killed while it starts, and two some time after they got further. Then the
+same command is started again, which is killed at its next turn; one that ends before it is killed is compared and begun
+anew. At the end all are finished. Compared are, byte for byte, learned tensors, predictions, configurations, pictures,
+rows, features, pages, and records and histories without seconds and memory. How far a command is counts steps that are
+kept (of a whole epoch 1,000), blocks of features, runs or rows. Linux only: it looks for left processes in /proc.
 """
 
 from __future__ import annotations
@@ -23,8 +23,10 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import cycle
 from pathlib import Path
 
 import numpy as np
@@ -39,13 +41,12 @@ TICK = 0.02  # seconds between two looks at how far a command is
 UNEQUAL = ("seconds", "peak_memory_mb")
 """The figures of records and histories that differ from run to run."""
 
-TRAIN = "train ../../photos --shots 4 --augment --views 2 --validate --keep best --checkpoint-every 5 --device cpu"
-LENGTH = {"coop": "--epochs 60 --batch-size 2", "cocoop": "--epochs 20"}
-"""By methods whose own numbers are not for six images a class."""
+TRAIN = "train ../../photos --shots 4 --device cpu --out run --method"
+LONG = "--epochs 60 --batch-size 2 --augment --views 2 --validate --keep best --checkpoint-every 5"
 BENCHMARK = "benchmark few-shot --datasets digits --methods coop,cocoop --shots 1,2 --seeds 1,2,3 --epochs 3 --jobs 2"
 
 
-@dataclass
+@dataclass(eq=False)
 class Work:
     """A command, what it makes, and how far it is.
 
@@ -63,26 +64,18 @@ class Work:
 
 
 def works() -> list[Work]:
-    """All of them; their working folders are two below the one with what they read."""
+    """In their turn: each method's training, and between two of them one of the others."""
     trainings = [
-        Work(
-            f"train {method}",
-            f"{TRAIN} --method {method} {LENGTH.get(method, '--epochs 20')} --out run"
-            if cls.recipe
-            else f"train ../../photos --shots 4 --method {method} --device cpu --out run",
-            "run",
-            steps,
-        )
+        Work(f"train {method}", f"{TRAIN} {method} {LONG if cls.recipe else ''}".rstrip(), "run", steps)
         for method, cls in METHODS.items()
     ]
-    blocks, rows = (lambda at: len([*at.rglob("*.features")])), (lambda at: lines(at / "rows.csv"))
-    return [
-        *trainings,
+    others = [
         Work("embed", "embed ../../pictures --clip tiny --feature-cache cache --out f.npy", "f.npy", blocks),
         Work("benchmark", f"{BENCHMARK} --device cpu --out b", "b/few-shot", lambda at: len(records(at))),
         Work("predict", "predict ../../run ../../pictures --resume --device cpu --out rows.csv", "rows.csv", rows),
         Work("report", "report ../../b --format html --out page.html", "page.html", lambda at: 0),
     ]
+    return [work for pair in zip(trainings, cycle(others), strict=False) for work in pair]
 
 
 def steps(at: Path) -> float:
@@ -96,8 +89,14 @@ def steps(at: Path) -> float:
     return 1000.0 * len(told["history"]) + (told["begun"]["steps"] if told["begun"] else 0)
 
 
-def lines(path: Path) -> int:
-    """The lines of a file, none where there is no file."""
+def blocks(at: Path) -> int:
+    """The files of a feature cache."""
+    return len([*at.rglob("*.features")])
+
+
+def rows(at: Path) -> int:
+    """The lines of the predictions, none where there is no file."""
+    path = at / "rows.csv"
     return path.read_bytes().count(b"\n") if path.exists() else 0
 
 
@@ -221,7 +220,9 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=50)
     parser.add_argument("--pictures", type=int, default=6000, help="to embed and to classify")
     options = parser.parse_args()
-    stream, all_works = random.Random(SEED), works()
+    stream, in_turn = random.Random(SEED), works()
+    all_works = [work for number, work in enumerate(in_turn) if work not in in_turn[:number]]
+    turns: Counter[str] = Counter()
     lost = broken = orphans = early = unequal = 0
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
@@ -235,9 +236,8 @@ def main() -> None:
         print("\n| kill | command | after, s | of | how far before | after |\n|---:|---|---:|---|---:|---:|")
         number = 0
         while number < options.kills:
-            work = all_works[number % len(all_works)]
-            at = root / "killed" / work.name.replace(" ", "-")
-            turn = number // len(all_works)
+            work = in_turn[number % len(in_turn)]
+            at, turn = root / "killed" / work.name.replace(" ", "-"), turns[work.name]
             before = work.far(at) if at.exists() else 0
             moment, ended, left = kill(at, work, stream, turn % 3 == 0, turn % 2 == 0)
             orphans += left
@@ -250,6 +250,7 @@ def main() -> None:
                 continue
             lost += work.far(at) < before
             number += 1
+            turns[work.name] += 1
             who = "all" if turn % 2 == 0 else "the first"
             print(f"| {number} | {work.name} | {moment:.1f} | {who} | {before:,} | {work.far(at):,} |", flush=True)
         for work in all_works:
