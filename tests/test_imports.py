@@ -297,5 +297,5 @@ def test_every_public_name_is_documented(name):
 
 
 def test_an_unknown_name_lists_the_known_ones():
-    with pytest.raises(AttributeError, match="no attribute 'Prompt'; it has CLIP, METHODS, "):
+    with pytest.raises(AttributeError, match="no attribute 'Prompt'; it has CLAP, CLIP, "):
         _ = cocoop.Prompt
