@@ -14,6 +14,7 @@ from typing import Any
 from cocoop.data import LeftOut
 from cocoop.errors import InputError, plainly
 from cocoop.features import pyarrow_parquet
+from cocoop.reading import parse_json
 from cocoop.serving import TARS, Named, feature_files, named_pictures
 from cocoop.shards.places import Found, OutputFolder, found, is_remote, opened
 from cocoop.shards.shard import Shard, to_line
@@ -152,13 +153,19 @@ def _lines(head: dict[str, Any], pictures: Iterator[Named]) -> Iterator[bytes]:
 
 
 def _check_head(place: str, line: bytes, head: dict[str, Any]) -> None:
-    there = json.loads(line)
-    for name, value in head.items():
-        if there[name] != value:
-            raise InputError(
-                f"{place}: expected the list of pictures of the same {name}, {value}; got {there[name]}. Give the same "
-                "as then, or choose another --shards."
-            )
+    try:
+        there = parse_json(line)
+        differing = [(name, value) for name, value in head.items() if there[name] != value]
+    except (ValueError, TypeError, KeyError) as error:
+        raise InputError(
+            f"{place}: expected the list of pictures that `--shards` writes; got {plainly(error)}. Choose another "
+            "--shards."
+        ) from error
+    for name, value in differing:
+        raise InputError(
+            f"{place}: expected the list of pictures of the same {name}, {value}; got {there[name]}. Give the same as "
+            "then, or choose another --shards."
+        )
 
 
 def _check_names(shards: Sequence[Shard]) -> None:
