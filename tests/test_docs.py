@@ -56,6 +56,7 @@ TEXTS = {
 ONLY_PARSED = {
     r"\$DATA": "needs the papers' data sets",
     r"cocoop bench\b": "measures for minutes",
+    r"--runner ray": "starts processes of its own, in tests/protocols/test_ray_tasks.py",
     r"--report-to": "needs a logger",
     r"\bRN50\.pt|ViT-B-16\.pt|info ViT-B/16": "needs a released CLIP",
     r"datasets check all --data-root data": "fails on purpose: nothing of the fifteen lies there",

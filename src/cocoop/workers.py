@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import multiprocessing
+import os
 import signal
 import traceback
 from collections import deque
@@ -17,13 +19,13 @@ from typing import Any, Generic, NamedTuple, TypeVar
 import torch
 
 from cocoop.child import serve
-from cocoop.errors import CocoopError, RunError
+from cocoop.errors import CocoopError, InputError, RunError
 from cocoop.progress import be_quiet, is_quiet, note_warnings, silence
 
 T = TypeVar("T")
 R = TypeVar("R")
 
-_TICK = 1.0
+TICK = 1.0
 """Seconds between two looks at the clock."""
 
 
@@ -69,7 +71,7 @@ def in_processes(
             workers.append(_Worker(start, device, threads))
             workers[-1].give(waiting.popleft())
         while workers:
-            ready = wait([worker.connection for worker in workers], _TICK)
+            ready = wait([worker.connection for worker in workers], TICK)
             ended = [worker for worker in workers if worker.connection in ready]
             yield [worker.outcome() for worker in ended]
             for worker in ended:
@@ -146,13 +148,18 @@ def _deaf_to_interrupts() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _work(
-    start: Callable[[str], Callable[[Any], Any]], device: str, threads: int, quiet: bool, connection: Connection
-) -> None:
+def behave(threads: int, quiet: bool) -> None:
+    """Let this process be one of several: no bars, warnings as notes, so many threads for torch."""
     silence()
     be_quiet(quiet)
     note_warnings()
     torch.set_num_threads(threads)
+
+
+def _work(
+    start: Callable[[str], Callable[[Any], Any]], device: str, threads: int, quiet: bool, connection: Connection
+) -> None:
+    behave(threads, quiet)
     try:
         work = start(device)
     except Exception as error:
@@ -161,3 +168,23 @@ def _work(
         return
     while True:
         connection.send(attempt(work, connection.recv()))
+
+
+def connected_ray() -> tuple[Any, bool]:
+    """The module ray, connected to a cluster; and whether that is this machine alone. `InputError` without Ray."""
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nobody is told of a user's runs
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # what goes wrong comes as an error, too
+    try:
+        import ray
+        import ray.data
+    except ImportError as error:
+        raise InputError(
+            f"--runner ray: expected Ray Data; got {error}. Install it: pip install 'cocoop[cluster]'."
+        ) from error
+    for handler in logging.getLogger("ray.data").handlers:  # its files in the session's folder have all
+        if isinstance(handler, logging.StreamHandler):
+            handler.setLevel(logging.ERROR)
+    if ray.is_initialized():
+        return ray, False
+    ray.init(log_to_driver=False, logging_level=logging.ERROR)
+    return ray, "RAY_ADDRESS" not in os.environ

@@ -1,6 +1,7 @@
 """`cocoop benchmark`: the presets' smoke versions whole, plans beforehand, and what can go wrong."""
 
 import json
+import os
 import subprocess
 import sys
 
@@ -194,3 +195,38 @@ def test_a_training_of_the_warm_up_alone_is_noted(digits, tmp_path, jobs):
     assert ran.returncode == 0, ran.stderr
     assert ran.stderr.count("note: the only epoch is the warm-up, at a learning rate of 1e-05") == 1
     assert "Warning" not in ran.stderr
+
+
+def test_a_job_array_whose_tasks_bash_runs_and_the_same_command_collects(cocoop, digits, tmp_path):
+    """Slurm is not here: bash runs the script once for each number of the array, with Slurm's variable set."""
+    learned = ("--datasets", digits, "--methods", "zero-shot,coop", *QUICK, "--seeds", "1,2")
+    command = ("benchmark", "few-shot", *learned, "--out", "out", "--runner", "slurm", "--json")
+    ran = cocoop(*command, "--sbatch", "--partition=cpu --time=1:00:00")
+    script = tmp_path / "out" / "slurm" / "few-shot.sh"
+    assert json.loads(ran.out)["done"] == 0 and f"next: sbatch {script}\n" in ran.err
+    text = script.read_text()
+    assert "#SBATCH --array=0-2\n" in text and "#SBATCH --partition=cpu\n#SBATCH --time=1:00:00\n" in text
+    for number in range(3):
+        environment = os.environ | {"SLURM_ARRAY_TASK_ID": str(number)}
+        done = subprocess.run(["bash", script], env=environment, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+    ran = cocoop(*command)
+    assert json.loads(ran.out)["done"] == 3 and "sbatch" not in ran.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--runner", "mesos"), "expected one of processes, ray, slurm; got 'mesos'"),
+        (("--runner", "ray", "--threads", 0), "--threads: expected 1 or more; got 0"),
+        (("--threads", 2), "--threads: expected --runner ray or slurm"),
+        (("--sbatch", "--time=1"), "--sbatch: expected --runner slurm; got processes"),
+        (("--runner", "slurm", "--only", 1), "--only: expected no --runner"),
+        (("--only", 99), "--only: expected one of the runs 0.."),
+        (("--runner", "slurm", "--preset", "smoke"), "--runner slurm: expected another preset than smoke"),
+    ],
+)
+def test_runners_that_cannot_work(cocoop, digits, arguments, message):
+    source = () if "smoke" in arguments else ("--datasets", digits)
+    ran = cocoop("benchmark", "few-shot", *source, *QUICK, *arguments)
+    assert ran.code == 2 and message in ran.err

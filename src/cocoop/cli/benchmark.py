@@ -25,6 +25,7 @@ from cocoop.cli.common import (
     split_numbers,
 )
 from cocoop.cli.manners import stopped_by_hand
+from cocoop.cli.runners import By, Jobs, Only, RunnerName, Sbatch, Threads
 from cocoop.errors import InputError
 from cocoop.progress import note, say
 
@@ -90,9 +91,6 @@ SharedCache = Annotated[
     Path | None,
     typer.Option(metavar="DIR", help="Where image features are kept, which all runs share. Default: OUT/features."),
 ]
-Jobs = Annotated[
-    int, typer.Option(metavar="N", help="Runs at a time, in processes of their own; one per GPU is right.")
-]
 DryRun = Annotated[
     bool, typer.Option("--dry-run", help="Print the runs, with estimated time and memory; write nothing to --out.")
 ]
@@ -113,7 +111,11 @@ def benchmark(
     epochs: Epochs = None,
     views: Views = None,
     feature_cache: SharedCache = None,
-    jobs: Jobs = 1,
+    runner: RunnerName = "processes",
+    jobs: Jobs = None,
+    threads: Threads = 1,
+    sbatch: Sbatch = None,
+    only: Only = None,
     device: Device = "auto",
     dtype: Dtype = "auto",
     memory_budget: MemoryBudget = "auto",
@@ -130,34 +132,29 @@ def benchmark(
       cocoop benchmark base-to-new --data-root $DATA --clip openai/clip-vit-base-patch16 --dry-run
       cocoop benchmark few-shot --datasets photos/ --shots 1,4,16 --jobs 2
       cocoop benchmark cross-dataset
+      cocoop benchmark few-shot --datasets photos/ --runner slurm --sbatch "--partition=gpu --gres=gpu:1"
     """
     with stopped_by_hand(lambda _: "stopped; the same command goes on from here"):
         from cocoop.methods.plugins import load_plugins
         from cocoop.protocols import Benchmark, narrowed, preset
 
-        plugins = plugin or []
-        load_plugins(plugins)
+        load_plugins(plugin or ())
         chosen = _chosen_preset(preset_name, data_root)
-        out = out or Path("cocoop-smoke" if chosen == "smoke" else "cocoop-benchmark")
-        _check_options(jobs, out)
-        plan = narrowed(
-            preset(protocol, chosen),
-            _names("--datasets", datasets),
-            _names("--targets", targets),
-            methods=_names("--methods", methods),
-            shots=split_numbers("--shots", shots),
-            seeds=split_numbers("--seeds", seeds),
-            epochs=epochs,
-            views=views,
-        )
+        out = _free(out or Path("cocoop-smoke" if chosen == "smoke" else "cocoop-benchmark"))
+        by = By.checked(chosen == "smoke", runner, jobs, threads, sbatch, only)
+        lists = {"datasets": datasets, "targets": targets, "methods": methods}
+        given: dict[str, Any] = {name: _names(f"--{name}", line) for name, line in lists.items()}
+        given |= {"shots": split_numbers("--shots", shots), "seeds": split_numbers("--seeds", seeds)}
+        plan = narrowed(preset(protocol, chosen), **given, epochs=epochs, views=views)
         trials = plan.trials(protocol)
         with _gathered(trials, chosen == "smoke", data_root, out, dry_run) as data:
             trials = _within_reach(trials, data) if methods == "all" else trials
-            runs = Benchmark(trials, out, clip, data, device, dtype, feature_cache, memory_budget, tokenizer, plugins)
+            machine = device, dtype, feature_cache, memory_budget, tokenizer, plugin or ()
+            runs = Benchmark(trials, out, clip, data, *machine)
             notes = _notes(clip, data)
             if plan == preset(protocol, chosen) and not dry_run:
                 note(f"expected of {plan.command}: {plan.expected}")
-            (_print_estimates if dry_run else _run)(runs, jobs, notes, as_json)
+            (_print_estimates if dry_run else _run)(runs, by, notes, as_json)
 
 
 def _within_reach(trials: Sequence[Trial], data: Mapping[str, Dataset]) -> list[Trial]:
@@ -198,11 +195,10 @@ def _names(option: str, given: str | None) -> tuple[str, ...]:
     return () if given is None else tuple(split_names(option, given))
 
 
-def _check_options(jobs: int, out: Path) -> None:
-    if jobs < 1:
-        raise InputError(f"--jobs: expected 1 or more; got {jobs}.")
+def _free(out: Path) -> Path:
     if out.is_file():
         raise InputError(f"--out: expected a folder, new or of an earlier benchmark; {out} is a file. Choose another.")
+    return out
 
 
 def _notes(clip: str, datasets: Mapping[str, Dataset]) -> list[str]:
@@ -216,14 +212,14 @@ def _notes(clip: str, datasets: Mapping[str, Dataset]) -> list[str]:
     return notes
 
 
-def _run(benchmark: Benchmark, jobs: int, notes: list[str], as_json: bool) -> None:
+def _run(benchmark: Benchmark, by: By, notes: list[str], as_json: bool) -> None:
     from cocoop.reports import format_tables, protocol_tables
     from cocoop.results import read_records
 
     done_before = len(benchmark.trials) - len(benchmark.open_trials())
     if done_before:
         note(f"{done_before:,} of {len(benchmark.trials):,} runs are done already")
-    failures = benchmark.run(jobs)
+    failures = by.carry_out(benchmark)
     folders = [benchmark.out / trial.folder for trial in benchmark.trials]
     records = [folder for folder in folders if (folder / "record.json").is_file()]
     tables = protocol_tables(read_records(records)) if records else []
@@ -248,12 +244,12 @@ def _told(failures: list[Failure[Trial]]) -> list[dict[str, str]]:
     return [{"run": str(failure.task.folder), "error": failure.reason} for failure in failures]
 
 
-def _print_estimates(benchmark: Benchmark, jobs: int, notes: list[str], as_json: bool) -> None:
+def _print_estimates(benchmark: Benchmark, by: By, notes: list[str], as_json: bool) -> None:
     from cocoop.progress import duration
     from cocoop.protocols import estimate
     from cocoop.reports import text_table
 
-    todo = {trial.folder for trial in benchmark.open_trials()}
+    todo, jobs = {trial.folder for trial in benchmark.open_trials()}, by.jobs or 1
     total, each = estimate(benchmark, jobs)
     rows = [_row(trial, trial.folder not in todo, cost) for trial, cost in zip(benchmark.trials, each, strict=True)]
     if as_json:

@@ -12,6 +12,7 @@ from cocoop.protocols.plan import PROTOCOLS, Trial
 from cocoop.protocols.presets import PRESETS, Preset, narrowed, preset
 from cocoop.protocols.reach import out_of_reach
 from cocoop.protocols.runner import Runner
+from cocoop.protocols.slurm import job_array
 
 __all__ = [
     "Benchmark",
@@ -30,6 +31,7 @@ __all__ = [
     "fit_and_score",
     "for_photographs",
     "gather",
+    "job_array",
     "learned_by",
     "narrowed",
     "not_trained_on",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
 import torch
@@ -16,11 +16,13 @@ from cocoop.data import Dataset
 from cocoop.errors import InputError
 from cocoop.methods.plugins import load_plugins
 from cocoop.progress import counter
+from cocoop.protocols.locks import alone_in, alone_with
 from cocoop.protocols.plan import Trial
+from cocoop.protocols.ray_tasks import in_tasks
 from cocoop.protocols.reach import check_reach
 from cocoop.protocols.runner import Runner
 from cocoop.protocols.selection import Selection
-from cocoop.results import RunRecord, alone_at, read_record
+from cocoop.results import RunRecord, read_record
 from cocoop.results.faults import fault_of_file
 from cocoop.training import threads_for, torch_threads
 from cocoop.workers import Failure, attempt, in_processes
@@ -78,17 +80,32 @@ class Benchmark:
         Raises:
             InputError: another process is at work in the folder, it holds other runs, or the CLIP does not load.
         """
-        busy = (
-            f"{self.out}: expected a folder for this benchmark alone; another one is at work in it. Wait for it, or "
-            "choose another --out."
-        )
-        with alone_at(self.out / ".lock", busy):
+        return self._run(lambda trials: self._in_processes(trials, jobs) if jobs > 1 else self._here(trials))
+
+    def run_on_ray(self, at_once: int | None = None, threads: int = 1) -> list[Failure[Trial]]:
+        """Carry out the open trials as Ray's tasks, see `in_tasks`; the rest is as in `run`.
+
+        All paths, `out` too, must be the same on all machines of the cluster.
+        """
+        return self._run(lambda trials: in_tasks(self._work_on, trials, self.device, at_once, threads))
+
+    def run_only(self, number: int) -> list[Failure[Trial]]:
+        """Carry out the trial of this number, from 0, if it is open; other processes may carry out others meanwhile."""
+        with alone_with(self.out, number):
+            one = replace(self, trials=[self.trials[number]])
+            clear_leftovers(self.out / one.trials[0].folder.parent, one.trials[0].folder.name, alone=True)
+            trials = one.open_trials()
+            return _collected(self._here(trials), len(trials))
+
+    def _run(
+        self, carry_out: Callable[[Sequence[Trial]], Iterator[list[Path | Failure[Trial]]]]
+    ) -> list[Failure[Trial]]:
+        with alone_in(self.out):
             places = {place for trial in self.trials for place in (trial.folder, *trial.folder.parents[:-1])}
             for place in places:
                 clear_leftovers(self.out / place.parent, place.name, alone=True)
             trials = self.open_trials()
-            outcomes = self._in_processes(trials, jobs) if jobs > 1 else self._here(trials)
-            return _collected(outcomes, len(trials))
+            return _collected(carry_out(trials), len(trials))
 
     def runner(self, device: str | None = None) -> Runner:
         """The `Runner` of the trials, with the CLIP loaded."""

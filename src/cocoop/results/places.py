@@ -94,12 +94,13 @@ def lock_file(folder: str | PathLike[str]) -> Path:
 
 
 @contextmanager
-def alone_at(lock: Path, busy: str) -> Iterator[None]:
+def alone_at(lock: Path, busy: str, patience: float = 0.0) -> Iterator[None]:
     """Hold a place for this process; the system lets go of it when the process dies.
 
     Args:
         lock: a file, made here and removed at the end, as are missing folders above it that stay empty.
         busy: the error where another process holds it.
+        patience: seconds to wait for that one.
 
     Raises:
         InputError: another process holds it, or the file cannot be made.
@@ -107,7 +108,7 @@ def alone_at(lock: Path, busy: str) -> Iterator[None]:
     missing = [folder for folder in lock.parents if not folder.exists()]
     try:
         lock.parent.mkdir(parents=True, exist_ok=True)
-        held = FileLock(lock, blocking=False).acquire()
+        held = FileLock(lock, timeout=patience).acquire()
     except Timeout as error:
         raise InputError(busy) from error
     except OSError as error:

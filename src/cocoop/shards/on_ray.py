@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
-import os
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -17,7 +15,7 @@ from cocoop.errors import InputError, RunError, reason
 from cocoop.shards.runners import Outcome
 from cocoop.shards.shard import Shard
 from cocoop.shards.work import Job, Line
-from cocoop.workers import Failure, attempt
+from cocoop.workers import Failure, attempt, connected_ray
 
 _DIED = "its worker died, perhaps for want of memory"
 
@@ -30,7 +28,7 @@ class OnRay:
 
     def __init__(self, fewest: int, most: int, threads: int, device: str) -> None:
         self.fewest, self.most, self.threads = fewest, most, threads
-        self.ray, alone = _connected()
+        self.ray, alone = connected_ray()
         there = self.ray.cluster_resources()
         self.gpus = int(device.startswith("cuda") or (device == "auto" and there.get("GPU", 0) > 0))
         asked = {"CPU": threads * fewest, "GPU": self.gpus * fewest}
@@ -127,23 +125,3 @@ def _outcome(shard: Shard, told: dict[str, Any]) -> Outcome:
 
 def _made_of(job: Job) -> dict[str, Any]:
     return job.made_of
-
-
-def _connected() -> tuple[Any, bool]:
-    """The module ray, connected to a cluster; and whether that is this machine alone. `InputError` without Ray."""
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nobody is told of a user's runs
-    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # what goes wrong comes as an error, too
-    try:
-        import ray
-        import ray.data
-    except ImportError as error:
-        raise InputError(
-            f"--runner ray: expected Ray Data; got {error}. Install it: pip install 'cocoop[cluster]'."
-        ) from error
-    for handler in logging.getLogger("ray.data").handlers:  # its files in the session's folder have all
-        if isinstance(handler, logging.StreamHandler):
-            handler.setLevel(logging.ERROR)
-    if ray.is_initialized():
-        return ray, False
-    ray.init(log_to_driver=False, logging_level=logging.ERROR)
-    return ray, "RAY_ADDRESS" not in os.environ

@@ -81,11 +81,8 @@ def train(
     run, watch = recorded(step, cuda_graph), Watch(model, validation, ranks)
     images = len(_order(len(labels), 0, batch_size, seed))
     history, begun = taken_up(checkpoint, step, watch, epochs, -(-images // batch_size))
-    with (
-        model.weighing(class_weights),
-        _bar(images, epochs, len(history), len(begun.losses) * batch_size) as bar,
-        interruptible(step, history, epochs, kept=checkpoint is not None) as stop,
-    ):
+    bar = _bar(images, epochs, len(history), len(begun.losses) * batch_size)
+    with model.weighing(class_weights), bar, interruptible(step, history, epochs, checkpoint is not None) as stop:
         state = history, begun, watch, bar, stop, checkpoint, epochs, batch_size, seed, rates
         for epoch in _epochs(step, run, source, targets, *state):
             ranks.first(partial(_tell, on_epoch_end, epoch))
