@@ -104,7 +104,7 @@ def children(process: int) -> list[int]:
     return [int(child) for child in Path(f"/proc/{process}/task/{process}/children").read_text().split()]
 
 
-def kill_one(folder: Path, data: Path, delay: float) -> tuple[float, list[str]]:
+def kill_one(folder: Path, data: Path, delay: float, rank: int) -> tuple[float, list[str]]:
     """Kill one of two ranks so many seconds after the first epoch; until when the other ended, and what it said."""
     out = folder / f"run-{delay}"
     arguments = ("train", "digits", "--data-root", str(data), "--out", str(out), "--method", "coop", "--shots", "8")
@@ -112,8 +112,9 @@ def kill_one(folder: Path, data: Path, delay: float) -> tuple[float, list[str]]:
     while not out.with_name(f".{out.name}.state").exists():
         time.sleep(0.05)
     time.sleep(delay)
-    killed, other = random.Random(delay).sample(children(process.pid), 2)
-    os.kill(killed, 9)
+    both = children(process.pid)  # in the order of their start, which is that of their ranks
+    os.kill(both[rank], 9)
+    other = both[1 - rank]
     began = time.monotonic()
     while Path(f"/proc/{other}").exists() and "Z" not in Path(f"/proc/{other}/stat").read_text().rpartition(")")[2][:3]:
         time.sleep(0.01)
@@ -136,12 +137,15 @@ def main() -> None:
         runs = {size: [learned_by(size, data, root / f"{size}-{n}") for n in range(2)] for size in SIZES}
         header = ["method", "dtype", "batch", "processes", "tensors differ", "losses differ", "twice the same bits"]
         print(text_table(header, [row(cell, size, runs, start) for cell in CELLS for size in SIZES]))
-        print("\n| kill | after, s | the other ended after, s | and said |\n|---:|---:|---:|---|")
+        print("\n| kill | of rank | after, s | the other ended after, s | and said |\n|---:|---:|---:|---:|---|")
         stream = random.Random(SEED)
         for number in range(1, KILLS + 1):
             delay = stream.uniform(0, 3)
-            seconds, said = kill_one(root, data, delay)
-            print(f"| {number} | {delay:.2f} | {seconds:.2f} | {' / '.join(said).replace(folder, '')} |", flush=True)
+            seconds, said = kill_one(root, data, delay, number % 2)
+            print(
+                f"| {number} | {number % 2} | {delay:.2f} | {seconds:.2f} | {' / '.join(said).replace(folder, '')} |",
+                flush=True,
+            )
 
 
 if __name__ == "__main__":

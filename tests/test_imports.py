@@ -74,7 +74,7 @@ MAY_IMPORT = {
         "loggers",
         "workers",
     },
-    "bench": MODELS | {"results", "features", "training"},
+    "bench": MODELS | {"data", "results", "features", "training"},
 }
 MAY_IMPORT["cli"] = set(MAY_IMPORT)
 MAY_IMPORT["__main__"] = {"cli"}

@@ -9,6 +9,7 @@ from __future__ import annotations
 import atexit
 import multiprocessing
 import os
+import re
 import signal
 import sys
 import threading
@@ -142,8 +143,13 @@ class Ranks:
             _be_deaf_to_sigterm()
             raise RunError(
                 f"training: expected {self.size} processes that work together; rank {self.rank} found one gone "
-                f"({reason(error)}). Repeat the command: it goes on from the state that was kept last."
+                f"({_shortly(error)}). Repeat the command: it goes on from the state that was kept last."
             ) from error
+
+
+def _shortly(error: RuntimeError) -> str:
+    """The first sentence of what gloo or nccl says, without places in their code and addresses."""
+    return " ".join(re.sub(r"\[[^]]*\]:?\d*", "", reason(error)).partition(". ")[0].replace(" : ", ": ").split())
 
 
 def _be_deaf_to_sigterm() -> None:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from cocoop.bench.words import WordTokenizer
 from cocoop.clip import CLIP
-from cocoop.errors import expect_choice
+from cocoop.clip.describe import describe
+from cocoop.errors import InputError, expect_choice
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,25 @@ def named_shape(name: str) -> Shape:
     """The sizes of a name; `InputError` lists the names for any other."""
     expect_choice("shape", name, SHAPES)
     return SHAPES[name]
+
+
+def shape_of(clip: CLIP) -> Shape:
+    """The sizes of a CLIP. `InputError` unless its image tower is a vision transformer."""
+    told: dict[str, Any] = describe(clip, ())
+    text, image = told["text_tower"], told["image_tower"]
+    if "patch" not in image:
+        raise InputError(f"{clip.name}: expected an image tower that is a vision transformer; got a {image['kind']}.")
+    return Shape(
+        joint_width=told["joint_width"],
+        text_width=text["width"],
+        text_layers=text["layers"],
+        image_size=image["image_size"],
+        patch=image["patch"],
+        image_width=image["width"],
+        image_layers=image["layers"],
+        vocabulary=text["vocabulary"],
+        context_length=text["context_length"],
+    )
 
 
 def random_state(shape: Shape, seed: int = 0) -> dict[str, Tensor]:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from cocoop.bench.images import ImageCell
 from cocoop.bench.inference import REFINED, SHORTLIST, InferenceCell
 from cocoop.bench.measure import Cell
+from cocoop.bench.rates import Rates, TextSide
 from cocoop.bench.run import Bench
 from cocoop.bench.training import IMAGENET_STEPS, TrainingImage
 from cocoop.progress import duration
@@ -25,6 +26,7 @@ CELL_HEADER = (
     "plain / ours",
 )
 TRAINING_HEADER = ("classes", "CoCoOp, ms", "CoOp, ms", "CoCoOp / CoOp", "CoCoOp / floor", "GFLOP/s")
+RATES_HEADER = ("part", "a picture, ms", "pictures/s", "on")
 IMAGE_HEADER = ("images", "ours, ms", "images/s", "ours / floor", "GFLOP/s")
 INFERENCE_HEADER = (
     "classes",
@@ -101,6 +103,15 @@ def inference_rows(inference: Sequence[InferenceCell]) -> list[list[str]]:
     ]
 
 
+def rates_rows(rates: Rates, sides: Sequence[TextSide]) -> list[list[str]]:
+    """One row per part of a prediction, under `RATES_HEADER`."""
+    on = f"{rates.device}, {rates.threads} threads" if rates.device == "cpu" else rates.device
+    times = [("decoding", rates.decode_ms, "one core"), ("image tower", rates.tower_ms, on)]
+    times += [(f"text side, {side.way}, {side.classes:,} classes", side.ms, on) for side in sides]
+    times.append(("writing a float16 feature", rates.row_bytes / rates.write_mb_s / 1000, "the disk here"))
+    return [[name, _small(ms), f"{1000 / ms:,.0f}", where] for name, ms, where in times]
+
+
 def summary(result: Bench) -> str:
     """One line that says what was measured, and where."""
     threads = f", {result.threads} threads" if result.device == "cpu" else ""
@@ -123,6 +134,10 @@ def remarks(result: Bench) -> Iterator[str]:
                 f"16-shot ImageNet, CoCoOp, {IMAGENET_STEPS:,} steps of {_figure(image.cocoop_ms)} ms: "
                 f"{duration(3600 * image.imagenet_hours)}, at {1 / image.times_floor:.0%} of the matrix rate{memory}"
             )
+
+
+def _small(ms: float) -> str:
+    return f"{ms:.2g}" if ms < 1 else _figure(ms)
 
 
 def _figure(value: float | None) -> str:
