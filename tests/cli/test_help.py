@@ -26,6 +26,7 @@ def test_the_commands():
         "evaluate",
         "export",
         "info",
+        "plan",
         "predict",
         "report",
         "train",
