@@ -78,7 +78,7 @@ class Naming(Work):
 def work(job: Job, shards: list[Shard], runner: Runner | None = None) -> Tally:
     """Work them; what came of it."""
     tally = Tally(len(shards))
-    work_shards(job, shards, runner or Here(1), tally)
+    work_shards(job, shards, runner or Here("cpu", 1), tally)
     return tally
 
 

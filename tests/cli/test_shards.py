@@ -27,7 +27,7 @@ def test_predictions_and_again(cocoop, tars):
     ran = cocoop(*ZERO_SHOT, "tars/*.tar", "--shards", "out")
     assert (ran.code, ran.out) == (1, "5 of 5 shards (0 before), 15 rows, 1 of them errors: out\n")
     assert ran.err.splitlines() == [
-        "note: 5 shards by this process, 1 thread of torch and as many that decode",
+        "note: 5 shards by this process on cpu, 1 thread of torch and as many that decode",
         "cocoop: 1 of 15 pictures could not be read; their rows say why.",
     ]
     again = cocoop(*ZERO_SHOT, "tars/*.tar", "--shards", "out")

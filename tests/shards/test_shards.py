@@ -95,8 +95,8 @@ def test_every_output_has_a_line_and_no_time_in_it(pictures, tmp_path):
     one, two = outputs(tmp_path / "one"), outputs(tmp_path / "two")
     assert one == two and sorted(one) == [f"s-{number}.parquet" for number in range(5)]
     lines = [json.loads((tmp_path / f"one/manifest/s-{number}.json").read_text()) for number in range(5)]
-    assert [(line["shard"], line["rows"], line["errors"]) for line in lines] == [
-        (tar, 10, int(number == 0)) for number, tar in enumerate(TARS)
+    assert [(line["output"], line["shard"], line["rows"], line["errors"]) for line in lines] == [
+        (f"s-{number}.parquet", tar, 10, int(number == 0)) for number, tar in enumerate(TARS)
     ]
     assert all(line["seconds"] > 0 and len(line["code"]) == 64 for line in lines)
     assert lines[0]["made_of"]["clip_fingerprint"] == CLIP.load("tiny", device="cpu").fingerprint
@@ -153,6 +153,22 @@ def test_a_list_stays_as_it_was_made(pictures, tmp_path):
         listed(["photos"], out, 20)
 
 
+def test_a_clip_may_lie_elsewhere_and_the_list_of_the_first_is_the_list(pictures, tmp_path, monkeypatch):
+    shards, job = listed(TARS[:1], tmp_path), Job(PREDICT, str(tmp_path / "out"))
+    work(job, shards)
+    made_of = {**PREDICT.made_of(), "clip": "elsewhere"}
+    monkeypatch.setattr(type(PREDICT), "made_of", lambda self: made_of)
+    assert work(Job(PREDICT, str(tmp_path / "out")), shards).before == 1
+    folder = output_folder(str(tmp_path / "lists"))
+    for parts in ([b"first"], [b"second"]):
+        folder.write_first("list", iter(parts))
+    monkeypatch.setattr("os.link", lambda *_: (_ for _ in ()).throw(OSError("no links here")))
+    folder.write_first("list", iter([b"third"]))
+    folder.write_first("other", iter([b"fourth"]))
+    assert {name: folder.open(name).read() for name in folder.names()} == {"list": b"first", "other": b"fourth"}
+    assert len([*(tmp_path / "lists").iterdir()]) == 2
+
+
 def test_a_damaged_shard_is_set_aside_and_named_and_tried_again_later(pictures, tmp_path):
     shutil.copytree("tars", tmp_path / "tars")
     torn = tmp_path / "tars/s-2.tar"
@@ -197,6 +213,7 @@ def test_a_shard_is_begun_three_times(pictures, tmp_path, monkeypatch):
         (["memory://bucket/photos/"], r"expected the URL or a pattern of \.tar archives"),
         (["nothing://bucket/s.tar"], "expected a URL that fsspec knows; got"),
         (["nowhere"], "nowhere: expected picture files"),
+        (["more"], "more: expected pictures; got none"),
     ],
 )
 def test_what_cannot_work_is_refused(pictures, tmp_path, sources, told):

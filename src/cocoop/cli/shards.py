@@ -175,7 +175,8 @@ def _runner(sharded: Sharded, device: str) -> tuple[Runner, int]:
     if fewest != most:
         raise InputError(f"--jobs: expected one number for processes; got {sharded.jobs}. Only Ray's actors grow.")
     threads = sharded.threads or max(1, usable_cpus() // most)
-    return (Processes(devices_for(device, most), threads) if most > 1 else Here(threads)), threads
+    devices = devices_for(device, most)
+    return (Processes(devices, threads) if most > 1 else Here(devices[0], threads)), threads
 
 
 def _jobs(given: str | None) -> tuple[int, int]:

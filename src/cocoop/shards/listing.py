@@ -8,6 +8,7 @@ import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from hashlib import sha256
+from itertools import chain
 from os.path import abspath, basename
 from typing import Any
 
@@ -125,7 +126,12 @@ def _lists(sources: list[str], folder: OutputFolder, size: int, left_out: LeftOu
     head = {"sources": sources, "pictures of a shard": size}
     if LISTED not in folder.names():
         pictures = map(_lasting_picture, named_pictures(sources, left_out))
-        folder.write_first(LISTED, _lines(head, pictures))
+        first = next(pictures, None)
+        if first is None:
+            raise InputError(
+                f"{', '.join(sources)}: expected pictures; got none. Name some, or a folder that holds some."
+            )
+        folder.write_first(LISTED, _lines(head, chain([first], pictures)))
     with folder.open(LISTED) as file:
         line = file.readline()
         _check_head(folder.place(LISTED), line, head)

@@ -160,7 +160,7 @@ class _Disk:
                 file.writelines(parts)
                 file.flush()
                 os.fsync(file.fileno())
-            os.link(hidden, self.folder / name)  # which a rename would not refuse where the name is taken
+            _move_first(hidden, self.folder / name)
         except FileExistsError:
             pass
         except OSError as error:
@@ -177,6 +177,18 @@ class _Disk:
 
     def place(self, name: str) -> str:
         return str(self.folder / name)
+
+
+def _move_first(hidden: Path, path: Path) -> None:
+    """Move a file, unless something is at the place: `FileExistsError` then."""
+    try:
+        os.link(hidden, path)  # a rename would not mind what is there
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without links
+        if path.exists():
+            raise FileExistsError(path) from None
+        os.replace(hidden, path)
 
 
 class _Store:

@@ -30,15 +30,15 @@ class Runner(Protocol):
 
 
 class Here:
-    """The process itself, with `threads` threads of torch, and as many that decode."""
+    """The process itself, on the device of the work, with `threads` threads of torch, and as many that decode."""
 
-    def __init__(self, threads: int) -> None:
-        self.threads = threads
+    def __init__(self, device: str, threads: int) -> None:
+        self.device, self.threads = device, threads
 
     @property
     def told(self) -> str:
         """See `Runner`."""
-        return f"this process, {_threads(self.threads)}"
+        return f"this process on {self.device}, {_threads(self.threads)}"
 
     def made_of(self, job: Job) -> dict[str, Any]:
         """See `Runner`."""
@@ -91,6 +91,7 @@ def _threads(count: int) -> str:
 
 
 def devices_for(device: str, workers: int) -> list[str]:
-    """A device for each of some workers: the GPUs of this machine in turn where that is asked for, or "auto"."""
+    """A device for each of some workers: for "cuda", and "auto" where there are GPUs, those of this machine in turn."""
     gpus = torch.cuda.device_count() if device in ("auto", "cuda") else 0
-    return [f"cuda:{number % gpus}" if gpus else device for number in range(workers)]
+    otherwise = "cpu" if device == "auto" else device
+    return [f"cuda:{number % gpus}" if gpus else otherwise for number in range(workers)]

@@ -144,6 +144,7 @@ def _features_in(shard: Shard, clip: CLIP) -> Iterator[list[EncodedRow[str]]]:
 class Line:
     """What the manifest says of a shard that is done. seconds: it took. made_of: see `Work`. code: of this package."""
 
+    output: str
     shard: str
     rows: int
     errors: int
@@ -178,9 +179,10 @@ class Job:
         rows, errors = self.work.write(shard, table)
         table.end()
         seconds = round(time.perf_counter() - began, 3)
-        line = Line(shard.name, rows, errors, seconds, self.made_of, code_hash())
+        output = f"{shard.stem}.parquet"
+        line = Line(output, shard.name, rows, errors, seconds, self.made_of, code_hash())
         folder.write(f"manifest/{shard.stem}.json", json.dumps(asdict(line)).encode() + b"\n")
-        folder.write(f"{shard.stem}.parquet", content.getvalue())
+        folder.write(output, content.getvalue())
         folder.remove(f"set-aside/{shard.stem}.json")
         return line
 
