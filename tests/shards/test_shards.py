@@ -153,6 +153,15 @@ def test_a_list_stays_as_it_was_made(pictures, tmp_path):
         listed(["photos"], out, 20)
 
 
+def test_a_list_that_somebody_changed_sets_its_shards_aside(pictures, tmp_path):
+    shards = listed(["photos"], tmp_path / "out", 25)
+    path = tmp_path / "out/pictures.jsonl"
+    path.write_bytes(path.read_bytes().replace(b"0/12.png", b'0"12.png'))  # of one length
+    tally = work(Job(PREDICT, str(tmp_path / "out")), shards)
+    [(shard, reason)] = tally.failed
+    assert (shard.stem, tally.done) == ("pictures-000000", 1) and "expected a list of pictures as `--shards`" in reason
+
+
 def test_a_clip_may_lie_elsewhere_and_the_list_of_the_first_is_the_list(pictures, tmp_path, monkeypatch):
     shards, job = listed(TARS[:1], tmp_path), Job(PREDICT, str(tmp_path / "out"))
     work(job, shards)

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from cocoop.data import ImageError, LeftOut
 from cocoop.errors import RunError, plainly
+from cocoop.reading import parse_json
 from cocoop.serving import Named, archived, of_row_groups
 from cocoop.shards.places import at_hand, part_of
 
@@ -54,7 +55,13 @@ def _of_parquet(shard: Shard) -> Iterator[Named]:
 
 def _of_list(shard: Shard) -> Iterator[Named]:
     for line in part_of(shard.place, shard.part).splitlines():
-        yield from_line(line)
+        try:
+            yield from_line(line)
+        except (ValueError, TypeError) as error:
+            raise RunError(
+                f"{shard.place}: expected a list of pictures as `--shards` writes it; got {plainly(error)} in bytes "
+                f"{shard.part}. Choose another --shards."
+            ) from error
 
 
 READERS: dict[str, Callable[[Shard], Iterator[Named]]] = {"tar": _of_tar, "parquet": _of_parquet, "list": _of_list}
@@ -70,5 +77,5 @@ def to_line(named: Named) -> bytes:
 
 def from_line(line: bytes) -> Named:
     """What `to_line` wrote."""
-    key, picture, *fault = json.loads(line)
+    key, picture, *fault = parse_json(line)
     return Named(key, ImageError(fault[0]) if fault else picture)
