@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint format bench clean
+.PHONY: demo test lint format bench fuzz clean
 
 demo: .venv/core
 	rm -rf cocoop-demo
@@ -33,6 +33,9 @@ bench: .venv/core
 .venv/dev: pyproject.toml constraints.txt | .venv/bin/python
 	$(BIN)/python -m pip install -q -c constraints.txt -e ".[dev]"
 	touch $@ .venv/core
+
+fuzz: .venv/dev
+	PYTHONPATH=. $(BIN)/python -m tools.fuzz --out benchmarks/results/fuzz.md
 
 clean:
 	rm -rf .venv build dist cocoop-demo

@@ -46,7 +46,7 @@ def read_bytes(path: str | PathLike[str]) -> bytes:
     try:
         _check_regular(path)
         return Path(path).read_bytes()
-    except (OSError, InputError) as error:
+    except (OSError, ValueError) as error:  # an `InputError` is a ValueError; so is NUL in a name
         raise _unusable(path, error) from error
 
 
