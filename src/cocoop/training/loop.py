@@ -75,13 +75,11 @@ def train(
     if not model.trainable_parameters:
         return []
     check_counts(epochs=epochs, batch_size=batch_size)
-    targets = targets_of(model, len(source), labels)
+    targets, step = targets_of(model, len(source), labels), Step(model, ranks=ranks, **optimizer)
     rates = partial(learning_rate, epochs=epochs, lr=lr, schedule=schedule)
-    step = Step(model, ranks=ranks, **optimizer)
     run, watch = recorded(step, cuda_graph), Watch(model, validation, ranks)
-    images = len(_order(len(labels), 0, batch_size, seed))
-    history, begun = taken_up(checkpoint, step, watch, epochs, -(-images // batch_size))
-    bar = _bar(images, epochs, len(history), len(begun.losses) * batch_size)
+    history, begun = taken_up(checkpoint, step, watch, epochs, max(1, len(labels) // batch_size))
+    bar = _bar(len(labels), batch_size, epochs, history, begun)
     with model.weighing(class_weights), bar, interruptible(step, history, epochs, checkpoint is not None) as stop:
         state = history, begun, watch, bar, stop, checkpoint, epochs, batch_size, seed, rates
         for epoch in _epochs(step, run, source, targets, *state):
@@ -94,9 +92,11 @@ def _tell(on_epoch_end: Sequence[Callable[[Epoch], object]], epoch: Epoch) -> No
         tell(epoch)
 
 
-def _bar(images: int, epochs: int, done: int, more: int) -> Bar:
-    """Counts the images of all epochs, `images` in each, of which some epochs are done, and `more` of the next."""
-    return counter("training", epochs * images, " images", delay=2, done=done * images + more)
+def _bar(images: int, batch_size: int, epochs: int, history: Sequence[Epoch], begun: SoFar) -> Bar:
+    """Counts the images of all epochs, without last, smaller batches; those of `history` and `begun` are done."""
+    each = max(1, images // batch_size) * min(batch_size, images)
+    done = len(history) * each + len(begun.losses) * batch_size
+    return counter("training", epochs * each, " images", delay=2, done=done)
 
 
 def _epochs(
