@@ -121,7 +121,7 @@ def clock(patch: Patch) -> None:
 
 def out_of_memory_killer(patch: Patch) -> None:
     """Each process of a benchmark is killed as soon as it begins."""
-    from cocoop.protocols import workers
+    from cocoop import workers
 
     started = workers._Worker.__init__
 
