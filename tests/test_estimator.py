@@ -125,7 +125,8 @@ def test_weights_that_cannot_be(fitted, weights):
 @pytest.mark.parametrize("method", METHODS)
 def test_rows_of_probabilities_sum_to_1(tiny, method):
     classifier = make(tiny, method).fit(IMAGES, LABELS)
-    classifier.set_classes([f"thing {number}" for number in range(200)])
+    if METHODS[method].bound is None:
+        classifier.set_classes([f"thing {number}" for number in range(200)])
     probabilities = classifier.predict_proba(IMAGES)
     assert probabilities.dtype == np.float64
     np.testing.assert_allclose(probabilities.sum(axis=1), 1, rtol=0, atol=1e-15)
@@ -171,7 +172,8 @@ def test_what_was_made_in_inference_mode_can_be_learned_on(method, tmp_path):
         clip = CLIP.load("tiny", device="cpu")
         folder = make(clip, method, epochs=1).fit(IMAGES, LABELS).save(tmp_path / "run")
         loaded = PromptClassifier.load(folder, clip)
-        swapped = make(clip, method, epochs=1).fit(IMAGES, LABELS).set_classes(["one", "three"])
+        others = ["one", "three"] if METHODS[method].bound is None else loaded.classes_.tolist()
+        swapped = make(clip, method, epochs=1).fit(IMAGES, LABELS).set_classes(others)
         features = clip.encode_images(torch.stack([clip.preprocess(image) for image in IMAGES[:2]]))
     features = features.clone()
     for model in (loaded.model_, swapped.model_):

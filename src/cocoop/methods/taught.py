@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from cocoop.clip import CLIP
@@ -20,12 +21,7 @@ class TaughtCoOp(CoOp):
         class_names: [K] names; "_" counts as a space.
         template: the teacher's prompt, a text with "{}" where the class name goes.
         others: of `CoOp`.
-
-    Attributes:
-        teacher: [K, E] t_k, the frozen CLIP's unit text features of the template with each name.
     """
-
-    teacher: Tensor
 
     def __init__(self, clip: CLIP, class_names: Sequence[str], template: str, **others: Any) -> None:
         expect_template("template", template)
@@ -38,6 +34,14 @@ class TaughtCoOp(CoOp):
         return {"template": template}
 
     def take_classes(self) -> None:
-        """Make the prompts that learn, and encode the teacher's."""
+        """Make the prompts that learn; the teacher's are encoded when they are asked for."""
         super().take_classes()
-        self.teacher = self.clip.encode_texts(filled(self.template, self.class_names))
+        self._teacher: Tensor | None = None
+
+    @property
+    def teacher(self) -> Tensor:
+        """t_k, the frozen CLIP's unit text features of the template with each name, [K, E]."""
+        if self._teacher is None:
+            with torch.inference_mode(False):  # it may be trained with
+                self._teacher = self.clip.encode_texts(filled(self.template, self.class_names))
+        return self._teacher
