@@ -6,6 +6,7 @@ import logging
 import multiprocessing
 import os
 import signal
+import threading
 import traceback
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -186,5 +187,10 @@ def connected_ray() -> tuple[Any, bool]:
             handler.setLevel(logging.ERROR)
     if ray.is_initialized():
         return ray, False
+    before = signal.getsignal(signal.SIGTERM)
     ray.init(log_to_driver=False, logging_level=logging.ERROR)
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(
+            signal.SIGTERM, before or signal.SIG_DFL
+        )  # Ray's ends the process at once, without a word of how to go on
     return ray, "RAY_ADDRESS" not in os.environ
