@@ -189,8 +189,6 @@ def connected_ray() -> tuple[Any, bool]:
         return ray, False
     before = signal.getsignal(signal.SIGTERM)
     ray.init(log_to_driver=False, logging_level=logging.ERROR)
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(
-            signal.SIGTERM, before or signal.SIG_DFL
-        )  # Ray's ends the process at once, without a word of how to go on
+    if threading.current_thread() is threading.main_thread():  # Ray's handler says no word of how to go on
+        signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
     return ray, "RAY_ADDRESS" not in os.environ
