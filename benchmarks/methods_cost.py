@@ -2,8 +2,9 @@
 
 A CLIP of ViT-B/16's shape with random weights, 100 classes with names as long as ImageNet's, and 16 image features at
 random of each. Steps of all methods take turns in one process, and the best of the rounds counts; a run is as many of
-them as the method's recipe takes, and its `prepare`. ProGrad is compared with CoOp's step of 16 context vectors, too. Images are not encoded: that costs the same with every method.
-Memory is the growth of a fresh process through `prepare` and two steps, the CLIP not counted.
+them as the method's recipe takes, and its `prepare`. ProGrad is compared with CoOp of as many context vectors. Images
+are not encoded: that costs the same with every method. Memory is the growth of a fresh process through `prepare` and
+two steps, the CLIP not counted.
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ import sys
 import pytest
 from own_photos import listing, write_photos
 
+from cocoop import METHODS
 from cocoop.protocols import PROTOCOLS, Benchmark, preset
 from cocoop.results import read_json, read_run
 from cocoop.workers import Failure
@@ -59,6 +60,22 @@ def test_again_it_does_nothing_twice(cocoop, digits, tmp_path):
     summary = json.loads(more.out)
     assert (summary["done"], summary["failed"], summary["out"]) == (2, [], "out")
     assert summary["tables"]
+
+
+def test_all_methods_are_those_that_can_be_tested(cocoop, digits):
+    command = ("benchmark", "--datasets", digits, "--methods", "all", "--dry-run", "--json", *QUICK)
+    told = {}
+    for protocol in ("few-shot", "base-to-new"):
+        ran = cocoop(*command[:1], protocol, *command[1:])
+        assert ran.code == 0, ran.err
+        told[protocol] = {run["method"] for run in json.loads(ran.out)["runs"]}, "bound to the classes" in ran.err
+    everyone = {*METHODS}
+    assert told["few-shot"] == (everyone, False)
+    assert told["base-to-new"] == ({name for name in everyone if METHODS[name].bound is None}, True)
+    refused = cocoop("benchmark", "base-to-new", "--datasets", digits, "--methods", "clap,zs-lp", *QUICK)
+    assert (
+        refused.code == 2 and "expected ones that take new classes" in refused.err and "got clap, zs-lp" in refused.err
+    )
 
 
 def test_own_images_are_augmented_as_train_augments_them(cocoop, digits):

@@ -69,6 +69,39 @@ def test_facts_of_a_step(golden):
     assert read([]) == []
 
 
+@pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw"])
+def test_what_is_not_finite_changes_nothing_that_an_optimizer_keeps(golden, optimizer):
+    """Nor does a rehearsal; its first step and its second, when there are moments already."""
+    model = make(golden, CoOp)
+    step = Step(model, lr=0.1, optimizer=optimizer)
+    for _ in range(2):
+        before = {name: tensor.clone() for name, tensor in step.state().items()}
+        with step.rehearsal():
+            step(FEATURES, LABELS)
+        assert same(step.state(), before)
+        step(FEATURES, LABELS)
+        assert not any(torch.equal(step.state()[name], before[name]) for name in before if name[:4] != "good")
+    before = {name: tensor.clone() for name, tensor in step.state().items()}
+    for _ in range(2):
+        assert read([step(FEATURES * math.nan, LABELS)])[0].stopped
+    changed = {name for name, tensor in step.state().items() if not torch.equal(tensor, before[name])}
+    assert changed <= {"good.ctx"}  # which the last finite loss was of
+
+
+@pytest.mark.parametrize(("optimizer", "kind"), [("adam", torch.optim.Adam), ("adamw", torch.optim.AdamW)])
+def test_adam_is_torchs_own(golden, optimizer, kind):
+    numbers = {"lr": 0.01, "weight_decay": 0.1, "eps": 1e-3}
+    ours, theirs = make(golden, CoOp), make(golden, CoOp)
+    step, plain = Step(ours, optimizer=optimizer, **numbers), kind(theirs.parameters(), **numbers, foreach=False)
+    for _ in range(5):
+        step(FEATURES, LABELS)
+        plain.zero_grad()
+        theirs.loss(FEATURES, LABELS)[0].backward()
+        plain.step()
+    start = make(golden, CoOp).ctx.detach()
+    assert relative_error(ours.ctx.detach() - start, theirs.ctx.detach() - start) < 1e-4
+
+
 class Counting(TorchDispatchMode):
     """Notes every operation that makes the host wait for the device, or sends it a constant of the host."""
 
