@@ -57,6 +57,8 @@ ONLY_PARSED = {
     r"\$DATA": "needs the papers' data sets",
     r"cocoop bench\b": "measures for minutes",
     r"--runner ray": "starts processes of its own, in tests/protocols/test_ray_tasks.py",
+    r"plan (1e9|200000)": "measures, as the line before it does; in tests/cli/test_plan.py",
+    r"--to torch-export": "takes half a minute; in tests/cli/test_export.py",
     r"--report-to": "needs a logger",
     r"\bRN50\.pt|ViT-B-16\.pt|info ViT-B/16": "needs a released CLIP",
     r"datasets check all --data-root data": "fails on purpose: nothing of the fifteen lies there",
@@ -73,6 +75,8 @@ SHORTER = {
     "export --clip openai/clip-vit-base-patch16": "export --clip tiny",
     "--clip openai/clip-vit-base-patch16": "--clip tiny --epochs 2",
     "--shots 8 --seeds 1,2": "--shots 1 --seeds 1 --epochs 1",
+    "few-shot --datasets photos/ --jobs 2": "few-shot --datasets photos/ --shots 1 --seeds 1 --epochs 1",
+    "few-shot --datasets photos/ --runner slurm": "few-shot --datasets photos/ --shots 1 --seeds 1 --epochs 1 --runner slurm",
 }
 """What takes a download or long -> what is run instead."""
 

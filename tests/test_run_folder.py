@@ -153,8 +153,8 @@ def test_folders_that_are_no_runs(folder, tmp_path):
 def test_a_later_format_is_refused(folder):
     for name in ("config.json", "record.json"):
         content = json.loads((folder / name).read_text())
-        (folder / name).write_text(json.dumps(content | {"format": 4}))
-        with pytest.raises(InputError, match=rf"{name}: .*'format' is 4, not 1 to 3: use the version that wrote it"):
+        (folder / name).write_text(json.dumps(content | {"format": 5}))
+        with pytest.raises(InputError, match=rf"{name}: .*'format' is 5, not 1 to 4: use the version that wrote it"):
             read_run(folder)
         (folder / name).write_text(json.dumps(content))
     assert read_run(folder).config == RUN.config

@@ -118,7 +118,8 @@ def test_names_that_are_no_text_are_spelled_out(tmp_path, form):
     ran = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=environment)
     assert (ran.returncode, "Traceback" in ran.stderr) == (0, False), ran.stderr
     text = (tmp_path / "report.html").read_text() if form == "html" else ran.stdout
-    assert "caf\\udce9" in text
+    spelled = "caf\\\\udce9" if form == "md" else "caf\\udce9"  # Markdown shows one of two backslashes
+    assert spelled in text
 
 
 @pytest.mark.parametrize("form", ["table", "html"])

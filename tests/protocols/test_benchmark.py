@@ -151,7 +151,7 @@ def test_two_benchmarks_in_one_folder(quick, datasets, tmp_path):
 
 def test_a_folder_that_is_a_file(quick, datasets, tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(InputError, match="file: expected a folder to write run folders into"):
+    with pytest.raises(InputError, match="file: expected a folder to write results into"):
         Benchmark(TRIALS, tmp_path / "file", "tiny", datasets).run()
 
 

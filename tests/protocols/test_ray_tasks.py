@@ -14,7 +14,8 @@ from cocoop.protocols import Benchmark
 def by_ray(monkeypatch):
     """Ray's workers find the tests' modules, as a cluster's find a user's."""
     pytest.importorskip("ray")
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([os.path.dirname(__file__) + "/..", os.environ["PYTHONPATH"]]))
+    tests = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, [tests, os.environ.get("PYTHONPATH")])))
     monkeypatch.setenv("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
 
 

@@ -138,6 +138,6 @@ def test_nothing_that_a_program_holds_is_executed(exported, tmp_path, monkeypatc
                 torch.save(Bomb(), tmp_path / "bomb")
                 content = (tmp_path / "bomb").read_bytes()
             changed.writestr(name, content)
-    with pytest.raises(InputError, match=r"model\.pt2: expected a program of torch\.export"):
+    with pytest.raises(InputError, match=r"model\.pt2: expected a model that `cocoop export` wrote"):
         Predictor.load(tmp_path)
     assert not (tmp_path / "boom").exists()

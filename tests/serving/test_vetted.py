@@ -70,7 +70,7 @@ def test_torch_would_run_code(program, tmp_path):
         ("target", "os.system"),
         ("target", "torch.ops.aten.from_file.default"),
         ("target", "_operator.methodcaller"),
-        ("parameter_name", f"x{CALL}"),
+        ("buffer_name", f"x{CALL}"),
         ("in_spec", CALL),
         ("metadata", {"stack_trace": f"x\n{CALL}"}),
         (CALL, 1),
@@ -90,13 +90,14 @@ def test_is_refused_and_nothing_runs(program, tmp_path, key, value):
 @pytest.mark.parametrize(
     "name",
     [
-        "model/data/aotinductor/model/x.so",
-        "model/data/constants/custom_obj_0",
-        "model/../models/model.json",
-        "model/models/other.json",
-        "model/models/model.json",
+        "archive/data/aotinductor/model/x.so",
+        "archive/data/constants/custom_obj_0",
+        "archive/../models/model.json",
+        "archive/models/other.json",
+        "archive/models/model.json",
+        "other/models/model.json",
     ],
 )
 def test_more_parts_are_refused(program, name):
-    with pytest.raises(InputError, match=r"which no program of this package has|two of one name"):
+    with pytest.raises(InputError, match=r"which no program of this package has|two of one name|more than one folder"):
         read_exported(program(**{name: b"{}"}))

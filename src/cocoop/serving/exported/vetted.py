@@ -20,7 +20,7 @@ _PARTS = re.compile(
     r"|data/sample_inputs/model\.pt|models/model\.json|extra/cocoop\.json|archive_format|archive_version|byteorder"
     r"|\.data/version|\.data/serialization_id)"
 )
-"""Entries of an archive, behind the folder that is called as its file is."""
+"""Entries of an archive, behind the one folder that they all lie in."""
 _MOST_PARTS = 20_000
 _MOST_TEXT = 2**27
 
@@ -50,6 +50,8 @@ def vetted(path: Path) -> io.BytesIO:
         entries = archive.infolist()
         if len(entries) > _MOST_PARTS or len({entry.filename for entry in entries}) < len(entries):
             raise ValueError("too many entries, or two of one name")
+        if len({entry.filename.partition("/")[0] for entry in entries}) > 1:
+            raise ValueError("entries in more than one folder")
         for entry in entries:
             if not _PARTS.fullmatch(entry.filename) or entry.compress_type != zipfile.ZIP_STORED:
                 raise ValueError(f"the entry {entry.filename[:100]!r}, which no program of this package has")
