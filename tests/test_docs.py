@@ -75,8 +75,8 @@ SHORTER = {
     "export --clip openai/clip-vit-base-patch16": "export --clip tiny",
     "--clip openai/clip-vit-base-patch16": "--clip tiny --epochs 2",
     "--shots 8 --seeds 1,2": "--shots 1 --seeds 1 --epochs 1",
-    "few-shot --datasets photos/ --jobs 2": "few-shot --datasets photos/ --shots 1 --seeds 1 --epochs 1",
-    "few-shot --datasets photos/ --runner slurm": "few-shot --datasets photos/ --shots 1 --seeds 1 --epochs 1 --runner slurm",
+    "photos/ --jobs 2": "photos/ --shots 1 --seeds 1 --epochs 1",
+    "photos/ --runner slurm": "photos/ --shots 1 --seeds 1 --epochs 1 --runner slurm",
 }
 """What takes a download or long -> what is run instead."""
 
