@@ -9,6 +9,7 @@ from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from shard_cases import CLASSES, EMBED, PREDICT, outputs, work, write_tar
@@ -139,6 +140,17 @@ def test_outputs_of_another_run_or_shard_and_files_that_are_none_are_refused(pic
     (tmp_path / "out/s-1.parquet").write_bytes(outputs(tmp_path / "out")["s-0.parquet"][:-5])
     with pytest.raises(InputError, match=r"s-1\.parquet: expected the output of a shard; got .*Remove it"):
         work(job, listed(TARS[1:2], tmp_path))
+
+
+@pytest.mark.parametrize("head", [b"{", b"[]"])
+def test_a_file_that_only_looks_like_an_output_is_refused(pictures, tmp_path, head):
+    """Another program's Parquet file, with metadata under our name that is damaged, and without our columns."""
+    job, shards = Job(PREDICT, str(tmp_path / "out")), listed(TARS[:1], tmp_path)
+    (tmp_path / "out").mkdir(exist_ok=True)
+    table = pa.table({"image": ["a"]}).replace_schema_metadata({b"cocoop": head})
+    pq.write_table(table, tmp_path / "out/s-0.parquet")
+    with pytest.raises(InputError, match=r"s-0\.parquet: expected the output of a shard; got .*Remove it"):
+        work(job, shards)
 
 
 def test_a_list_stays_as_it_was_made(pictures, tmp_path):

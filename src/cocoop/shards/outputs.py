@@ -43,12 +43,13 @@ def _done(folder: OutputFolder, made_of: dict[str, Any], shard: Shard) -> Done:
     try:
         with folder.open(name) as file:
             footer = pyarrow_parquet().read_metadata(file)
+        head, missing = head_of(footer), _missing(footer, "error")
     except (OSError, ValueError) as error:  # pyarrow's are of these
         raise InputError(
             f"{folder.place(name)}: expected the output of a shard; got {plainly(error)}. Remove it."
         ) from error
-    _check_same(folder.place(name), head_of(footer), json.loads(json.dumps(head_of_output(made_of, shard))))
-    return Done(shard, footer.num_rows, footer.num_rows - _missing(footer, "error"))
+    _check_same(folder.place(name), head, json.loads(json.dumps(head_of_output(made_of, shard))))
+    return Done(shard, footer.num_rows, footer.num_rows - missing)
 
 
 def _missing(footer: Any, column: str) -> int:
