@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from cocoop.classifier import Classifier
 from cocoop.clip import CLIP
-from cocoop.data import Classes, Dataset, fingerprint
+from cocoop.data import HALVES, Classes, Dataset, fingerprint
 from cocoop.errors import InputError
 from cocoop.evaluation import base_scores, measure_together, predict_probabilities, score
 from cocoop.features import Features, FeatureStore, encode_pictures
@@ -67,7 +67,7 @@ class Runner:
     def run(self, trial: Trial) -> Path:
         """Learn, score, and write the run folder, all at once at the end. Returns the folder.
 
-        A training that was stopped goes on from its last whole epoch.
+        A training that was stopped goes on from the state that it kept last.
 
         A prompt that another protocol learned in the same way, below the same `out`, is taken from there: the record's
         "prompt_from" says from where, and its seconds and memory are those of the training.
@@ -125,11 +125,13 @@ class Runner:
 
     def _together(self, trial: Trial, learned: Method, predictions: dict[str, NDArray[Any]]) -> Together:
         """Score the images of both halves into all classes, and put what figures follow from into the predictions."""
-        both = self.data.part(trial.dataset, "all")
-        base_classes = len(self.data.part(trial.dataset, "base").class_names)
-        model = self.fitted_to(learned, both)
-        probabilities = predict_probabilities(model, self._test_features(trial.dataset, "all")).numpy()
-        labels = np.array([example.label for example in both.test], dtype=np.int32)
+        base, new = (self.data.part(trial.dataset, half) for half in HALVES)
+        base_classes = len(base.class_names)
+        model = self.fitted_to(learned, self.data.part(trial.dataset, "all"))
+        features = [self._test_features(trial.dataset, half) for half in HALVES]
+        probabilities = np.concatenate([predict_probabilities(model, some).numpy() for some in features])
+        numbers = [example.label for example in base.test] + [base_classes + example.label for example in new.test]
+        labels = np.array(numbers, dtype=np.int32)
         predictions |= {
             "together/label": labels,
             "together/predicted": probabilities.argmax(axis=1).astype(np.int32),

@@ -38,8 +38,9 @@ class Run(NamedTuple):
     config, record: declared in `schema.py`. tensors: what the method learned, by state-dict name.
     history: one `Epoch` per epoch of the training, if there was one.
     predictions: per test image, "TEST/label" and "TEST/predicted" (class numbers, int32 [N]) and "TEST/confidence"
-    (the top probability, float32 [N]); of base-to-new also as the test "together", over both halves' classes, with
-    "together/base_score" (the largest probability of a base class); empty where no protocol scored the run.
+    (the top probability, float32 [N]); of base-to-new also as the test "together", over both halves' classes and with
+    base images first, with "together/base_score" (the largest probability of a base class); empty where no protocol
+    scored the run.
     sample: "image_features" (float16 [n, E]) of some of the training images, on which tangent prompts are verified;
     empty where prompts are not conditional, and in older runs.
     """
