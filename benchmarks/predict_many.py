@@ -23,6 +23,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
+from cocoop.bench.memory import resident_mb
 from cocoop.features import usable_cpus
 from cocoop.progress import counter
 from cocoop.reports import text_table
@@ -51,15 +52,6 @@ def write_pictures(root: Path, count: int, damaged: int) -> None:
             if number % damaged == 0:
                 path.write_bytes(path.read_bytes()[:100])
             bar.update(1)
-
-
-def resident_mb(process: int) -> float:
-    """The resident memory of a process, MB; 0 where it has ended."""
-    try:
-        lines = Path(f"/proc/{process}/status").read_text().splitlines()
-    except OSError:
-        return 0.0
-    return next((int(line.split()[1]) / 1024 for line in lines if line.startswith("VmRSS:")), 0.0)
 
 
 def open_files(process: int) -> int:

@@ -32,6 +32,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
+from cocoop.bench.memory import resident_mb
 from cocoop.progress import counter
 from cocoop.reports import text_table
 
@@ -265,15 +266,6 @@ def throughput(options: argparse.Namespace, root: Path) -> bool:
         rows.append([name, f"{statistics.median(of):,.0f}", f"{ratio:.2f}", began])
     print(text_table(["who", "pictures a second", "of the bare loop", "seconds until the first outputs"], rows))
     return good
-
-
-def resident_mb(process: int) -> float:
-    """The resident memory of a process, MB; 0 where it has ended."""
-    try:
-        lines = Path(f"/proc/{process}/status").read_text().splitlines()
-    except OSError:
-        return 0.0
-    return next((int(line.split()[1]) / 1024 for line in lines if line.startswith("VmRSS:")), 0.0)
 
 
 def most_memory(arguments: list[str]) -> tuple[float, float, float]:

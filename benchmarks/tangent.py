@@ -187,11 +187,10 @@ def orders(model: CoCoOp, images: Tensor, moved: Tensor, features: Tensor, slope
     )
 
 
-def speed(options: argparse.Namespace) -> Iterator[list[str]]:
+def speed(options: argparse.Namespace) -> list[list[str]]:
     """A row for each K: milliseconds per image of all that an image may take."""
     clip = random_clip(options.shape)
-    cells = (measure_inference(clip, count, options.rounds, options.images) for count in options.classes)
-    return (row for cell in cells for row in inference_rows([cell]))
+    return inference_rows([measure_inference(clip, count, options.rounds, options.images) for count in options.classes])
 
 
 def main() -> None:
@@ -216,7 +215,7 @@ def main() -> None:
             derivatives(options)
         else:
             print(f"{options.shape} float32 cpu, {torch.get_num_threads()} threads, torch {torch.__version__}\n")
-            print(text_table(INFERENCE_HEADER, list(speed(options))))
+            print(text_table(INFERENCE_HEADER, speed(options)))
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from pathlib import Path
 import torch
 
 from cocoop import Callback, PromptClassifier, read_dataset
+from cocoop.bench.memory import resident_mb
 from cocoop.reports import text_table
 from cocoop.results import Epoch
 
@@ -34,9 +35,8 @@ class Looks(Callback):
     def on_epoch_end(self, epoch: Epoch) -> None:
         """See `Callback`."""
         if (epoch.epoch + 1) % self.every == 0:
-            status = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
-            (resident,) = (int(line.split()[1]) / 1024 for line in status if line.startswith("VmRSS:"))
-            self.rows.append(((epoch.epoch + 1) * self.steps, resident, len(os.listdir("/proc/self/fd"))))
+            resident, files = resident_mb(os.getpid()), len(os.listdir("/proc/self/fd"))
+            self.rows.append(((epoch.epoch + 1) * self.steps, resident, files))
 
 
 def main() -> None:

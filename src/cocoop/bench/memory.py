@@ -7,6 +7,7 @@ import multiprocessing
 from collections.abc import Callable
 from functools import partial
 from multiprocessing.connection import Connection
+from pathlib import Path
 
 import torch
 
@@ -92,6 +93,15 @@ def allocated_megabytes(device: torch.device, work: Callable[[], object]) -> flo
     work()
     torch.cuda.synchronize(device)
     return (torch.cuda.max_memory_allocated(device) - before) / _MB
+
+
+def resident_mb(process: int) -> float:
+    """The resident memory of a process, MB; 0 where it has ended. Linux only."""
+    try:
+        lines = Path(f"/proc/{process}/status").read_text().splitlines()
+    except OSError:
+        return 0.0
+    return next((int(line.split()[1]) / 1024 for line in lines if line.startswith("VmRSS:")), 0.0)
 
 
 def _tell(work: Callable[[], dict[str, float | None]], connection: Connection) -> None:

@@ -40,8 +40,8 @@ class ProGrad(TaughtCoOp):
     The context has 16 vectors: words stand at its end, behind vectors of zeros. The original counts the words of its
     template where it should count tokens, so that with a comma the last of them stays fixed; here all are learned.
     Its templates have the tail in front ("a type of pet, a photo of a {}."), and so has `template_settings`. Its epochs
-    are 50 with one image per class, 100 with two or four, and 200, the recipe's, with more. Where processes share a
-    batch (torchrun), each projects the gradients of its part, so that what is learned depends on their number.
+    are 50 with one image per class, 100 with two or four, and 200, the recipe's, with more. Processes cannot
+    share its batches (torchrun): gradients of parts, each projected, do not add up to that of the whole.
 
     Args:
         clip: a frozen `CLIP`.
