@@ -87,7 +87,8 @@ def encode_stream(
         clip: encodes.
         pictures: (key, picture) pairs, consumed a few batches ahead.
         load: opens a picture; where processes decode it must be one that can be sent.
-        threads: that decode.
+        threads: that decode. Beside a tower on the CPU a single thread is none: both would share a CPU, and handing
+            over costs a fifth of the time of small pictures (measured).
         processes: that take over from the threads where a thousand images came and there are more.
         store: gives the features that it has, and gets the others.
         exif: how pictures become RGB, see `cocoop.rgb.as_rgb`.
@@ -101,8 +102,9 @@ def encode_stream(
     rows: list[tuple[K, _Decoded | ImageError]] = []
     # As `encode_pictures`: one batch alone is not filled up, unless its features may stand beside those of others.
     to_encode, full = 0, kept is not None
+    beside = 0 if threads == 1 and clip.device.type == "cpu" else threads
     try:
-        for key, read_one in ahead(read, pictures, at_once, threads, processes):
+        for key, read_one in ahead(read, pictures, at_once, beside, processes):
             outcome = read_one if kept is None else kept.once(read_one)
             rows.append((key, outcome))
             to_encode += isinstance(outcome, _Decoded) and outcome.pixels is not None

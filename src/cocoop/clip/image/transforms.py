@@ -10,6 +10,7 @@ import math
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -85,9 +86,14 @@ class Preprocess:
 
     def normalise(self, image: Image.Image) -> Tensor:
         """A Pillow image as float32 pixels [3, H, W], channel-wise (x / 255 - mean) / std."""
-        pixels = torch.from_numpy(np.array(image.convert("RGB"))).permute(2, 0, 1).float().div(255)
-        mean, std = (torch.tensor(values)[:, None, None] for values in (self.mean, self.std))
-        return (pixels - mean) / std
+        pixels = torch.from_numpy(np.array(as_rgb(image, "original"))).permute(2, 0, 1).float().div_(255)
+        mean, std = self._channels
+        return pixels.sub_(mean).div_(std)
+
+    @cached_property
+    def _channels(self) -> tuple[Tensor, Tensor]:
+        """Mean and standard deviation, [3, 1, 1] each."""
+        return torch.tensor(self.mean)[:, None, None], torch.tensor(self.std)[:, None, None]
 
 
 def _without_far_ends(image: Image.Image) -> Image.Image:
@@ -111,7 +117,7 @@ def augment(image: Image.Image, preprocess: Preprocess, rng: random.Random) -> T
     """
     box = _random_box(*image.size, rng)
     # Crop first, then resize: interpolation must not see pixels outside the crop.
-    view = preprocess.resize(image.convert("RGB").crop(box), preprocess.size, preprocess.size)
+    view = preprocess.resize(as_rgb(image, "original").crop(box), preprocess.size, preprocess.size)
     if rng.random() < 0.5:
         view = view.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
     return preprocess.normalise(view)
