@@ -137,10 +137,10 @@ def _check_end(archive: str) -> None:
 
 def _is_taken(name: str, left_out: LeftOut) -> bool:
     """Whether a file of this name is taken for an image; if not, it is left out."""
-    path = Path(name)
-    is_picture, is_hidden = path.suffix.lower() in IMAGE_SUFFIXES, path.name.startswith(".")
+    file = os.path.basename(name)
+    is_picture, is_hidden = os.path.splitext(file)[1].lower() in IMAGE_SUFFIXES, file.startswith(".")
     if is_picture and not is_hidden:
         return True
     if is_picture or not is_hidden:
-        left_out.add(HIDDEN if is_hidden else OTHER, path)
+        left_out.add(HIDDEN if is_hidden else OTHER, Path(name))
     return False
