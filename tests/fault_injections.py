@@ -134,7 +134,7 @@ def out_of_memory_killer(patch: Patch) -> None:
 
 def no_shared_memory(patch: Patch) -> None:
     """A container without /dev/shm, and images enough for processes."""
-    patch.setattr("cocoop.features.ahead._SHARED_MEMORY", Path("/nowhere"))
+    patch.setattr("cocoop.features.ahead.SHARED_MEMORY", Path("/nowhere"))
     patch.setattr("cocoop.features.ahead._IMAGES_PER_PROCESS", 1)
     patch.setattr("cocoop.features.ahead.usable_cpus", lambda: 4)
     patch.setattr("cocoop.features.ahead.from_processes", lambda *_: pytest.fail("processes without shared memory"))

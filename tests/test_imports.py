@@ -16,7 +16,7 @@ import cocoop
 
 SOURCE = Path(cocoop.__file__).parent
 
-BOTTOM = {"escapes", "reading", "errors", "shapes", "class_names", "progress", "child", "atomic", "rgb"}
+BOTTOM = {"escapes", "reading", "errors", "shapes", "pipes", "class_names", "progress", "child", "atomic", "rgb"}
 TORCH_FREE = BOTTOM | {"data", "results"}
 MODELS = BOTTOM | {"weights", "clip", "methods"}
 PARTS_OF_THE_CLASSIFIER = {"arguments", "labels", "saved", "fitting", "callbacks", "loggers", "old_names"}
@@ -25,6 +25,7 @@ MAY_IMPORT = {
     "reading": set(),
     "errors": {"escapes"},
     "shapes": {"errors"},
+    "pipes": set(),
     "class_names": {"errors"},
     "progress": {"escapes"},
     "child": set(),
@@ -74,6 +75,7 @@ MAY_IMPORT = {
         "loggers",
         "workers",
     },
+    "doctor": MODELS | {"data", "results", "features"},
     "bench": MODELS | {"data", "results", "features", "training"},
 }
 MAY_IMPORT["cli"] = set(MAY_IMPORT)
@@ -160,6 +162,7 @@ ALLOWED_OUTSIDE = {
     "reading": set(),
     "errors": {"escapes"},
     "shapes": set(),
+    "pipes": set(),
     "class_names": {"ftfy"},
     "progress": {"tqdm"},
     "child": set(),

@@ -22,6 +22,7 @@ def test_the_commands():
         "bench",
         "benchmark",
         "demo",
+        "doctor",
         "embed",
         "evaluate",
         "export",

@@ -9,10 +9,7 @@ from golden_clip import FACTS, VALUES
 from torch.nn.functional import cross_entropy, normalize
 
 from cocoop import CLIP, CoCoOp, CoOp, InputError
-from cocoop.clip.precision import Precision, find_precision, products
-
-TOLERANCES = {"float32": (1e-6, 5e-5), "float16": (2e-3, 2e-2), "bfloat16": (1e-2, 1e-1)}
-"""dtype -> of cosines, absolute (logits: times 1/tau, which is 100); of all gradients together, relative."""
+from cocoop.clip.precision import TOLERANCES, Precision, find_precision, products
 
 
 @cache
@@ -45,7 +42,7 @@ def logits_and_gradients(load, dtype, method, state):
 
 @pytest.mark.parametrize("method", [CoCoOp, CoOp])
 @pytest.mark.parametrize("load", [load_golden, load_tiny])
-@pytest.mark.parametrize("dtype", TOLERANCES)
+@pytest.mark.parametrize("dtype", [dtype for dtype in TOLERANCES if dtype != "tf32"])  # of NVIDIA GPUs
 def test_logits_and_gradients_against_float64(load, dtype, method):
     cosines, gradients = TOLERANCES[dtype]
     for seed in (0, 1):

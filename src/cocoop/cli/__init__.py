@@ -13,7 +13,21 @@ from typing import Annotated
 
 import typer
 
-from cocoop.cli import bench, benchmark, datasets, demo, embed, evaluate, export, info, plan, predict, report, train
+from cocoop.cli import (
+    bench,
+    benchmark,
+    datasets,
+    demo,
+    doctor,
+    embed,
+    evaluate,
+    export,
+    info,
+    plan,
+    predict,
+    report,
+    train,
+)
 from cocoop.cli.manners import (
     Quiet,
     Verbose,
@@ -82,6 +96,7 @@ _add(app, "benchmark", benchmark.benchmark, "Carry out a protocol of the papers,
 _add(app, "report", report.report, "Tables and pictures of runs, beside the published figures.")
 _add(app, "bench", bench.bench, "Measure speed and memory on this machine, beside the original's way.")
 _add(app, "plan", plan.plan, "Estimate the time of many pictures, from rates measured here, and what they wait for.")
+_add(app, "doctor", doctor.doctor, "Look at this machine and installation: one table for a bug report.")
 app.add_typer(datasets_app, name="datasets", short_help="Data sets by name: list, show, check, sample.")
 _add(datasets_app, "list", datasets.list_datasets, "All data sets that have a name, in one table.")
 _add(datasets_app, "show", datasets.show, "What one is, where to get it, how it has to lie on the disk.")

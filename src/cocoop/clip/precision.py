@@ -23,6 +23,27 @@ _DTYPES = {
 }
 
 
+class Tolerance(NamedTuple):
+    """How far results may be from those in float64, with the same weights.
+
+    Attributes:
+        cosines: the largest absolute difference. A logit is 1/tau times a cosine, which is 100 in released CLIPs.
+        gradients: of all gradients of a step together, relative to their norm.
+    """
+
+    cosines: float
+    gradients: float
+
+
+TOLERANCES = {
+    "float32": Tolerance(1e-6, 5e-5),
+    "tf32": Tolerance(2e-3, 2e-2),  # float16's mantissa
+    "float16": Tolerance(2e-3, 2e-2),
+    "bfloat16": Tolerance(1e-2, 1e-1),
+}
+"""Name of a precision -> what is promised of it (docs/speed.md), of the text side on the small CLIPs of the tests."""
+
+
 class Precision(NamedTuple):
     """How a CLIP computes. `dtype` is its tensors'; `tf32` tells that their products are taken as TF32."""
 

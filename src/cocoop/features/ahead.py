@@ -28,9 +28,9 @@ AHEAD = 2
 """Batches that are decoded while one is encoded."""
 
 _IMAGES_PER_PROCESS = 1024  # 3 seconds of decoding photographs, which pay for 1.4 seconds of start (measured)
-_FEWEST_PROCESSES = 3  # two threads decode as fast as two processes (measured); many wait for Python's lock
+FEWEST_PROCESSES = 3  # two threads decode as fast as two processes (measured); many wait for Python's lock
 
-_SHARED_MEMORY = Path("/dev/shm")
+SHARED_MEMORY = Path("/dev/shm")
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -70,8 +70,8 @@ def processes_for(count: int, pictures: Sequence[Picture], preprocess: Preproces
     batches pass through shared memory, which bounds the number.
     """
     batch = batch_size * 3 * preprocess.size**2 * 4  # bytes
-    processes = min(usable_cpus(), count // _IMAGES_PER_PROCESS, _processes_with_room(batch))
-    if processes < _FEWEST_PROCESSES or multiprocessing.current_process().daemon:
+    processes = min(usable_cpus(), count // _IMAGES_PER_PROCESS, processes_with_room(batch))
+    if processes < FEWEST_PROCESSES or multiprocessing.current_process().daemon:
         return 0
     return 0 if any(isinstance(picture, Image.Image) for picture in pictures) else processes
 
@@ -179,8 +179,8 @@ def usable_cpus() -> int:
     return max(1, cpus // ranks_here())
 
 
-def _processes_with_room(batch: int) -> int:
+def processes_with_room(batch: int) -> int:
     """How many processes may decode batches of so many bytes before shared memory is full; containers have little."""
-    if not _SHARED_MEMORY.is_dir():
+    if not SHARED_MEMORY.is_dir():
         return 0 if sys.platform == "linux" else usable_cpus()  # other systems have none by that name
-    return (shutil.disk_usage(_SHARED_MEMORY).free // batch - 2) // AHEAD  # 2: one is encoded, the next is taken
+    return (shutil.disk_usage(SHARED_MEMORY).free // batch - 2) // AHEAD  # 2: one is encoded, the next is taken

@@ -9,10 +9,11 @@ from typing import Any
 
 from cocoop.errors import expect_choice
 from cocoop.escapes import dumps, markdown, spreadsheet, visible
+from cocoop.pipes import aligned, pipe_table
 from cocoop.reports.cells import Cell, Difference, Published, Rate, Table
 from cocoop.reports.latex import latex_tables
 from cocoop.reports.page.tables import html_tables
-from cocoop.reports.rounding import aligned, signed, texts, word_columns
+from cocoop.reports.rounding import signed, texts, word_columns
 
 
 def format_table(table: Table, form: str) -> str:
@@ -81,12 +82,7 @@ def _one_markdown(table: Table) -> str:
 def _pipes(table: Table, rows: Sequence[Sequence[str]], safe: Callable[[str], str]) -> str:
     """The lines of a Markdown table with these cells, aligned, each made `safe`."""
     header, *rows = [[safe(cell) for cell in row] for row in (table.header, *rows)]
-    widths, left = [max(map(len, column)) for column in zip(header, *rows, strict=True)], word_columns(table)
-    rules = [
-        "-" * (width + 2) if to_left else "-" * (width + 1) + ":" for width, to_left in zip(widths, left, strict=True)
-    ]
-    lines = [f"| {' | '.join(aligned(row, widths, left))} |" for row in (header, *rows)]
-    return "\n".join([lines[0], f"|{'|'.join(rules)}|", *lines[1:]])
+    return pipe_table(header, rows, word_columns(table))
 
 
 def _csv(tables: Sequence[Table]) -> str:

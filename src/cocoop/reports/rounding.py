@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from cocoop.reports.cells import Cell, Difference, Published, Rate, Table
 
 MISSING = "-"
@@ -37,12 +35,6 @@ def word_columns(table: Table) -> list[bool]:
     """Which columns hold words, and so stand to the left: the first, and all with a letter in a cell."""
     columns = zip(*texts(table), strict=True) if table.rows else [()] * len(table.header)
     return [i == 0 or any(map(str.isalpha, "".join(column))) for i, column in enumerate(columns)]
-
-
-def aligned(cells: Sequence[str], widths: Sequence[int], left: Sequence[bool]) -> list[str]:
-    """The cells of one line, each padded to the width of its column."""
-    columns = zip(cells, widths, left, strict=True)
-    return [cell.ljust(width) if to_left else cell.rjust(width) for cell, width, to_left in columns]
 
 
 def signed(note: str) -> str:

@@ -58,10 +58,11 @@ def free_memory(device: torch.device) -> int:
     if device.type == "cuda":
         unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         return torch.cuda.mem_get_info(device)[0] + unused
-    return min([_free_of_machine(), *_free_of_container()])
+    return min([free_of_machine(), *free_of_container()])
 
 
-def _free_of_machine() -> int:
+def free_of_machine() -> int:
+    """Bytes that the machine can still give, whatever a container leaves of them."""
     try:
         available = re.search(r"MemAvailable:\s+(\d+) kB", Path("/proc/meminfo").read_text())
         if available:
@@ -74,7 +75,7 @@ def _free_of_machine() -> int:
         return _UNKNOWN
 
 
-def _free_of_container() -> list[int]:
+def free_of_container() -> list[int]:
     """Bytes that each control group (version 2 or 1) leaves to this process; [] without a limit."""
     free = []
     for limit, used in _CONTROL_GROUPS:
