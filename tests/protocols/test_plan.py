@@ -77,6 +77,22 @@ def test_few_shot_figures():
     assert {t.settings["epochs"] for t in trials if t.method == "cocoop"} == {10}
 
 
+def test_later_methods_learn_as_long_as_their_papers_say():
+    few_shot = narrowed(preset("few-shot", "paper"), methods=("prograd", "taskres", "kgcoop", "clap"), seeds=(1,))
+    epochs = {(t.method, t.dataset, t.shots): t.settings["epochs"] for t in few_shot.trials("few-shot")}
+    for method, on, expected in (
+        ("prograd", "dtd", [50, 100, 100, 200, 200]),
+        ("prograd", "imagenet", [50] * 5),
+        ("taskres", "dtd", [100, 100, 100, 200, 200]),
+        ("taskres", "imagenet", [100, 100, 100, 200, 200]),
+        ("kgcoop", "dtd", [100] * 5),
+        ("clap", "dtd", [300] * 5),
+    ):
+        assert [epochs[method, on, shots] for shots in (1, 2, 4, 8, 16)] == expected, (method, on)
+    of_four = narrowed(preset("base-to-new", "paper"), ["dtd"], methods=("prograd", "coop"), shots=(4,), seeds=(1,))
+    assert {t.method: t.settings["epochs"] for t in of_four.trials("base-to-new")} == {"prograd": 100, "coop": 200}
+
+
 REGISTERED = """
 import json
 from dataclasses import asdict

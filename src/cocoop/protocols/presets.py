@@ -65,7 +65,9 @@ def settings(
     CoCoOp learns for 10 epochs, one image a step, wherever it appears. CoOp takes 32 images a step; in CoCoOp's tables
     it starts from "a photo of a" and learns for 200 epochs (ImageNet: 50); in its own few-shot figures it starts from
     16 random vectors and learns for 50 epochs with 1 shot, 100 with 2 or 4, 200 with more (ImageNet: always 50).
-    `epochs`, if given, replaces all of these. Source: CoOp:configs/trainers, COOP.md and scripts @ ff61507c.
+    ProGrad's epochs are the same, in all protocols; TaskRes takes 100 with up to 4 shots, 200 with more. `epochs`, if
+    given, replaces all of these. Sources: CoOp:configs/trainers, COOP.md and scripts @ ff61507c; Prompt-align:
+    ProGrad.public/scripts/prograd.sh @ 1b762036; TaskRes:scripts @ 293cc9e.
 
     The papers' data sets are augmented. The pictures of the offline data sets are not: they are signs, and cut or
     mirrored they are other signs. Images of the user's own are augmented if the CLIP's files say so, or if `views` are
@@ -84,13 +86,19 @@ def settings(
     return chosen | {"augment": augment, "view_seed": VIEW_SEED} | ({} if views is None else {"views": views})
 
 
+_EPOCHS_OF_FEWER = {"coop": ((1, 50), (4, 100)), "prograd": ((1, 50), (4, 100)), "taskres": ((4, 100),)}
+"""Method -> up to so many shots, and the epochs with which its paper then learns instead of its recipe's."""
+
+_EPOCHS_ON_IMAGENET = {"coop": 50, "prograd": 50}
+
+
 def _paper_epochs(protocol: str, method: str, dataset: str, shots: int) -> int | None:
     """The epochs where the papers depart from the method's recipe, else None."""
-    if method != "coop":
+    if dataset == "imagenet" and method in _EPOCHS_ON_IMAGENET:
+        return _EPOCHS_ON_IMAGENET[method]
+    if method == "coop" and protocol != "few-shot":
         return None
-    if dataset == "imagenet" or (protocol == "few-shot" and shots == 1):
-        return 50
-    return 100 if protocol == "few-shot" and shots <= 4 else None
+    return next((epochs for most, epochs in _EPOCHS_OF_FEWER.get(method, ()) if shots <= most), None)
 
 
 _PAPER = "cocoop benchmark {} --data-root $DATA --clip openai/clip-vit-base-patch16"

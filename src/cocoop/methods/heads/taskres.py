@@ -26,9 +26,9 @@ class TaskRes(Head):
     | x, the task residual | r_k, `residual` [K, E] |
     | alpha | `alpha`, 0.5 |
 
-    The recipe is the paper's for 8 and 16 images per class, which has half the epochs with fewer. The original takes
-    alpha = 1 on Flowers102 and a tenth of the rate on ImageNet; here all data sets have the same. Its other variant, on
-    a base classifier that was tuned before, is left out.
+    The recipe is the paper's for 8 and 16 images per class, which has half the epochs with fewer, as `cocoop benchmark`
+    does. The original takes alpha = 1 on Flowers102 and a tenth of the rate on ImageNet; here all data sets have the
+    same. Its other variant, on a base classifier that was tuned before, is left out.
 
     Args:
         clip: a frozen `CLIP`.
