@@ -168,7 +168,7 @@ ALLOWED_OUTSIDE = {
     "child": set(),
     "atomic": set(),
     "rgb": {"numpy", "PIL"},
-    "results": {"PIL", "filelock", "matplotlib", "numpy", "safetensors"},
+    "results": {"PIL", "filelock", "matplotlib", "numpy", "safetensors", "scipy"},
     "data": {"PIL", "datasets", "filelock", "matplotlib", "numpy", "pillow_heif", "scipy", "sklearn"},
     "reports": {"jinja2", "markupsafe", "matplotlib", "numpy", "PIL"},
     "weights": {"numpy", "safetensors", "torch"},

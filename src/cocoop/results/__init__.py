@@ -5,6 +5,7 @@ And what is made of them: many records collected, summaries over seeds, the pape
 
 from cocoop.results.collect import Record, check_predictions, read_records
 from cocoop.results.files import read_json, read_jsonl, write_json, write_jsonl, write_text
+from cocoop.results.paired import Paired, PairedDifference, average, harmonic, paired_difference
 from cocoop.results.pictures import run_pictures
 from cocoop.results.places import (
     alone_at,
@@ -48,6 +49,8 @@ __all__ = [
     "Figures",
     "Learning",
     "Mistake",
+    "Paired",
+    "PairedDifference",
     "Parameters",
     "Record",
     "Run",
@@ -57,17 +60,20 @@ __all__ = [
     "TrialRecord",
     "TrialTest",
     "alone_at",
+    "average",
     "check_file",
     "check_free",
     "check_new",
     "check_predictions",
     "departures",
     "environment",
+    "harmonic",
     "harmonic_mean",
     "is_published_clip",
     "keeping",
     "lock_file",
     "mean_std",
+    "paired_difference",
     "peak_memory_mb",
     "published",
     "read_config",
