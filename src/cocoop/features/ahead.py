@@ -1,4 +1,7 @@
-"""Pixels of many images, in their order, by threads or processes that decode while the tower encodes those before."""
+"""Pixels of many images, in their order, by threads or processes.
+
+They decode while the tower encodes those before, unless it computes on the CPU, too: then they take turns.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
@@ -25,7 +29,7 @@ from cocoop.features.pixels import Decode, ImageToRead, MissingViews, Picture, R
 from cocoop.ranks import ranks_here
 
 AHEAD = 2
-"""Batches that are decoded while one is encoded."""
+"""Batches that are decoded while one is encoded, or before it is."""
 
 _IMAGES_PER_PROCESS = 1024  # 3 seconds of decoding photographs, which pay for 1.4 seconds of start (measured)
 FEWEST_PROCESSES = 3  # two threads decode as fast as two processes (measured); many wait for Python's lock
@@ -37,7 +41,12 @@ R = TypeVar("R")
 
 
 def read_pixels(
-    images: Iterable[ImageToRead], preprocess: Preprocess, missing: MissingViews, batch_size: int, processes: int = 0
+    images: Iterable[ImageToRead],
+    preprocess: Preprocess,
+    missing: MissingViews,
+    batch_size: int,
+    processes: int = 0,
+    device: str = "cpu",
 ) -> Iterator[ReadImages]:
     """Open each image once, and make the views that are missing of it, in order, some images at a time.
 
@@ -47,6 +56,7 @@ def read_pixels(
         missing: the views to make.
         batch_size: views at a time, if there are no more of one image.
         processes: that decode, which `processes_for` knows; with 0 threads do.
+        device: the type of that which the tower computes on.
 
     Raises:
         ImageError: an image file that does not decode; names it. RunError: a file has changed, or a process was killed.
@@ -56,7 +66,8 @@ def read_pixels(
     if processes:
         outcomes = from_processes(decode, map(_sendable, images), at_once, processes, _collated)
     else:
-        outcomes = from_threads(decode.__getitem__, images, AHEAD * at_once, usable_cpus())
+        by_threads = in_turns if device == "cpu" else from_threads
+        outcomes = by_threads(decode.__getitem__, images, AHEAD * at_once, usable_cpus())
     for outcome in outcomes:
         if isinstance(outcome, CocoopError):
             raise outcome
@@ -90,19 +101,15 @@ def _collated(outcomes: Sequence[ReadImages | CocoopError]) -> ReadImages | Coco
 def from_threads(function: Callable[[T], R], items: Iterable[T], ahead: int, threads: int) -> Iterator[R]:
     """`function` of each item, in order, `ahead` of them beforehand: Pillow lets threads decode side by side.
 
-    A thread is given several items at once, where it is not one of many: giving small pictures one by one takes as long
-    as half of decoding them (measured). Without threads items are computed when they are asked for.
+    For a tower on a GPU; beside one on the CPU see `in_turns`.
     """
-    if not threads:
-        yield from map(function, items)
-        return
     pool = ThreadPoolExecutor(threads)
     waiting: deque[Future[list[R]]] = deque()
-    rest, at_once = iter(items), max(1, ahead // (4 * threads))
+    share = _share(ahead, threads)
     try:
-        for some in iter(lambda: list(islice(rest, at_once)), []):
+        for some in _batched(items, share):
             waiting.append(pool.submit(_each, function, some))
-            if len(waiting) * at_once > max(ahead, threads):
+            if len(waiting) * share > max(ahead, threads):
                 yield from waiting.popleft().result()
         while waiting:
             yield from waiting.popleft().result()
@@ -111,6 +118,31 @@ def from_threads(function: Callable[[T], R], items: Iterable[T], ahead: int, thr
         # work, in any thread, within the same locks. The pool's threads end when the pool is collected.
         for future in waiting:
             future.cancel()
+
+
+def in_turns(function: Callable[[T], R], items: Iterable[T], at_once: int, threads: int) -> Iterator[R]:
+    """`function` of each item, in order, by threads; of `at_once` items when the first is asked for, and then of none.
+
+    So a tower on the CPU has all cores while it computes. Its threads wait for each other, and threads that decode
+    beside them would make all of them wait: with the bundled CLIP photos took a third longer (measured).
+    """
+    if threads == 1:
+        yield from map(function, items)
+        return
+    pool = ThreadPoolExecutor(threads)
+    for some in _batched(items, at_once):
+        shares = _batched(some, _share(len(some), threads))
+        yield from [result for share in pool.map(partial(_each, function), shares) for result in share]
+
+
+def _share(count: int, threads: int) -> int:
+    """How many of so many items a thread is given at once: giving small pictures singly takes half of their time."""
+    return max(1, count // (4 * threads))
+
+
+def _batched(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    rest = iter(items)
+    return iter(lambda: list(islice(rest, size)), [])
 
 
 def _each(function: Callable[[T], R], items: Sequence[T]) -> list[R]:

@@ -230,7 +230,7 @@ def _rows(
     to_decode = max(len(images), sum(max(0, len(images) - len(held)) for held in there))
     processes = processes_for(to_decode, [image.picture for image in images], clip.preprocess, at_once)
     with counter("encoding images", len(images) * views, " images", delay=2) as bar:
-        for contents, pixels in read_pixels(images, clip.preprocess, missing, at_once, processes):
+        for contents, pixels in read_pixels(images, clip.preprocess, missing, at_once, processes, clip.device.type):
             read += contents
             yield [(content, number) for content in contents for number in missing.of(content)], pixels
             bar.update(len(contents) * views)

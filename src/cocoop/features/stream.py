@@ -17,7 +17,7 @@ from torch.utils.data import Dataset
 from cocoop.clip import Preprocess
 from cocoop.data import ImageError, open_image
 from cocoop.errors import InputError, reason
-from cocoop.features.ahead import AHEAD, from_processes, from_threads, usable_cpus
+from cocoop.features.ahead import AHEAD, from_processes, from_threads, in_turns, usable_cpus
 from cocoop.features.encode import images_at_once
 from cocoop.features.pixels import content_of_open
 from cocoop.features.store import FeatureStore
@@ -87,8 +87,7 @@ def encode_stream(
         clip: encodes.
         pictures: (key, picture) pairs, consumed a few batches ahead.
         load: opens a picture; where processes decode it must be one that can be sent.
-        threads: that decode. Beside a tower on the CPU a single thread is none: both would share a CPU, and handing
-            over costs a fifth of the time of small pictures (measured).
+        threads: that decode: ahead of a tower on a GPU, in turns with one on the CPU.
         processes: that take over from the threads where a thousand images came and there are more.
         store: gives the features that it has, and gets the others.
         exif: how pictures become RGB, see `cocoop.rgb.as_rgb`.
@@ -102,9 +101,12 @@ def encode_stream(
     rows: list[tuple[K, _Decoded | ImageError]] = []
     # As `encode_pictures`: one batch alone is not filled up, unless its features may stand beside those of others.
     to_encode, full = 0, kept is not None
-    beside = 0 if threads == 1 and clip.device.type == "cpu" else threads
+    if clip.device.type == "cpu" and not processes:
+        outcomes = in_turns(read, pictures, AHEAD * at_once, threads)
+    else:
+        outcomes = ahead(read, pictures, at_once, threads, processes)
     try:
-        for key, read_one in ahead(read, pictures, at_once, beside, processes):
+        for key, read_one in outcomes:
             outcome = read_one if kept is None else kept.once(read_one)
             rows.append((key, outcome))
             to_encode += isinstance(outcome, _Decoded) and outcome.pixels is not None
