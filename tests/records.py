@@ -88,8 +88,10 @@ def record(
     settings = more.pop("settings", SETTINGS.get(method, {}))
     learning = {name: settings[name] for name in LEARNING if name in settings}
     return {
-        "format": 4,
+        "format": 5,
         "together": None,
+        "reliability": None,
+        "search": None,
         "method": method,
         "settings": {name: value for name, value in settings.items() if name not in LEARNING},
         "learning": UNUSED | learning if learning else None,
@@ -160,6 +162,7 @@ PARAMETERS = Parameters(
     keep="last",
     patience=None,
     class_weight=None,
+    search=False,
 )
 RUN = Run(
     config=RunConfig(class_names=["cat", "dog"], classes=["cat", "dog"], settings={}, parameters=PARAMETERS),

@@ -34,6 +34,8 @@ def check_parameters(parameters: Mapping[str, Any]) -> None:
     expect_choice("keep", parameters["keep"], KEEP)
     if parameters["class_weight"] is not None:
         expect_choice("class_weight", parameters["class_weight"], CLASS_WEIGHTS)
+    if not isinstance(parameters["search"], bool | np.bool_):
+        raise InputError(f"search: expected True or False; got {parameters['search']!r}.")
     for name in ("shots", "epochs", "batch_size", "views", "patience"):
         _check_count(name, parameters[name])
     _check_seed("seed", parameters["seed"])
@@ -53,18 +55,26 @@ def check_parameters(parameters: Mapping[str, Any]) -> None:
                 )
 
 
-def check_validation(method: str, keep: str, patience: int | None, is_there: bool) -> None:
-    """Raise `InputError` for no validation images where `keep` or `patience` need some, or some where none can be."""
-    if is_there and METHODS[method].recipe is None:
+def check_validation(parameters: Mapping[str, Any], is_there: bool) -> None:
+    """Raise `InputError` for no validation images where a parameter needs some, or some where none can be."""
+    method = METHODS[parameters["method"]]
+    if parameters["search"] and not method.searches():
+        able = [name for name, other in METHODS.items() if other.searches()]
         raise InputError(
-            f"validation: expected nothing, because the method {method} is not trained; got images. Leave them out "
-            "(--validate)."
+            f"search: expected a method that has settings to choose on validation images ({', '.join(able)}); got "
+            f"{parameters['method']}. Leave it out (--search), or choose another method."
         )
-    for name, value, default in (("keep", keep, "last"), ("patience", patience, None)):
-        if value != default and not is_there:
+    if is_there and method.recipe is None and not parameters["search"]:
+        search = ", or have its settings chosen on them (--search)" if method.searches() else ""
+        raise InputError(
+            f"validation: expected nothing, because the method {parameters['method']} is not trained; got images. "
+            f"Leave them out (--validate){search}."
+        )
+    for name, default in (("keep", "last"), ("patience", None), ("search", False)):
+        if parameters[name] != default and not is_there:
             raise InputError(
-                f"{name}: expected validation images beside {name}={value!r}; got none. Add them: --validate, or "
-                "fit(..., validation=(images, labels)) in Python."
+                f"{name}: expected validation images beside {name}={parameters[name]!r}; got none. Add them: "
+                "--validate, or fit(..., validation=(images, labels)) in Python."
             )
 
 

@@ -59,6 +59,8 @@ class Classifier(FittedClassifier):
         patience: how many epochs in a row without a better such accuracy end the training; None never ends it.
         class_weight: "balanced" lets all classes count alike in the loss, however many images each has, as
             scikit-learn's does: n / (K count_k) for each image of class k. None lets all images count alike.
+        search: whether the method chooses settings of its own, `TipAdapter` its alpha and beta, by the accuracy on the
+            validation images, which `fit` is given then.
         exif: how pictures become RGB, in `fit` and whenever the classifier sees some: "apply" turns photos upright, as
             their EXIF data say, "ignore" leaves them as they are stored, "original" is for the papers' data; see
             `cocoop.rgb.as_rgb`. It may be set on a fitted classifier.
@@ -96,6 +98,7 @@ class Classifier(FittedClassifier):
         keep: str = "last",
         patience: int | None = None,
         class_weight: str | None = None,
+        search: bool = False,
         **old_names: Any,
     ) -> None:
         # scikit-learn's rule: store the arguments under their names, untouched; `fit` checks them.
@@ -120,6 +123,7 @@ class Classifier(FittedClassifier):
         self.keep = keep
         self.patience = patience
         self.class_weight = class_weight
+        self.search = search
         for name in old_names:
             if name not in OLD_NAMES:
                 raise TypeError(f"{type(self).__name__} takes no {name!r}; it takes {', '.join(self._parameters())}")

@@ -26,10 +26,10 @@ from cocoop.features import FeatureStore, Picture, fingerprints
 from cocoop.features.sources import FeatureSource
 from cocoop.identity import check_same, identity_of
 from cocoop.labels import number_classes
-from cocoop.learning import hold_out, learn, learning_of, source_of
+from cocoop.learning import hold_out, learn, learning_of, searched, source_of
 from cocoop.methods import METHODS, Method, expect_rebuildable
 from cocoop.ranks import Ranks, join
-from cocoop.results import Calibration, Environment, Epoch, Learning, Parameters, environment, peak_memory_mb
+from cocoop.results import Calibration, Environment, Epoch, Learning, Parameters, Search, environment, peak_memory_mb
 from cocoop.results.plain import plain
 from cocoop.training import EVERY, Cadence, Checkpoint, Identity, check_divides, kept_epoch
 
@@ -64,6 +64,7 @@ class Fit:
     split_hash: str | None
     trained_on: list[str]
     validated_on: list[str] = field(default_factory=list)
+    search: Search | None = None
     protocol: str = "own-images"
     dataset: str | None = None
     device: str | None
@@ -127,7 +128,7 @@ def fit(
     started = time.perf_counter()
     check_parameters(parameters)
     check_pictures(images, labels)
-    check_validation(parameters["method"], parameters["keep"], parameters["patience"], validation is not None)
+    check_validation(parameters, validation is not None)
     check_callbacks(callbacks)
     cadence = Cadence(checkpoint_every)
     images = list(images)  # by position: a column of pandas looks up row numbers
@@ -143,8 +144,8 @@ def fit(
         source = source_of(clip, pictures, learning, view_seed, store, exif, ranks) if picked else None
         trained_on = fingerprints(pictures, source.contents) if source else []
         held_out = None
-        if validation is not None and source is not None and learning is not None:
-            held_out = hold_out(clip, validation, classes, class_names, source, learning, store, exif, ranks)
+        if validation is not None and source is not None:
+            held_out = hold_out(clip, validation, classes, class_names, source, parameters, store, ranks)
         validated_on = held_out.fingerprints if held_out else []
         told = partial(identity_of, model, frozen, learning, source, targets, held_out, ranks)
         state = _state(checkpoint, cadence, ranks, told)
@@ -154,6 +155,7 @@ def fit(
         ranks.first(lambda: tell(callbacks, "on_fit_begin", _facts(frozen, model, learning) | sizes))
         given = seed, parameters["cuda_graph"], held_out, state, callbacks, ranks
         history = learn(model, source, targets, learning, *given)
+        search = searched(model, held_out) if parameters["search"] and held_out else None
     done = Fit(
         parameters=frozen,
         history=history,
@@ -166,6 +168,7 @@ def fit(
         split_hash=picked_hash(images, picked, targets, names),
         trained_on=trained_on,
         validated_on=validated_on,
+        search=search,
         seconds=time.perf_counter() - started + (state.seconds if state else 0),
         **_circumstances(clip),
     )

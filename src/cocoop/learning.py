@@ -10,6 +10,7 @@ from reprlib import repr as shortened
 from typing import Any, NamedTuple, cast
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from cocoop.arguments import check_pictures
@@ -27,7 +28,7 @@ from cocoop.features import (
 from cocoop.labels import number_labels
 from cocoop.methods import Method, Recipe
 from cocoop.ranks import Ranks
-from cocoop.results import Epoch, Learning
+from cocoop.results import Epoch, Learning, Search
 from cocoop.rgb import Exif
 from cocoop.training import (
     Checkpoint,
@@ -113,9 +114,8 @@ def hold_out(
     classes: NDArray[Any],
     class_names: Sequence[str] | None,
     source: Source,
-    learning: Learning,
+    parameters: Mapping[str, Any],
     store: FeatureStore | None,
-    exif: Exif,
     ranks: Ranks,
 ) -> HeldOut:
     """The validation images of a fit.
@@ -135,7 +135,7 @@ def hold_out(
     except InputError as error:
         raise InputError(f"validation: {error}") from error
     pictures = list(pictures)
-    encoded = read_together(ranks, clip, pictures, store, source.contents.tolist(), exif=exif)
+    encoded = read_together(ranks, clip, pictures, store, source.contents.tolist(), exif=parameters["exif"])
     left_out = len(pictures) - len(encoded.kept)
     if not encoded.kept:
         raise InputError(
@@ -148,7 +148,7 @@ def hold_out(
         )
     kept, contents = [pictures[number] for number in encoded.kept], encoded.contents[encoded.kept]
     labels_kept = [numbers[number] for number in encoded.kept]
-    validation = Validation(encoded.features, labels_kept, learning.keep, learning.patience)
+    validation = Validation(encoded.features, labels_kept, parameters["keep"], parameters["patience"])
     return HeldOut(validation, contents, fingerprints(kept, contents))
 
 
@@ -192,6 +192,14 @@ def learn(
             ranks=ranks,
             **recipe.optimizer_settings,
         )
+
+
+def searched(model: Method, held_out: HeldOut) -> Search:
+    """Have the method choose its settings on the validation images."""
+    features, labels, *_ = held_out.validation
+    with torch_threads(threads_for(model.clip.name)):
+        found = model.search(features[:], torch.tensor(labels, device=model.clip.device))
+    return Search(images=len(labels), **found._asdict())
 
 
 def balanced(targets: Sequence[int], classes: int) -> list[float]:

@@ -288,3 +288,24 @@ def test_tip_adapter_f():
     close(torch.tensor(losses), "tipadapterf.train.losses", LOSS)
     trained_close(model, "tipadapterf", {"keys": "keys"}, transposed=True)
     tip_close(model(tip_query()), "tipadapterf.train.logits")
+
+
+@pytest.mark.parametrize(("method", "name"), [(TipAdapter, "tipadapter"), (TipAdapterF, "tipadapterf")])
+def test_the_search_of_the_original(method, name):
+    """Its own grid, on 30 images whose labels are made up so that there is something to find."""
+    told = facts()["methods"]["tipadapter"]
+    model = tip(method)
+    if method is TipAdapterF:
+        model.load_state_dict({"keys": values()["tipadapterf.train.keys"].T, "labels": model.labels})
+    model.betas, model.alphas = (
+        [0.1 + step * (most - 0.1) / count for step in range(count)]
+        for most, count in zip(told["search_scale"], told["search_step"], strict=True)
+    )
+    wanted = values()["tip.search_labels"]
+    images = F.normalize(golden.support("tip"), dim=-1)
+    before = 100 * float((model(images).argmax(dim=1) == wanted).float().mean())
+    found = model.search(images, wanted)
+    assert [model.beta, model.alpha] == pytest.approx(values()[f"{name}.search.beta_alpha"].tolist(), rel=1e-6)
+    assert found.settings == {"alpha": model.alpha, "beta": model.beta} and found.tried == 4000
+    assert found.before == pytest.approx(before) and found.accuracy > found.before
+    assert found.accuracy == pytest.approx(100 * float((model(images).argmax(dim=1) == wanted).float().mean()))

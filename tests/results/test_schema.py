@@ -26,12 +26,17 @@ FORMAT_2 = Path(__file__).parents[1] / "format_2"
 """The same when it was 2."""
 FORMAT_3 = Path(__file__).parents[1] / "format_3" / "base-to-new"
 """A run of a benchmark when it was 3."""
+FORMAT_4 = Path(__file__).parents[1] / "format_4"
+"""A run of a benchmark when it was 4, and one on own images that was calibrated."""
 
 TRIAL_FOLDER = FORMAT_1 / "benchmark/base-to-new/digits/coop/2-shots/seed-1"
 TRIAL = {
     **{"protocol": "few-shot", "method": "coop", "dataset": "dtd", "classes": "all"},
     **{"tests": [], "shots": 16, "seed": 1, "settings": {}},
+    **{"names": "own", "template": None, "draw": "even", "calibration": None, "coverage": None},
 }
+OF_4 = {name: TRIAL[name] for name in ("names", "template", "draw", "calibration", "coverage")}
+"""What trials of format 4 did not say."""
 RECORD = records.record("few-shot", "dtd", "coop", {"test": 50}, zero_shot={"test": records.test_figures(40)})
 
 
@@ -68,7 +73,7 @@ def test_a_field_that_is_missing_or_unknown_is_named(name):
         ({"trial": {"protocol": 1}}, "its 'trial' lacks 'method'"),
         ({"trial": TRIAL | {"protocol": "zero"}}, r"its 'trial'\['protocol'\] is 'zero', not one of base-to-new, "),
         ({"protocol": "zero"}, "its 'protocol' is 'zero', not one of base-to-new, .*, own-images"),
-        ({"format": 5}, "its 'format' is 5, not 1 to 4: use the version that wrote it"),
+        ({"format": 6}, "its 'format' is 6, not 1 to 5: use the version that wrote it"),
         ({"learning": {"epochs": 2}}, "its 'learning' lacks 'batch_size'"),
         ({"learning": RECORD["learning"] | {"lr": "abc"}}, r"its 'learning'\['lr'\] is 'abc', not a number"),
         ({"tokenizer": 3}, "its 'tokenizer' is 3, not a text or null"),
@@ -90,7 +95,7 @@ def test_anything_else_is_refused_in_a_short_line(content):
 
 def test_the_file_is_named(tmp_path):
     for name, read in (("record.json", read_record), ("config.json", read_config)):
-        (tmp_path / name).write_text('{"format": 4}')
+        (tmp_path / name).write_text(f'{{"format": {FORMAT}}}')
         with pytest.raises(InputError, match=f"{name}: expected a run's file as cocoop writes it; it lacks '"):
             read(tmp_path)
 
@@ -117,7 +122,7 @@ def test_nothing_of_format_1_is_lost(folder, tmp_path):
         for test, figures in before.get(name, {}).items():
             assert {key: after[name][test][key] for key in figures} == figures
     if "trial" in before:
-        assert json.loads(json.dumps(after["trial"])) == before["trial"]
+        assert json.loads(json.dumps(after["trial"])) == before["trial"] | OF_4
     written = write_run(tmp_path / "again", run, "")
     assert content_of(written / "config.json")["format"] == FORMAT
     again = read_run(written)
@@ -228,5 +233,25 @@ def test_a_classifier_of_an_older_format_can_learn_again(tiny, folder):
 def test_format_3_scored_base_and_new_apart_only():
     run = read_run(FORMAT_3)
     before, after = content_of(FORMAT_3 / "record.json"), json.loads(json.dumps(asdict(run.record)))
-    assert before["format"] == 3 and after == before | {"format": FORMAT, "together": None}
-    assert json.loads(json.dumps(asdict(run.config))) == content_of(FORMAT_3 / "config.json") | {"format": FORMAT}
+    none = dict.fromkeys(("together", "reliability", "search"))
+    assert before["format"] == 3 and after == before | none | {"format": FORMAT, "trial": before["trial"] | OF_4}
+    config = content_of(FORMAT_3 / "config.json")
+    parameters = config["parameters"] | {"search": False}
+    assert json.loads(json.dumps(asdict(run.config))) == config | {"format": FORMAT, "parameters": parameters}
+
+
+# Format 4
+
+
+@pytest.mark.parametrize("name", ["base-to-new", "own"])
+def test_format_4_knew_the_calibration_error_of_the_top_class_alone(name):
+    run = read_run(FORMAT_4 / name)
+    before, after = content_of(FORMAT_4 / name / "record.json"), json.loads(json.dumps(asdict(run.record)))
+    assert before["format"] == 4 and (before["calibration"] is None) == (name == "base-to-new")
+    expected = before | {"format": FORMAT, "reliability": None, "search": None}
+    if name == "own":
+        for when in ("before", "after"):
+            expected["calibration"][when]["classwise_calibration_error"] = None
+    else:
+        expected["trial"] |= OF_4
+    assert after == expected and not run.config.parameters.search

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from cocoop.classifier import Classifier
     from cocoop.data import Dataset
     from cocoop.results import Run
+    from cocoop.results import Search as Searched
 
 Out = Annotated[Path, typer.Option(metavar="DIR", help="The run folder to write; must be new.")]
 _METHODS = (
@@ -93,6 +94,14 @@ Keep = Annotated[
 Patience = Annotated[
     int | None, typer.Option(metavar="N", help="End after N epochs in a row without a better one, by --validate.")
 ]
+Search = Annotated[
+    bool,
+    typer.Option(
+        "--search",
+        help="Choose settings of the method by the accuracy on the images of --validate: alpha and beta of tip-adapter "
+        "and tip-adapter-f.",
+    ),
+]
 ClassWeight = Annotated[
     str | None,
     typer.Option(metavar="balanced", help="Let all classes count alike in the loss, however many images each has."),
@@ -136,6 +145,7 @@ def train(
     validate: Validate = False,
     keep: Keep = "last",
     patience: Patience = None,
+    search: Search = False,
     class_weight: ClassWeight = None,
     report_to: ReportTo = None,
     exif: ExifOption = None,
@@ -160,6 +170,7 @@ def train(
       cocoop train photos/ --out my-run --method coop --set context=none --set context_length=16
       cocoop train oxford_pets --data-root data/ --out my-run
       cocoop train photos/ --out my-run --shots all --class-weight balanced --validate --keep best --patience 3
+      cocoop train photos/ --out my-run --method tip-adapter --validate --search
       cocoop train photos/ --out my-run --plugin my_method.py --method mine --set weight=8
     """
     from cocoop.results import state_file
@@ -167,7 +178,7 @@ def train(
     settings = _settings_of(method, set_ or (), plugin or ())
     check_new_run(out, source)
     learning: dict[str, Any] = {"seed": seed, "epochs": epochs, "batch_size": batch_size, "lr": lr, "views": views}
-    watched: dict[str, Any] = {"keep": keep, "patience": patience, "class_weight": class_weight}
+    watched: dict[str, Any] = {"keep": keep, "patience": patience, "search": search, "class_weight": class_weight}
     machine: dict[str, Any] = {"device": device, "dtype": dtype, "memory_budget": memory_budget}
     machine |= {"feature_cache": feature_cache, "cuda_graph": cuda_graph, "tokenizer": tokenizer}
     dataset = read_source(source, data_root, class_names)
@@ -267,14 +278,16 @@ def _learn(
     for text in notes:
         note(f"note: {text}")
     if as_json:
-        names = ("training_images", "validation_images", "kept_epoch", "results", "zero_shot")
+        names = ("training_images", "validation_images", "kept_epoch", "search", "results", "zero_shot")
         kept = {name: asdict(run.record)[name] for name in names}
         print_json({"run": str(folder), **kept, "notes": [*dataset.notes, *notes]})
         return
     learned = f"learned from {len(classifier.picked_):,} images" if classifier.picked_ else "nothing to learn"
     print(f"{learned}, {len(classifier.classes_):,} classes: {folder}")
-    if run.record.validation_images:
+    if run.history and run.record.validation_images:
         print(_validated(run))
+    if run.record.search:
+        print(_searched(run.record.search))
     if not run.record.results:
         print("no other images to score it on: use fewer shots, or `cocoop evaluate` on other images")
         return
@@ -298,4 +311,13 @@ def _validated(run: Run) -> str:
     return (
         f"kept epoch {kept.epoch} of 0..{history[-1].epoch}: {kept.validation_accuracy:.2f} % of the "
         f"{record.validation_images:,} validation images"
+    )
+
+
+def _searched(search: Searched) -> str:
+    """What was chosen on the validation images, and what it does there."""
+    chosen = ", ".join(f"{name} {value:.4g}" for name, value in search.settings.items())
+    return (
+        f"chose {chosen} of {search.tried:,} on {search.images:,} validation images: {search.accuracy:.2f} % of them, "
+        f"{search.before:.2f} % before"
     )

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from cocoop.errors import InputError
-from cocoop.evaluation.metrics import measure
+from cocoop.evaluation.metrics import classwise_calibration_error, measure
 from cocoop.results import CalibrationFigures
 
 LEAST = 10
@@ -73,16 +73,27 @@ def fit_temperature(logits: Tensor, labels: Sequence[int]) -> Temperature:
 
 
 def calibration_figures(
-    logits: Tensor, labels: Sequence[int], class_names: Sequence[str], temperature: float
+    logits: Tensor, labels: Sequence[int], class_names: Sequence[str], temperature: float | Tensor = 1.0
 ) -> CalibrationFigures:
-    """How well softmax(logits [N, K] / temperature) fits the labels [N] of images; errors as `measure`."""
-    scaled, targets = logits.double() / temperature, torch.tensor(list(labels))
-    metrics = measure(scaled.softmax(dim=1).numpy(), targets.numpy(), class_names)
+    """How well softmax(logits [N, K] / temperature) fits the labels [N] of images; errors as `measure`.
+
+    `temperature`: one number above 0, or one for each image, [N].
+    """
+    targets = torch.tensor(list(labels))
+    scaled = at_temperatures(logits, temperature)
+    probabilities = scaled.softmax(dim=1).numpy()
+    metrics = measure(probabilities, targets.numpy(), class_names)
     return CalibrationFigures(
         accuracy=metrics.accuracy,
         expected_calibration_error=metrics.expected_calibration_error,
+        classwise_calibration_error=classwise_calibration_error(probabilities, targets.numpy()),
         negative_log_likelihood=float(cross_entropy(scaled, targets)),
     )
+
+
+def at_temperatures(logits: Tensor, temperature: float | Tensor) -> Tensor:
+    """The logits [N, K] divided by a temperature, or by one for each image [N], in float64."""
+    return logits.double() / (temperature[:, None] if isinstance(temperature, Tensor) else temperature)
 
 
 def _slope(logits: Tensor, labels: Tensor, b: float) -> float:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from cocoop.data import Example
 from cocoop.evaluation.evaluate import predict_probabilities
 from cocoop.evaluation.metrics import measure
+from cocoop.evaluation.reliability import Scored
 from cocoop.features import Features
 from cocoop.methods import Method
 from cocoop.results import Figures, Mistake
@@ -25,10 +26,12 @@ class Scores(NamedTuple):
     figures: those of `Metrics`, and the `MISTAKES` with the highest top probability; no dataset and no test_hash.
     predictions: per image, in order: "label" and "predicted" (class numbers, int32 [N]) and "confidence" (the top
         probability, float32 [N]).
+    scored: the probabilities that they follow from.
     """
 
     figures: Figures
     predictions: dict[str, NDArray[Any]]
+    scored: Scored
 
 
 def score(model: Method, image_features: Features, examples: Sequence[Example]) -> Scores:
@@ -56,4 +59,5 @@ def score(model: Method, image_features: Features, examples: Sequence[Example]) 
         for i in worst
     ]
     predictions = {"label": labels, "predicted": predicted, "confidence": confidence}
-    return Scores(Figures(**metrics.as_dict(), mistakes=mistakes), predictions)
+    scored = Scored(probabilities, labels, model.class_names)
+    return Scores(Figures(**metrics.as_dict(), mistakes=mistakes), predictions, scored)

@@ -1,7 +1,7 @@
 """The methods. To add one: write its file and its line in `METHODS`; from outside: `cocoop.METHODS["mine"] = Mine`."""
 
 from cocoop.methods.at_once import images_at_once
-from cocoop.methods.base import OPTIMIZERS, SCHEDULES, Method, Recipe
+from cocoop.methods.base import OPTIMIZERS, SCHEDULES, Method, Recipe, Searched
 from cocoop.methods.calibrated import Calibrated
 from cocoop.methods.cocoop import CoCoOp
 from cocoop.methods.coop import CoOp
@@ -65,6 +65,7 @@ __all__ = [
     "ProGrad",
     "PromptMethod",
     "Recipe",
+    "Searched",
     "Shortlist",
     "TangentCheck",
     "TangentPrompts",

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from reprlib import repr as shortened
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, NamedTuple, Self
 
 import torch
 from torch import Tensor, nn
@@ -53,6 +53,19 @@ class Recipe:
     def optimizer_settings(self) -> dict[str, Any]:
         """The optimiser and its numbers, but for the rate, by name."""
         return {name: getattr(self, name) for name in ("optimizer", "momentum", "weight_decay", "eps")}
+
+
+class Searched(NamedTuple):
+    """How a method chose settings of its own on validation images.
+
+    tried: how many choices. settings: the best of them; of equal ones the first. accuracy: with it, on these images, in
+    percent. before: with the settings as they were.
+    """
+
+    tried: int
+    settings: dict[str, Any]
+    accuracy: float
+    before: float
 
 
 class Method(nn.Module, ABC):
@@ -113,6 +126,11 @@ class Method(nn.Module, ABC):
         return cls.prepare is not Method.prepare
 
     @classmethod
+    def searches(cls) -> bool:
+        """Whether it has a `search` of its own."""
+        return cls.search is not Method.search
+
+    @classmethod
     def divides(cls) -> bool:
         """Whether gradients of parts of a batch add up to those of the whole: not where it has its own `gradients`."""
         return cls.gradients is Method.gradients
@@ -164,9 +182,27 @@ class Method(nn.Module, ABC):
     def prepare(self, image_features: Tensor, labels: Tensor) -> None:
         """Called once before training, with the training images' features [N, E] and classes [N]; does nothing here."""
 
+    def search(self, image_features: Tensor, labels: Tensor) -> Searched:
+        """Choose settings by the accuracy on validation images, and take them; called once, after the training.
+
+        Here there is nothing to choose, and nobody calls it.
+
+        Args:
+            image_features: [V, E] of images that were not learned from.
+            labels: [V] their classes.
+        """
+        raise NotImplementedError
+
     @abstractmethod
     def forward(self, image_features: Tensor) -> Tensor:
         """Unit-norm image features [B, E] -> logits [B, K]."""
+
+    def text_features(self, image_features: Tensor) -> Tensor | None:
+        """The text features that images [B, E] are compared with, [B, K, E] or [1, K, E]; None where they are no such.
+
+        Here None: what classifies is learned beside the text, or from it.
+        """
+        return None
 
     def loss(self, image_features: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """What training makes small, a scalar, and the logits [B, K]: here `cross_entropy`."""

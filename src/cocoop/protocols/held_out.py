@@ -26,7 +26,8 @@ class HeldOut(NamedTuple):
 
 
 def held_out(dataset: Dataset, shots: int | None, seed: int) -> HeldOut:
-    """The val split, if there is one; else, by the seed, training images that are not learned from.
+    """The val split, if there is one that is not the test split too; else, by the seed, training images that are not
+    learned from.
 
     These are min(shots, 4) per class, as many as the papers validate on, of those that the pick of `shots` leaves; the
     pick is the same as without. With all images (None) they are a `SHARE` of each class.
@@ -35,7 +36,7 @@ def held_out(dataset: Dataset, shots: int | None, seed: int) -> HeldOut:
         InputError: no image is left.
     """
     everything = list(range(len(dataset.train)))
-    if dataset.val:
+    if dataset.val and dataset.val != dataset.test:  # ImageNet's are one and the same list
         return HeldOut(dataset.val, frozenset(), everything)
     labels = [example.label for example in dataset.train]
     learned = set() if shots is None else set(few_shot_indices(labels, shots, seed))

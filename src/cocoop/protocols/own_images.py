@@ -68,7 +68,7 @@ def fit_and_score(
             f"on it: cocoop evaluate RUN {dataset.name}"
         )
     check_parameters(vars(classifier))
-    check_validation(classifier.method, classifier.keep, classifier.patience, validate)
+    check_validation(vars(classifier), validate)
     held = held_out(dataset, classifier.shots, classifier.seed) if validate else None
     test = _Test(dataset, classifier.exif, held)
     with reporting(report_to) as reports:

@@ -20,11 +20,18 @@ from cocoop.results.places import (
 )
 from cocoop.results.published import departures, is_published_clip, published
 from cocoop.results.record import PACKAGES, environment, peak_memory_mb, reset_peak_memory
+from cocoop.results.reliability import (
+    Calibration,
+    CalibrationFigures,
+    CalibrationWay,
+    ConformalSets,
+    Fits,
+    HeldOutFit,
+    Reliability,
+)
 from cocoop.results.run_folder import Run, read_config, read_record, read_run, rewrite_record, write_run
 from cocoop.results.schema import (
     PROTOCOL_NAMES,
-    Calibration,
-    CalibrationFigures,
     Environment,
     Epoch,
     Figures,
@@ -33,6 +40,7 @@ from cocoop.results.schema import (
     Parameters,
     RunConfig,
     RunRecord,
+    Search,
     Together,
     TrialRecord,
     TrialTest,
@@ -44,18 +52,24 @@ __all__ = [
     "PROTOCOL_NAMES",
     "Calibration",
     "CalibrationFigures",
+    "CalibrationWay",
+    "ConformalSets",
     "Environment",
     "Epoch",
     "Figures",
+    "Fits",
+    "HeldOutFit",
     "Learning",
     "Mistake",
     "Paired",
     "PairedDifference",
     "Parameters",
     "Record",
+    "Reliability",
     "Run",
     "RunConfig",
     "RunRecord",
+    "Search",
     "Together",
     "TrialRecord",
     "TrialTest",

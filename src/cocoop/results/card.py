@@ -78,6 +78,9 @@ def _training_rows(record: RunRecord) -> dict[str, str]:
     learning = record.learning
     if record.validation_images:
         rows["validation images"] = f"{record.validation_images:,}"
+    if record.search is not None:
+        chosen = ", ".join(f"{name} {value:.4g}" for name, value in record.search.settings.items())
+        rows["chosen on the validation images"] = f"{chosen}, of {record.search.tried:,}"
     if learning is None:
         return rows
     if learning.keep != "last":

@@ -31,6 +31,12 @@ _RECORD_OF_2: dict[str, Any] = {"kept_epoch": None, "validation_images": 0, "val
 _RECORD_OF_3: dict[str, Any] = {"together": None}
 """What format 3 need not have."""
 
+_RECORD_OF_4: dict[str, Any] = {"reliability": None, "search": None}
+_TRIAL_OF_4: dict[str, Any] = {"names": "own", "template": None, "draw": "even", "calibration": None, "coverage": None}
+_FIT_OF_4: dict[str, Any] = {"classwise_calibration_error": None}
+_PARAMETERS_OF_4: dict[str, Any] = {"search": False}
+"""What format 4 need not have: all trials learned evenly drawn images under the data set's own words."""
+
 _SETTINGS_OF_1 = ("context", "context_length", "class_specific", "class_position", "templates")
 """Parameters of a classifier that belong to its `settings` now."""
 _LEARNING = {field.name: field.default for field in fields(Learning)}
@@ -45,6 +51,8 @@ def record_from_json(content: Any) -> RunRecord:
         content = _record_of_format_2(content)
     if isinstance(content, dict) and content["format"] == 3:
         content = {**_RECORD_OF_3, **content, "format": 4}
+    if isinstance(content, dict) and content["format"] == 4:
+        content = _record_of_format_4(content)
     _check_format(content)
     return from_json(RunRecord, content)
 
@@ -57,6 +65,9 @@ def config_from_json(content: Any) -> RunConfig:
         content = _config_of_format_2(content)
     if isinstance(content, dict) and content.get("format") == 3:
         content = {**content, "format": 4}
+    if isinstance(content, dict) and content.get("format") == 4:
+        parameters = _completed(content.get("parameters"), _PARAMETERS_OF_4)
+        content = {**content, "format": 5, "parameters": parameters}
     _check_format(content)
     return from_json(RunConfig, content)
 
@@ -87,6 +98,17 @@ def _record_of_format_2(content: dict[str, Any]) -> dict[str, Any]:
         settings = {name: value for name, value in settings.items() if name not in _LEARNING}
     record = {**_RECORD_OF_2, **content, "format": 3, "settings": settings, "learning": learning}
     return _with_figures(record, _FIGURES_OF_2)
+
+
+def _record_of_format_4(content: dict[str, Any]) -> dict[str, Any]:
+    """Format 4 knew the calibration error of the top class alone, in a record's calibration."""
+    record = {**_RECORD_OF_4, **content, "format": 5}
+    record["trial"] = _completed(record.get("trial"), _TRIAL_OF_4)
+    calibration = record.get("calibration")
+    if isinstance(calibration, dict):
+        fits = {name: _completed(calibration.get(name), _FIT_OF_4) for name in ("before", "after")}
+        record["calibration"] = {**calibration, **fits}
+    return record
 
 
 def _config_of_format_2(content: dict[str, Any]) -> dict[str, Any]:

@@ -11,9 +11,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
-from cocoop.results.typed import Check
+from cocoop.results.reliability import Calibration, CalibrationWay, Reliability
+from cocoop.results.typed import Check, Count, Percent, Probability
 
-FORMAT = 4
+FORMAT = 5
 """Of `record.json` and `config.json`."""
 
 PROTOCOL_NAMES = ("base-to-new", "cross-dataset", "domain-generalization", "few-shot", "own-images")
@@ -24,12 +25,6 @@ Keep = Literal["last", "best"]
 ClassWeight = Literal["balanced"] | None
 
 ProtocolName = Annotated[str, Check(PROTOCOL_NAMES.__contains__, f"one of {', '.join(PROTOCOL_NAMES)}")]
-Percent = Annotated[float, Check(lambda rate: 0 <= rate <= 100 + 1e-9, "percent")]  # averages round
-
-
-Probability = Annotated[float, Check(lambda number: 0 <= number <= 1 + 1e-9, "a probability")]
-Count = Annotated[int, Check(lambda number: 0 <= number < 2**53, "a count")]  # beyond it floats are no longer exact
-Seconds = Annotated[float, Check(lambda number: 0 <= number < 1e12, "a time in seconds")]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,38 +81,18 @@ class Together:
 
 
 @dataclass(frozen=True, kw_only=True)
-class CalibrationFigures:
-    """How well probabilities fit labelled images.
+class Search:
+    """Settings of a method that were chosen by their accuracy on validation images.
 
-    accuracy, expected_calibration_error: as in `Figures`. negative_log_likelihood: the mean over the images, in nats.
+    images: how many. tried: how many choices. settings: the best choice, of equal ones the first.
+    accuracy: with it, on these images. before: with the settings as they were.
     """
 
+    images: Count
+    tried: Count
+    settings: dict[str, Any]
     accuracy: Percent
-    expected_calibration_error: Percent
-    negative_log_likelihood: float
-
-
-@dataclass(frozen=True, kw_only=True)
-class Calibration:
-    """One temperature, which the logits are divided by; Guo et al. 2017.
-
-    temperature: above 0. interval: its 95 % interval, low and high, as the images tell it.
-    images, classes: how many it was fitted on; none of the images was learned from.
-    dataset: whose images; None for lists of images. part: which of them: the "val" split, those of "train" that were
-    not learned from, or a random "half" of all that were not; None for lists.
-    others: how many other images, of the test split or the other half, `before` and `after` are about; 0 and None
-    where none were given.
-    """
-
-    temperature: Annotated[float, Check(lambda number: number > 0, "above 0")]
-    interval: tuple[float, ...]
-    images: int
-    classes: int
-    dataset: str | None = None
-    part: Literal["val", "train", "half"] | None = None
-    others: int = 0
-    before: CalibrationFigures | None = None
-    after: CalibrationFigures | None = None
+    before: Percent
 
 
 @dataclass(frozen=True)
@@ -139,6 +114,10 @@ class TrialRecord:
     shots: training images per class; 0 for a method with nothing to learn.
     seed: decides the pick of the images and the training.
     settings: parameters of the classifier and settings of the method; the others stay at the papers' values.
+    names: the class names: the data set's "own", or its "plain" ones, see `cocoop.data.plain_names`.
+    template: the hand-written prompt; None is the data set's own.
+    draw: as many training images of every class ("even"), or as many in all, "lopsided".
+    calibration, coverage: what is fitted on held-out base images afterwards; see `Reliability`.
     """
 
     protocol: ProtocolName
@@ -149,6 +128,11 @@ class TrialRecord:
     shots: int
     seed: int
     settings: dict[str, Any]
+    names: Literal["own", "plain"] = "own"
+    template: str | None = None
+    draw: Literal["even", "lopsided"] = "even"
+    calibration: CalibrationWay | None = None
+    coverage: Probability | None = None
 
 
 @dataclass(frozen=True)
@@ -216,6 +200,8 @@ class RunRecord:
     protocol: one of `PROTOCOL_NAMES`. dataset: what it learned from; None for lists of images.
     results: test -> figures. zero_shot: the same of zero-shot CLIP, where it is no run of its own.
     together: of base-to-new, the figures over both halves' classes at once; None elsewhere, and in formats 1 to 3.
+    reliability: of base-to-new, how well probabilities fit; None elsewhere, and in formats 1 to 4.
+    search: how settings were chosen on the validation images; None where they were given, and in formats 1 to 4.
     seconds: of the fit. peak_memory_mb: of the process; None where the system does not tell. peak_gpu_memory_mb: on
     the GPU; None without one.
     picked: indices of the training images in the training split. split_hash: of their places and labels; None for open
@@ -246,6 +232,8 @@ class RunRecord:
     dataset: str | None = None
     results: dict[str, Figures] = field(default_factory=dict)
     together: Together | None = None
+    reliability: Reliability | None = None
+    search: Search | None = None
     zero_shot: dict[str, Figures] = field(default_factory=dict)
     seconds: float
     peak_memory_mb: float | None
@@ -284,6 +272,7 @@ class Parameters:
     keep: Keep
     patience: int | None
     class_weight: ClassWeight
+    search: bool
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -22,6 +22,14 @@ class Check(NamedTuple):
     words: str
 
 
+Percent = Annotated[float, Check(lambda rate: 0 <= rate <= 100 + 1e-9, "percent")]  # averages round
+
+
+Probability = Annotated[float, Check(lambda number: 0 <= number <= 1 + 1e-9, "a probability")]
+Count = Annotated[int, Check(lambda number: 0 <= number < 2**53, "a count")]  # beyond it floats are no longer exact
+Seconds = Annotated[float, Check(lambda number: 0 <= number < 1e12, "a time in seconds")]
+
+
 class MistypedError(ValueError):
     """A value that does not fit its type. The message says which, such as "its 'seed' is '1', not an integer"."""
 

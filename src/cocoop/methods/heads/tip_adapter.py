@@ -11,9 +11,12 @@ from torch import Tensor, nn
 
 from cocoop.clip import CLIP
 from cocoop.errors import InputError, expect_number
-from cocoop.methods.base import Recipe
+from cocoop.methods.base import Recipe, Searched
 from cocoop.methods.template import PLAIN
 from cocoop.methods.zero_shot import ZeroShot
+
+GRID = tuple(0.1 * 500 ** (step / 24) for step in range(25))
+"""From 0.1 to 50, by equal ratios: what `TipAdapter.search` tries of alpha and of beta."""
 
 
 class TipAdapter(ZeroShot):
@@ -33,8 +36,8 @@ class TipAdapter(ZeroShot):
 
     A key is the unit feature of one view of a training image; the original takes the mean of ten augmented views before
     the unit norm. It searches alpha and beta on validation images (on ImageNet on the test images) in ranges set by
-    hand for each data set; here both are those that its search begins with on ImageNet, for all data sets, and there is
-    no search. Its literal 100 is 1/tau here.
+    hand for each data set. Here both are those that its search begins with on ImageNet, for all data sets, unless
+    `search` is asked for. Its literal 100 is 1/tau here.
 
     Args:
         clip: a frozen `CLIP`.
@@ -46,6 +49,9 @@ class TipAdapter(ZeroShot):
     """
 
     bound = "the cache holds images of those alone"
+    betas: Sequence[float] = GRID
+    alphas: Sequence[float] = GRID
+    """What `search` tries, beta in the outer loop."""
 
     def __init__(
         self,
@@ -85,18 +91,50 @@ class TipAdapter(ZeroShot):
 
     def votes(self, image_features: Tensor) -> Tensor:
         """exp(-beta (1 - x F)) L of image features [B, E], [B, K]."""
-        near = (self.beta * (image_features @ self.keys.T - 1)).exp()
-        classes = torch.arange(len(self.class_names), device=near.device)
-        return near @ (self.labels[:, None] == classes).to(near.dtype)
+        return (self.beta * (image_features @ self.keys.T - 1)).exp() @ self._values
+
+    @property
+    def _values(self) -> Tensor:
+        """L, [N, K]."""
+        classes = torch.arange(len(self.class_names), device=self.keys.device)
+        return (self.labels[:, None] == classes).to(self.keys.dtype)
+
+    @torch.no_grad()
+    def search(self, image_features: Tensor, labels: Tensor) -> Searched:
+        """Take those of `betas` and `alphas` with which most validation images are right; of equal ones the first.
+
+        They stay as they are where none is better. The original's grids are linear, 200 x 20, up to numbers set by hand
+        for each data set; `GRID` spans all of these.
+
+        Args:
+            image_features: [V, E], unit norm.
+            labels: [V] their classes.
+        """
+        zero_shot = self.logits(image_features, self.text_features(image_features))
+        near, values = image_features @ self.keys.T - 1, self._values
+
+        def right(logits: Tensor) -> int:
+            return int((logits.argmax(dim=-1) == labels).sum())
+
+        before = most = right(self(image_features))
+        for beta in self.betas:
+            votes = (beta * near).exp() @ values
+            for alpha in self.alphas:
+                found = right(zero_shot + alpha * votes)
+                if found > most:
+                    most, self.beta, self.alpha = found, beta, alpha
+        percent = 100 / len(labels)
+        chosen = {"alpha": self.alpha, "beta": self.beta}
+        return Searched(len(self.betas) * len(self.alphas), chosen, most * percent, before * percent)
 
 
 class TipAdapterF(TipAdapter):
     """`TipAdapter` whose keys are learned by cross-entropy, from the training images' features.
 
     They are not made unit again. The learning rate falls to zero by a cosine, after every epoch, in the original after
-    every step. The original searches alpha and beta again after the training, and of all epochs it
-    takes that with the best accuracy on the test images; here the last epoch is taken, and alpha and beta stay. It
-    trains 100 epochs on EuroSAT; here 20 on all data sets.
+    every step. The original searches alpha and beta again after the training, and of all epochs it takes that with the
+    best accuracy on the test images; here the last epoch is taken, and alpha and beta stay, unless `search` is asked
+    for. It trains 100 epochs on EuroSAT; here 20 on all data sets.
     """
 
     recipe: ClassVar[Recipe] = Recipe(
