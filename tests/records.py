@@ -110,6 +110,7 @@ def record(
         "seconds": 1.5,
         "peak_memory_mb": 512.0,
         "peak_gpu_memory_mb": None,
+        "processes": 1,
         "picked": [],
         "split_hash": None,
         "trained_on": [],

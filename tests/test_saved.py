@@ -101,6 +101,7 @@ def test_a_run_that_is_loaded_and_saved_says_the_same_of_its_fit(tiny, tmp_path,
     record = json.loads((first / "record.json").read_text())
     elsewhere = {"device": "cuda:3", "dtype": "bfloat16", "clip_fingerprint": "ab" * 32, "peak_gpu_memory_mb": 7.5}
     elsewhere |= {"protocol": "few-shot", "dataset": "dtd", "split_hash": "cd" * 32, "shots": 7, "peak_memory_mb": 1.5}
+    elsewhere["processes"] = 2
     elsewhere["environment"] = record["environment"] | {"python": "3.99", "processor": "another"}
     (first / "record.json").write_text(json.dumps(record | elsewhere))
     monkeypatch.setattr("cocoop.fitting.environment", lambda: pytest.fail("this machine has not trained it"))

@@ -72,6 +72,7 @@ class Fit:
     seconds: float
     peak_memory_mb: float | None
     peak_gpu_memory_mb: float | None
+    processes: int = 1
     calibration: Calibration | None = None
     environment: Environment
 
@@ -170,6 +171,7 @@ def fit(
         validated_on=validated_on,
         search=search,
         seconds=time.perf_counter() - started + (state.seconds if state else 0),
+        processes=ranks.size,
         **_circumstances(clip),
     )
     ranks.first(lambda: tell(callbacks, "on_fit_end", done.figures))

@@ -1,5 +1,6 @@
 """`cocoop train` under torchrun: real processes over gloo, that learn, stop, and lose one of them."""
 
+import json
 import os
 import re
 import signal
@@ -67,6 +68,8 @@ def test_two_processes_learn_what_one_learns_and_one_of_them_tells(folder):
     assert of_cocoop(of_two) == of_cocoop(of_one)
     first, second = (load_file(folder / f"by-{ranks}" / "prompt.safetensors") for ranks in (1, 2))
     torch.testing.assert_close(second, first, rtol=0, atol=1e-6)
+    records = [json.loads((folder / f"by-{ranks}" / "record.json").read_text()) for ranks in (1, 2)]
+    assert [record["processes"] for record in records] == [1, 2]
     assert not (folder / ".by-2.state").exists()
 
 

@@ -203,7 +203,7 @@ class RunRecord:
     reliability: of base-to-new, how well probabilities fit; None elsewhere, and in formats 1 to 4.
     search: how settings were chosen on the validation images; None where they were given, and in formats 1 to 4.
     seconds: of the fit. peak_memory_mb: of the process; None where the system does not tell. peak_gpu_memory_mb: on
-    the GPU; None without one.
+    the GPU; None without one. processes: how many shared each batch; 1 without torchrun, and in formats 1 to 4.
     picked: indices of the training images in the training split. split_hash: of their places and labels; None for open
     images. trained_on: hashes of those that are files. validated_on: of the validation images that are files.
     prompt_from: the run folder, relative to the benchmark's, that the prompt was taken from, with its seconds and
@@ -238,6 +238,7 @@ class RunRecord:
     seconds: float
     peak_memory_mb: float | None
     peak_gpu_memory_mb: float | None = None
+    processes: Count = 1
     picked: list[int]
     split_hash: str | None
     trained_on: list[str]
