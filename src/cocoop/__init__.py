@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         TipAdapter,
         TipAdapterF,
         ZeroShot,
+        ZeroShotEnsemble,
     )
     from cocoop.serving import Predictor
 
@@ -66,6 +67,7 @@ _HOME = {
     "TipAdapterF": "cocoop.methods",
     "ZSLP": "cocoop.methods",
     "ZeroShot": "cocoop.methods",
+    "ZeroShotEnsemble": "cocoop.methods",
     "base_to_new": "cocoop.data",
     "read_dataset": "cocoop.data",
     "sample_few_shot": "cocoop.data",
@@ -100,6 +102,7 @@ __all__ = [
     "TipAdapterF",
     "ZSLP",
     "ZeroShot",
+    "ZeroShotEnsemble",
     "base_to_new",
     "read_dataset",
     "sample_few_shot",

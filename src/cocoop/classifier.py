@@ -48,7 +48,7 @@ class Classifier(FittedClassifier):
         lr: learning rate at the top of the schedule; None takes the method's, 0.002 in the papers.
         augment: train on random crops and flips, a fresh view per epoch; False encodes every image once; "auto" does
             what the CLIP's files say (`CLIP.augment`), which is True where they say nothing.
-        views: how many such views to take in turn; None takes one per epoch, as the papers do.
+        views: how many such views to take in turn; None takes as many as its paper, for most one per epoch.
         view_seed: decides the views instead of `seed`, so that runs of several seeds can share them.
         feature_cache: a folder where image features are kept and looked for; see `FeatureStore`.
         tokenizer, device, dtype, memory_budget: as in `CLIP.load`; left out where `clip` is a loaded one, which has its

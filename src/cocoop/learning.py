@@ -62,7 +62,9 @@ def learning_of(model: Method, parameters: Mapping[str, Any]) -> Learning | None
         return None
     epochs, batch_size, lr, patience = (parameters[name] for name in ("epochs", "batch_size", "lr", "patience"))
     augmented = bool(model.clip.augment if augment == "auto" else augment)
-    if not augmented:
+    if augmented:
+        views = recipe.views if views is None else views
+    else:
         _check_no_views(augment, model.clip, views, parameters["view_seed"])
     return Learning(
         epochs=operator.index(recipe.epochs if epochs is None else epochs),

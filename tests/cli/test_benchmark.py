@@ -10,10 +10,10 @@ from own_photos import listing, write_photos
 
 from cocoop import METHODS
 from cocoop.protocols import PROTOCOLS, Benchmark, preset
-from cocoop.results import read_json, read_run
+from cocoop.results import BASELINES, read_json, read_run
 from cocoop.workers import Failure
 
-QUICK = ("--shots", "1", "--seeds", "1", "--epochs", "1", "--device", "cpu")
+QUICK = ("--shots", "1", "--seeds", "1", "--epochs", "1", "--device", "cpu", "--no-baselines")
 
 
 @pytest.fixture
@@ -62,20 +62,40 @@ def test_again_it_does_nothing_twice(cocoop, digits, tmp_path):
     assert summary["tables"]
 
 
-def test_all_methods_are_those_that_can_be_tested(cocoop, digits):
+def test_all_methods_are_those_that_can_be_tested(cocoop, digits, tmp_path):
     command = ("benchmark", "--datasets", digits, "--methods", "all", "--dry-run", "--json", *QUICK)
-    told = {}
-    for protocol in ("few-shot", "base-to-new"):
-        ran = cocoop(*command[:1], protocol, *command[1:])
+    write_photos(tmp_path / "others", 8, ["one", "four"])
+    told, other = {}, ("--targets", "others")
+    for protocol, more in {"few-shot": (), "base-to-new": (), "cross-dataset": other}.items():
+        ran = cocoop(*command[:1], protocol, *command[1:], *more)
         assert ran.code == 0, ran.err
         told[protocol] = {run["method"] for run in json.loads(ran.out)["runs"]}, "bound to the classes" in ran.err
     everyone = {*METHODS}
-    assert told["few-shot"] == (everyone, False)
-    assert told["base-to-new"] == ({name for name in everyone if METHODS[name].bound is None}, True)
-    refused = cocoop("benchmark", "base-to-new", "--datasets", digits, "--methods", "clap,zs-lp", *QUICK)
-    assert (
-        refused.code == 2 and "expected ones that take new classes" in refused.err and "got clap, zs-lp" in refused.err
-    )
+    assert told["few-shot"] == told["base-to-new"] == (everyone, False)
+    assert told["cross-dataset"] == ({name for name in everyone if METHODS[name].bound is None}, True)
+    refused = cocoop("benchmark", "cross-dataset", "--datasets", digits, *other, "--methods", "clap,zs-lp", *QUICK)
+    assert refused.code == 2
+    assert "expected ones that take new classes" in refused.err and "got clap, zs-lp" in refused.err
+
+
+def test_every_method_is_compared_with_the_baselines(cocoop, digits):
+    """With two seeds, so that there is an interval."""
+    command = ("benchmark", "base-to-new", "--datasets", digits, "--methods", "coop", *QUICK[:-1], "--seeds", "1,2")
+    ran = cocoop(*command, "--out", "out", "--json")
+    assert ran.code == 0, ran.err
+    told = json.loads(ran.out)
+    assert told["done"] == 2 + 1 + 1 + 2 + 2
+    base_to_new, _, compared = told["tables"]
+    assert [row["method"] for row in base_to_new["rows"]] == [*BASELINES, "coop"]
+    assert [(row["against"], row["figure"]) for row in compared["rows"]] == [
+        *((against, figure) for against in BASELINES[:2] for figure in ("base", "new", "H")),
+        *((against, "base") for against in BASELINES[2:]),
+    ]
+    base = {row["method"]: row["base"]["mean"] for row in base_to_new["rows"]}
+    for row in compared["rows"]:
+        assert row["seeds"] == 2 and row["95 % interval"]["low"] <= row["difference"] <= row["95 % interval"]["high"]
+        if row["figure"] == "base":
+            assert row["difference"] == pytest.approx(base["coop"] - base[row["against"]])
 
 
 def test_own_images_are_augmented_as_train_augments_them(cocoop, digits):
@@ -89,7 +109,8 @@ def test_own_images_are_augmented_as_train_augments_them(cocoop, digits):
 
 def test_a_plan_beforehand(cocoop, digits, tmp_path):
     before = listing(tmp_path)
-    ran = cocoop("benchmark", "few-shot", "--datasets", digits, "--shots", "2", "--out", "out", "--dry-run")
+    command = ("benchmark", "few-shot", "--datasets", digits, "--shots", "2", "--no-baselines", "--out", "out")
+    ran = cocoop(*command, "--dry-run")
     assert ran.code == 0, ran.err
     lines = ran.out.splitlines()
     cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("|")]

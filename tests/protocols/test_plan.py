@@ -15,6 +15,8 @@ from cocoop.results import TrialRecord
 from cocoop.results.typed import from_json
 
 PAPERS = {"zero-shot", "coop", "cocoop"}
+BESIDE = {"zero-shot-ensemble", "zs-lp", "clap"}
+"""The baselines that are no method of the papers."""
 
 ELEVEN = [
     "imagenet",
@@ -33,15 +35,20 @@ ELEVEN = [
 
 def test_table_1():
     trials = preset("base-to-new", "paper").trials("base-to-new")
-    assert len(trials) == 11 * (1 + 3 + 3)
+    assert len(trials) == 11 * (1 + 3 + 3) + 11 * (1 + 3 + 3)
     assert list(dict.fromkeys(trial.dataset for trial in trials)) == ELEVEN
     assert {trial.classes for trial in trials} == {"base"}
-    assert {tuple((test.name, test.classes) for test in trial.tests) for trial in trials} == {
-        (("base", "base"), ("new", "new"))
+    halves = {trial.method: [(test.name, test.classes) for test in trial.tests] for trial in trials}
+    assert {method for method, tests in halves.items() if tests == [("base", "base")]} == {"zs-lp", "clap"}
+    assert {method for method, tests in halves.items() if tests == [("base", "base"), ("new", "new")]} == {
+        *PAPERS,
+        "zero-shot-ensemble",
     }
+    assert {trial.method for trial in trials if trial.scores_together} == {*PAPERS, "zero-shot-ensemble"}
     assert {(t.method, t.shots, t.seed) for t in trials if t.dataset == "dtd"} == {
         ("zero-shot", 0, 1),
-        *((method, 16, seed) for method in ("coop", "cocoop") for seed in (1, 2, 3)),
+        ("zero-shot-ensemble", 0, 1),
+        *((method, 16, seed) for method in ("coop", "cocoop", "zs-lp", "clap") for seed in (1, 2, 3)),
     }
     settings = {(t.method, t.dataset): t.settings for t in trials}
     assert settings["zero-shot", "dtd"] == {}
@@ -49,6 +56,8 @@ def test_table_1():
     assert settings["coop", "imagenet"] == {"batch_size": 32, "epochs": 50, "augment": True, "view_seed": 1}
     assert settings["cocoop", "dtd"] == {"batch_size": 1, "epochs": 10, "augment": True, "view_seed": 1}
     assert settings["cocoop", "imagenet"] == settings["cocoop", "dtd"]
+    assert settings["zero-shot-ensemble", "dtd"] == {}
+    assert settings["clap", "dtd"] == {"batch_size": 256, "epochs": 300, "augment": True, "view_seed": 1}
 
 
 def test_tables_2_and_3():
@@ -69,7 +78,7 @@ def test_tables_2_and_3():
 
 def test_few_shot_figures():
     trials = preset("few-shot", "paper").trials("few-shot")
-    assert len(trials) == 11 * (1 + 5 * 3 + 5 * 3)
+    assert len(trials) == 11 * (1 + 5 * 3 + 5 * 3) + 11 * (1 + 5 * 3 + 5 * 3)
     coop = {t.shots: t.settings for t in trials if (t.method, t.dataset) == ("coop", "eurosat")}
     assert {shots: chosen["epochs"] for shots, chosen in coop.items()} == {1: 50, 2: 100, 4: 100, 8: 200, 16: 200}
     assert {t.settings["epochs"] for t in trials if (t.method, t.dataset) == ("coop", "imagenet")} == {50}
@@ -103,7 +112,7 @@ METHODS.update({"another": type("Another", (CoCoOp,), {}), **methods})
 from cocoop.protocols import PROTOCOLS, narrowed, preset
 trials = [trial for name in ("paper", "offline", "smoke") for p in PROTOCOLS for trial in preset(p, name).trials(p)]
 named = narrowed(preset("few-shot", "offline"), methods=("another",)).trials("few-shot")
-print(json.dumps([[asdict(trial) for trial in trials], sorted({(t.method, t.settings["epochs"]) for t in named})]))
+print(json.dumps([[asdict(trial) for trial in trials], sorted({(t.method, t.settings["epochs"]) for t in named if t.shots})]))
 """
 
 
@@ -113,8 +122,8 @@ def test_a_new_method_changes_no_preset():
     trials, named = json.loads(ran.stdout)
     names = ("paper", "offline", "smoke")
     expected = [asdict(trial) for name in names for p in PROTOCOLS for trial in preset(p, name).trials(p)]
-    assert trials == json.loads(json.dumps(expected)) and {trial["method"] for trial in trials} == PAPERS
-    assert named == [["another", 10]]
+    assert trials == json.loads(json.dumps(expected)) and {trial["method"] for trial in trials} == PAPERS | BESIDE
+    assert named == [["another", 10], ["clap", 300], ["zs-lp", 300]]
 
 
 def test_smoke_is_the_papers_cut_to_one():
@@ -123,7 +132,7 @@ def test_smoke_is_the_papers_cut_to_one():
         assert (small.datasets, small.methods) == (paper.datasets, paper.methods)
         trials = small.trials(protocol)
         assert {(t.shots, t.seed, t.settings["epochs"]) for t in trials if t.shots} == {(1, 1, 1)}
-        assert len(trials) == 3 * len(paper.datasets)
+        assert len(trials) == (3 if protocol in plan.TRANSFERS else 6) * len(paper.datasets)
 
 
 def test_offline_presets_need_no_download_and_do_not_cut_signs():
@@ -136,7 +145,7 @@ def test_offline_presets_need_no_download_and_do_not_cut_signs():
 
 
 def test_the_users_own_images_are_augmented_as_the_clip_says_or_where_views_are_asked_for():
-    own = narrowed(preset("few-shot", "offline"), ["photos/"], methods=("cocoop",))
+    own = narrowed(preset("few-shot", "offline"), ["photos/"], methods=("cocoop",), baselines=False)
     assert {trial.settings["augment"] for trial in own.trials("few-shot")} == {"auto"}
     for trial in narrowed(own, views=3).trials("few-shot"):
         assert (trial.settings["augment"], trial.settings["views"]) == (True, 3)
@@ -165,6 +174,16 @@ def test_narrowing():
     assert narrowed(full, targets=["dtd"]).datasets == {"imagenet": ["dtd"]}
     assert narrowed(full) == full
     assert narrowed(full, ["a/photos", "digits"], views=3).views == 3
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_baselines_run_beside_the_methods_unless_they_are_not_asked_for(protocol):
+    few = narrowed(preset(protocol, "offline"), ["digits"], methods=("coop", "clap"), shots=(4,), seeds=(1,))
+    alone = ["coop", "clap"]
+    beside = [] if protocol in plan.TRANSFERS else ["zero-shot", "zero-shot-ensemble", "zs-lp"]
+    few = narrowed(few, targets=["shapes"]) if protocol in plan.TRANSFERS else few
+    assert [trial.method for trial in few.trials(protocol)] == alone + beside
+    assert [trial.method for trial in narrowed(few, baselines=False).trials(protocol)] == alone
 
 
 @pytest.mark.parametrize(

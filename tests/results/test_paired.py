@@ -100,7 +100,7 @@ def test_where_only_seeds_differ_it_is_the_t_interval_over_seeds():
 
 
 def test_without_seeds_it_is_the_interval_of_agresti_and_min():
-    """Their Wald interval of n + 2 pairs, around our difference and with t, which at 400 images is 0.3 % more than z."""
+    """Their Wald interval of n + 2 pairs, here around the difference itself and with t, 0.3 % more than z at 400."""
     table = {(1, 1): 250, (1, 0): 60, (0, 1): 30, (0, 0): 60}
     ours, theirs = (np.repeat([key[i] for key in table], list(table.values()))[None].astype(bool) for i in (0, 1))
     difference = paired_difference([Paired(ours, theirs)], seeded=False)

@@ -73,7 +73,15 @@ MethodNames = Annotated[
     typer.Option(
         metavar="NAME,NAME,...",
         help="Of those that `train` takes, a plugin's, too; or all, which leaves out what takes no new classes where "
-        "there are such. Default: zero-shot,coop,cocoop.",
+        "they are all that is tested. Default: zero-shot,coop,cocoop.",
+    ),
+]
+Baselines = Annotated[
+    bool,
+    typer.Option(
+        "--baselines/--no-baselines",
+        help="base-to-new, few-shot: beside --methods run zero-shot, zero-shot-ensemble, zs-lp and clap, which take "
+        "seconds, and compare each method with them.",
     ),
 ]
 Shots = Annotated[str | None, typer.Option(metavar="N,N,...", help="Training images per class, such as 1,2,4,8,16.")]
@@ -83,8 +91,8 @@ Views = Annotated[
     int | None,
     typer.Option(
         metavar="N",
-        help="Random crops and flips of each image, taken in turn. Default: one per epoch; none of images that are "
-        "drawn here, nor of your own if the CLIP's files say so.",
+        help="Random crops and flips of each image, taken in turn. Default: one per epoch, of zs-lp and clap 20; none "
+        "of images that are drawn here, nor of your own if the CLIP's files say so.",
     ),
 ]
 SharedCache = Annotated[
@@ -106,6 +114,7 @@ def benchmark(
     datasets: Datasets = None,
     targets: Targets = None,
     methods: MethodNames = None,
+    baselines: Baselines = True,
     shots: Shots = None,
     seeds: Seeds = None,
     epochs: Epochs = None,
@@ -145,7 +154,7 @@ def benchmark(
         lists = {"datasets": datasets, "targets": targets, "methods": methods}
         given: dict[str, Any] = {name: _names(f"--{name}", line) for name, line in lists.items()}
         given |= {"shots": split_numbers("--shots", shots), "seeds": split_numbers("--seeds", seeds)}
-        plan = narrowed(preset(protocol, chosen), **given, epochs=epochs, views=views)
+        plan = narrowed(preset(protocol, chosen), **given, baselines=baselines, epochs=epochs, views=views)
         trials = plan.trials(protocol)
         with _gathered(trials, chosen == "smoke", data_root, out, dry_run) as data:
             trials = _within_reach(trials, data) if methods == "all" else trials

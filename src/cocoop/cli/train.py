@@ -44,8 +44,8 @@ if TYPE_CHECKING:
 
 Out = Annotated[Path, typer.Option(metavar="DIR", help="The run folder to write; must be new.")]
 _METHODS = (
-    "cocoop|coop|zero-shot|kgcoop|prograd|tcp|zs-lp|clap|taskres|clip-adapter|tip-adapter|tip-adapter-f|"
-    "linear-probe|..."
+    "cocoop|coop|zero-shot|zero-shot-ensemble|kgcoop|prograd|tcp|zs-lp|clap|taskres|clip-adapter|tip-adapter|"
+    "tip-adapter-f|linear-probe|..."
 )
 MethodName = Annotated[str, typer.Option(metavar=_METHODS, help="How to learn; or a plugin's.")]
 Shots = Annotated[str, typer.Option(metavar="N|all", help="Training images per class, picked by the seed; or all.")]
@@ -75,7 +75,10 @@ Augment = Annotated[
 ]
 Views = Annotated[
     int | None,
-    typer.Option(metavar="N", help="Random crops and flips of each image, taken in turn. Default: one per epoch."),
+    typer.Option(
+        metavar="N",
+        help="Random crops and flips of each image, taken in turn. Default: one per epoch, of zs-lp and clap 20.",
+    ),
 ]
 Validate = Annotated[
     bool,

@@ -21,6 +21,7 @@ from cocoop.methods.shortlist import Shortlist
 from cocoop.methods.tangent import AGREEMENT, DIFFERENCE, TangentCheck, TangentPrompts, codes_of, expansions, tried_of
 from cocoop.methods.tcp import TCP
 from cocoop.methods.zero_shot import ZeroShot
+from cocoop.methods.zero_shot_ensemble import ZeroShotEnsemble
 
 METHODS: dict[str, type[Method]] = {
     "zero-shot": ZeroShot,
@@ -29,6 +30,7 @@ METHODS: dict[str, type[Method]] = {
     "kgcoop": KgCoOp,
     "prograd": ProGrad,
     "tcp": TCP,
+    "zero-shot-ensemble": ZeroShotEnsemble,
     "zs-lp": ZSLP,
     "clap": CLAP,
     "taskres": TaskRes,
@@ -74,6 +76,7 @@ __all__ = [
     "TipAdapterF",
     "ZSLP",
     "ZeroShot",
+    "ZeroShotEnsemble",
     "codes_of",
     "at_temperature",
     "described",

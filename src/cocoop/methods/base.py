@@ -33,7 +33,8 @@ class Recipe:
 
     epochs: passes over the images. batch_size: images per step. lr: the learning rate at the top of the schedule.
     momentum: of SGD. weight_decay: on every learned tensor. optimizer: a name in `OPTIMIZERS`. eps: of Adam and AdamW.
-    schedule: a name in `SCHEDULES`. `InputError` for another optimizer or schedule.
+    schedule: a name in `SCHEDULES`. views: how many random crops and flips of an image are taken in turn; None is one
+    per epoch. `InputError` for another optimizer or schedule.
     """
 
     epochs: int
@@ -44,6 +45,7 @@ class Recipe:
     optimizer: str = "sgd"
     eps: float = 1e-8
     schedule: str = "warm-up"
+    views: int | None = None
 
     def __post_init__(self) -> None:
         expect_choice("optimizer", self.optimizer, OPTIMIZERS)

@@ -150,10 +150,10 @@ class Estimator:
             learned_from = self.runner.data.training_set(trial)
             if not trial.shots or self.runner.learned_before(trial, learned_from):
                 continue
-            settings, seed, count = trial.settings, None, 1
+            seed, count = None, 1
             if self._augmented(trial):
-                seed = settings.get("view_seed", trial.seed)
-                count = min(settings.get("views", _chosen(trial, "epochs")), _chosen(trial, "epochs"))
+                seed = trial.settings.get("view_seed", trial.seed)
+                count = min(_chosen(trial, "views"), _chosen(trial, "epochs"))
             for example in learned_from.train:
                 view = _Views(trial.dataset, example.path, seed)
                 counts[view] = max(counts[view], count)
@@ -240,6 +240,6 @@ class Estimator:
 
 
 def _chosen(trial: Trial, name: str) -> int:
-    """The trial's setting of that name, else that of its method's recipe, else 1."""
-    number: int = trial.settings.get(name, getattr(METHODS[trial.method].recipe, name, 1))
-    return number
+    """The trial's setting of that name, else that of its method's recipe, else 1; of views None is one per epoch."""
+    number: int | None = trial.settings.get(name, getattr(METHODS[trial.method].recipe, name, 1))
+    return _chosen(trial, "epochs") if number is None else number

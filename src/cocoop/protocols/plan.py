@@ -22,7 +22,7 @@ PROTOCOLS = {
 """Name -> what it is."""
 
 TRANSFERS = ("cross-dataset", "domain-generalization")
-"""The protocols that test on other data sets than the one they learn on."""
+"""The protocols that test on other data sets than the one they learn on. They have no baselines beside the methods."""
 
 
 class Trial(TrialRecord):
@@ -42,7 +42,7 @@ class Trial(TrialRecord):
     @property
     def scores_together(self) -> bool:
         """Whether base and new classes are scored at once, too, beside the tests."""
-        return self.protocol == "base-to-new"
+        return self.protocol == "base-to-new" and {test.classes for test in self.tests} == set(HALVES)
 
     @property
     def data(self) -> list[str]:
@@ -55,8 +55,10 @@ def place_of(dataset: str) -> str:
     return re.sub(r"[^\w.-]+", "-", PurePosixPath(dataset).name).lstrip(".") or "data"
 
 
-def tests_of(protocol: str, dataset: str, targets: Sequence[str]) -> tuple[TrialTest, ...]:
+def tests_of(protocol: str, dataset: str, targets: Sequence[str], method: str | None = None) -> tuple[TrialTest, ...]:
     """The tests of a trial of `protocol` that learns on `dataset`.
+
+    Of base-to-new a `method` that is bound to its classes has the base half alone.
 
     Raises:
         InputError: targets for a protocol that tests on its own data set, or none for one that needs them.
@@ -68,7 +70,8 @@ def tests_of(protocol: str, dataset: str, targets: Sequence[str]) -> tuple[Trial
             f"Leave them out, or choose {' or '.join(TRANSFERS)}."
         )
     if protocol == "base-to-new":
-        return tuple(TrialTest(half, dataset, half) for half in HALVES)
+        bound = method is not None and METHODS[method].bound is not None
+        return tuple(TrialTest(half, dataset, half) for half in (HALVES[:1] if bound else HALVES))
     if protocol == "few-shot":
         return (TrialTest("test", dataset, "all"),)
     others = [name for name in dict.fromkeys(targets) if name != dataset]

@@ -9,7 +9,8 @@ from typing import Any
 from cocoop.data import IMAGENET_VARIANTS, OFFLINE, PAPER_DATASETS, SHIFTS, TRAINABLE, TRANSFER_TARGETS
 from cocoop.errors import InputError, expect_choice
 from cocoop.methods import METHODS
-from cocoop.protocols.plan import PROTOCOLS, Trial, learns, tests_of
+from cocoop.protocols.plan import PROTOCOLS, TRANSFERS, Trial, learns, tests_of
+from cocoop.results import BASELINES
 from cocoop.results.published import PAPER_METHODS
 
 VIEW_SEED = 1
@@ -23,7 +24,8 @@ class Preset:
     datasets: the data sets to learn on -> the others that each is tested on.
     shots, seeds: all of them, for each method that learns.
     epochs: for all methods that learn; None takes the papers' (`settings`).
-    views: how many random views of each training image to take in turn; None takes one per epoch, as the papers do.
+    views: how many random views of each training image to take in turn; None takes as many as the method's paper.
+    baselines: whether `BASELINES` run beside `methods`, except of `TRANSFERS`.
     command: how to run it. expected: what then comes out.
     """
 
@@ -35,23 +37,25 @@ class Preset:
     seeds: Sequence[int] = (1, 2, 3)
     epochs: int | None = None
     views: int | None = None
+    baselines: bool = True
 
     def trials(self, protocol: str) -> list[Trial]:
         """All trials, data set after data set; a method that has nothing to learn runs once for each."""
         expect_choice("protocol", protocol, PROTOCOLS)
+        beside = BASELINES if self.baselines and protocol not in TRANSFERS else ()
         return [
             Trial(
                 protocol=protocol,
                 method=method,
                 dataset=dataset,
                 classes="base" if protocol == "base-to-new" else "all",
-                tests=tests_of(protocol, dataset, targets),
+                tests=tests_of(protocol, dataset, targets, method),
                 shots=shots,
                 seed=seed,
                 settings=settings(protocol, method, dataset, shots, self.epochs, self.views),
             )
             for dataset, targets in self.datasets.items()
-            for method in self.methods
+            for method in dict.fromkeys((*self.methods, *beside))
             for shots in (self.shots if learns(method) else (0,))
             for seed in (self.seeds if learns(method) else self.seeds[:1])
         ]

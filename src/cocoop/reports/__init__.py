@@ -1,7 +1,7 @@
 """Tables and pictures from results. Imports no torch."""
 
 from cocoop.reports.base_to_new import base_to_new_figure, base_to_new_table
-from cocoop.reports.cells import Cell, Difference, Published, Rate, Table
+from cocoop.reports.cells import Cell, Difference, Interval, Published, Rate, Table
 from cocoop.reports.formats import FORMATS, format_table, format_tables, text_table
 from cocoop.reports.groups import Group, group_records
 from cocoop.reports.page.html_report import html_report
@@ -13,6 +13,7 @@ __all__ = [
     "Difference",
     "FORMATS",
     "Group",
+    "Interval",
     "Published",
     "Rate",
     "Table",

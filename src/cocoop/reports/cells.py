@@ -51,12 +51,20 @@ class Published:
 
 @dataclass(frozen=True)
 class Difference:
-    """Ours minus published, percent points."""
+    """Ours minus what stands beside it, percent points."""
 
     value: float
 
 
-Cell = str | int | Rate | Published | Difference | None
+@dataclass(frozen=True)
+class Interval:
+    """The bounds of a difference, percent points."""
+
+    low: float
+    high: float
+
+
+Cell = str | int | Rate | Published | Difference | Interval | None
 """Text, a count, or a figure; "" where nothing belongs; None where a figure is missing."""
 
 

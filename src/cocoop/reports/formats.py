@@ -5,12 +5,13 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from cocoop.errors import expect_choice
 from cocoop.escapes import dumps, markdown, spreadsheet, visible
 from cocoop.pipes import aligned, pipe_table
-from cocoop.reports.cells import Cell, Difference, Published, Rate, Table
+from cocoop.reports.cells import Cell, Difference, Interval, Published, Rate, Table
 from cocoop.reports.latex import latex_tables
 from cocoop.reports.page.tables import html_tables
 from cocoop.reports.rounding import signed, texts, word_columns
@@ -102,6 +103,8 @@ def _flat(table: Table, row: Sequence[Cell]) -> dict[str, Any]:
         if isinstance(cell, Rate):
             line[name] = cell.mean
             line |= {f"{name} {part}": value for part, value in _parts(cell, table.spread).items()}
+        elif isinstance(cell, Interval):
+            line |= {f"{name} {part}": value for part, value in asdict(cell).items()}
         else:
             line[name] = cell.value if isinstance(cell, Published | Difference) else cell
     return line
@@ -132,6 +135,8 @@ def _json(tables: Sequence[Table]) -> str:
 def _plain(cell: Cell, spread: str) -> Any:
     if isinstance(cell, Rate):
         return {"mean": cell.mean, **_parts(cell, spread)}
+    if isinstance(cell, Interval):
+        return asdict(cell)
     return cell.value if isinstance(cell, Published | Difference) else cell
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from cocoop.data import OFFLINE, OFFLINE_VARIANTS, PAPER_DATASETS
 from cocoop.reports.cells import Rate, rate_over
-from cocoop.results import PROTOCOL_NAMES, Figures, Record
+from cocoop.results import BASELINES, PROTOCOL_NAMES, Figures, Record
 from cocoop.results.published import PAPER_METHODS
 
 
@@ -88,9 +88,10 @@ def dataset_order(name: str) -> tuple[int, str]:
 
 
 def method_order(name: str) -> tuple[int, str]:
-    """A key that sorts methods, or labels of theirs: the papers' as their tables do, others after them by name."""
+    """A key that sorts methods, or labels of theirs: the baselines, the papers' as their tables do, others by name."""
+    first = list(dict.fromkeys((*BASELINES, *PAPER_METHODS)))
     method = method_of(name)
-    return (PAPER_METHODS.index(method) if method in PAPER_METHODS else len(PAPER_METHODS), name)
+    return (first.index(method) if method in first else len(first), name)
 
 
 def method_of(label: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from typing import Literal
 
 from cocoop.data import PAPER_DATASETS
 from cocoop.reports.cells import Cell, Difference, Published, Rate, Table
@@ -16,7 +17,10 @@ from cocoop.results.published import CLIP, SHOTS
 _NAMED = 8  # rows named in one note
 _AVERAGE = "average of "
 
-Pair = tuple[Rate | None, float | None]
+Ours = Rate | Literal[""] | None
+"""A figure of ours; None where it is missing, "" where a method cannot have it."""
+
+Pair = tuple[Ours, float | None]
 """Ours, and what was published."""
 
 
@@ -37,7 +41,9 @@ def is_average(name: Cell) -> bool:
 
 def average(pairs: Sequence[Pair], whole: bool) -> Pair:
     """Means over data sets; the published one only where the data sets are the `whole` of the paper's."""
-    ours = [rate.mean for rate, _ in pairs if rate is not None]
+    if pairs and all(rate == "" for rate, _ in pairs):
+        return "", None
+    ours = [rate.mean for rate, _ in pairs if rate]
     theirs = [value for _, value in pairs if value is not None]
     comparable = whole and len(ours) == len(theirs) == len(pairs) > 0
     return (
@@ -54,10 +60,10 @@ def columns(names: Sequence[str], rows: Sequence[Sequence[Pair]]) -> tuple[tuple
     return header, [tuple(cell for pair in row for cell in _beside(*pair)) for row in rows]
 
 
-def _beside(rate: Rate | None, value: float | None) -> tuple[Cell, Cell, Cell]:
+def _beside(rate: Ours, value: float | None) -> tuple[Cell, Cell, Cell]:
     if value is None:
         return rate, "", ""
-    return rate, Published(value), "" if rate is None else Difference(rate.mean - value)
+    return rate, Published(value), Difference(rate.mean - value) if rate else ""
 
 
 def seeds_column(groups: Sequence[Group]) -> bool:

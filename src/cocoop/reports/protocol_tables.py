@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Literal
 
 from cocoop.data import IMAGENET_VARIANTS, TRAINABLE, TRANSFER_TARGETS
 from cocoop.reports.cells import Cell, Rate, Table
+from cocoop.reports.comparison import Asked, comparison_tables
 from cocoop.reports.groups import Group, dataset_order, group_records, is_zero_shot, method_order, results_of
-from cocoop.reports.layout import Pair, average, average_of, columns, notes, published_for, seeds_column
+from cocoop.reports.layout import Ours, Pair, average, average_of, columns, notes, published_for, seeds_column
 from cocoop.reports.rounding import counted
 from cocoop.results import Record, harmonic_mean
 from cocoop.results.published import SHOTS
@@ -39,18 +40,30 @@ def base_to_new_tables(groups: Sequence[Group], ci95: bool = False) -> list[Tabl
     for shots, chosen in _per_shots(groups):
         datasets, labels = _axes(chosen)
         place = {(group.dataset, group.label): group for group in chosen}
+        tested = {(group.label, test) for group in chosen for record in group.records for test in record.results}
         rows: list[Row] = []
         for dataset in datasets:
             for label in labels:
                 group = place.get((dataset, label))
-                pairs = [_pair(group, half, shots) for half in ("base", "new")]
+                halves = [half if (label, half) in tested else None for half in ("base", "new")]
+                pairs: list[Pair] = [_pair(group, half, shots) if half else ("", None) for half in halves]
                 rows.append((dataset, label, group, [*pairs, _harmonic(pairs)]))
         whole = set(datasets) == set(TRAINABLE)
         rows += _averages(rows, labels, datasets, whole, count=2, harmonic=True)
         title = f"Base to new{_shots(shots)}, {chosen[0].clip}"
-        tables.append(_table(title, ("base", "new", "H"), rows, chosen, ci95))
+        table = _table(title, ("base", "new", "H"), rows, chosen, ci95)
+        tables.append(replace(table, notes=(*table.notes, *_on_bound(labels, tested))))
         tables += _together(shots, datasets, labels, place, ci95)
+        figures = {"base": ("base",), "new": ("new",), "H": ("base", "new")}
+        asked = {name: Asked(tests, chosen) for name, tests in figures.items()}
+        tables += comparison_tables(f"base to new{_shots(shots)}", asked)
     return tables
+
+
+def _on_bound(labels: Sequence[str], tested: Container[tuple[str, str]]) -> Iterator[str]:
+    bound = [label for label in labels if (label, "base") in tested and (label, "new") not in tested]
+    if bound:
+        yield f"Tested on base classes alone, because they take no others: {', '.join(bound)}."
 
 
 def _together(
@@ -60,6 +73,8 @@ def _together(
     groups = [group for group in place.values() if group.together("accuracy")]
     if not groups:
         return []
+    scored = {group.label for group in groups}
+    labels = [label for label in labels if label in scored]
     rows: list[Row] = []
     for dataset in datasets:
         for label in labels:
@@ -116,7 +131,10 @@ def few_shot_tables(groups: Sequence[Group], ci95: bool = False) -> list[Table]:
     header = ("data set", "method", *(counted(count, "shot") for count in shots))
     clip, rows = groups[0].clip, tuple(map(tuple, lines))
     table = Table(header, rows, f"Few-shot, {clip}", "few-shot", spread=_spread(ci95), clip=clip)
-    return [replace(table, notes=notes(groups, table, compared=False))]
+    few_shot = replace(table, notes=notes(groups, table, compared=False))
+    of_shots = {count: [group for group in groups if group.shots in (0, count)] for count in shots if count}
+    asked = {counted(count, "shot"): Asked(("test",), chosen) for count, chosen in of_shots.items()}
+    return [few_shot, *comparison_tables("few-shot", asked)]
 
 
 def own_images_tables(groups: Sequence[Group], ci95: bool = False) -> list[Table]:
@@ -200,7 +218,7 @@ def _harmonic(pairs: Sequence[Pair]) -> Pair:
     """H of the means, as the paper has it, of ours and of the published ones."""
     (base, theirs), (new, theirs_new) = pairs
     return (
-        Rate(harmonic_mean(base.mean, new.mean), None, base.n) if base and new else None,
+        Rate(harmonic_mean(base.mean, new.mean), None, base.n) if base and new else "" if "" in (base, new) else None,
         harmonic_mean(theirs, theirs_new) if theirs is not None and theirs_new is not None else None,
     )
 
@@ -221,7 +239,7 @@ def _averages(
         return []
     made: list[Row] = []
     for label in labels:
-        there = [figures for _, of, _, figures in rows if of == label and all(rate for rate, _ in figures)]
+        there = [figures for _, of, _, figures in rows if of == label and all(rate is not None for rate, _ in figures)]
         pairs = [
             average([figures[i] for figures in there], whole and len(there) == len(datasets)) for i in range(count)
         ]
@@ -244,7 +262,7 @@ def _table(title: str, names: Sequence[str], rows: Sequence[Row], groups: Sequen
     return replace(table, notes=notes(groups, table, compared))
 
 
-def _belonging(rates: Sequence[Rate | None], shots: Sequence[int], learns: bool) -> list[Cell]:
+def _belonging(rates: Sequence[Ours], shots: Sequence[int], learns: bool) -> list[Cell]:
     """Blank where a method cannot have a figure: with shots if it learns nothing, without them if it learns."""
     return ["" if learns == (count == 0) else rate for rate, count in zip(rates, shots, strict=True)]
 
@@ -253,7 +271,7 @@ def _few_shot_average(
     label: str, lines: Sequence[Sequence[Cell]], datasets: Sequence[str], shots: Sequence[int], learns: bool
 ) -> list[Cell]:
     """Averages over data sets, where all are there; a hole in one is a hole in the average."""
-    rates: list[Rate | None] = []
+    rates: list[Ours] = []
     for column in range(2, 2 + len(shots)):
         cells = [line[column] for line in lines if line[1] == label]
         rates.append(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cocoop.reports.cells import Cell, Difference, Published, Rate, Table
+from cocoop.reports.cells import Cell, Difference, Interval, Published, Rate, Table
 
 MISSING = "-"
 
@@ -18,6 +18,8 @@ def shown(cell: Cell, spread: str = "std", plus_minus: str = "+-", minus: str = 
         return f"{cell.value:.2f}"
     if isinstance(cell, Difference):
         return f"{cell.value:+.2f}".replace("-", minus)
+    if isinstance(cell, Interval):
+        return f"{cell.low:+.2f} .. {cell.high:+.2f}".replace("-", minus)
     return f"{cell:,}" if isinstance(cell, int) else cell
 
 

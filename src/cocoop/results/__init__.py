@@ -5,7 +5,7 @@ And what is made of them: many records collected, summaries over seeds, the pape
 
 from cocoop.results.collect import Record, check_predictions, read_records
 from cocoop.results.files import read_json, read_jsonl, write_json, write_jsonl, write_text
-from cocoop.results.paired import Paired, PairedDifference, average, harmonic, paired_difference
+from cocoop.results.paired import BASELINES, Paired, PairedDifference, average, harmonic, paired_difference
 from cocoop.results.pictures import run_pictures
 from cocoop.results.places import (
     alone_at,
@@ -48,6 +48,7 @@ from cocoop.results.schema import (
 from cocoop.results.summary import harmonic_mean, mean_std
 
 __all__ = [
+    "BASELINES",
     "PACKAGES",
     "PROTOCOL_NAMES",
     "Calibration",

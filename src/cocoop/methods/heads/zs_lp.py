@@ -24,8 +24,9 @@ class ZSLP(Head):
     | w_c | w_k, `weight` [K, E] |
     | t_c, the mean of its templates' text features, not unit | t_k, `prototypes` [K, E] |
 
-    The original learns from 20 augmented views of each image, encoded once; here each epoch has a view of its own. It
-    keeps "_" in class names; here that is a space, as everywhere. With ImageNet it averages eight templates; here one.
+    As the original it learns from 20 augmented views of each image, encoded once; here they are taken in turn, one in
+    each epoch. It keeps "_" in class names; here that is a space, as everywhere. With ImageNet it averages eight
+    templates; here one.
 
     Args:
         clip: a frozen `CLIP`.
@@ -33,7 +34,7 @@ class ZSLP(Head):
         template: a text with "{}" where the class name goes.
     """
 
-    recipe: ClassVar[Recipe] = Recipe(epochs=300, batch_size=256, lr=0.1, weight_decay=0.0)
+    recipe: ClassVar[Recipe] = Recipe(epochs=300, batch_size=256, lr=0.1, weight_decay=0.0, views=20)
     bound = OWN_WEIGHTS
 
     def __init__(self, clip: CLIP, class_names: Sequence[str], template: str = PLAIN) -> None:
