@@ -9,7 +9,7 @@ import pytest
 from own_photos import listing, write_photos
 
 from cocoop import METHODS
-from cocoop.protocols import PROTOCOLS, Benchmark, preset
+from cocoop.protocols import PROTOCOLS, Benchmark, narrowed, preset
 from cocoop.results import BASELINES, read_json, read_run
 from cocoop.workers import Failure
 
@@ -31,9 +31,11 @@ def test_smoke_has_a_folder_of_its_own(cocoop, tmp_path):
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_smoke(cocoop, tmp_path, protocol):
-    ran = cocoop("benchmark", protocol, "--preset", "smoke", "--out", "out", "--device", "cpu")
+    """Base-to-new with the baselines, few-shot without."""
+    less = ("--no-baselines",) if protocol == "few-shot" else ()
+    ran = cocoop("benchmark", protocol, "--preset", "smoke", "--out", "out", "--device", "cpu", *less)
     assert ran.code == 0, ran.err
-    trials = preset(protocol, "smoke").trials(protocol)
+    trials = narrowed(preset(protocol, "smoke"), baselines=not less).trials(protocol)
     records = (tmp_path / "out").rglob("record.json")
     assert {path.parent for path in records} == {tmp_path / "out" / trial.folder for trial in trials}
     for trial in trials:
@@ -41,7 +43,7 @@ def test_smoke(cocoop, tmp_path, protocol):
         assert list(record["results"]) == [test.name for test in trial.tests]
         assert all(scores["n"] > 0 for scores in record["results"].values())
         assert trial.dataset in ran.out and trial.method in ran.out
-    assert f"expected of cocoop benchmark {protocol} --preset smoke: a table" in ran.err
+    assert (f"expected of cocoop benchmark {protocol} --preset smoke: a table" in ran.err) == (not less)
     assert f"{len(trials)} of {len(trials)} runs are done" in ran.err
     assert "next: cocoop report out --format html" in ran.err
 
