@@ -83,9 +83,9 @@ def paired_difference(tests: Sequence[Paired], figure: Figure = average, seeded:
     The interval is value +- sqrt(sum over parts of (t part)^2), t the 97.5 % quantile of Student's t with S - 1 and
     N - 1 degrees of freedom. A figure that is not linear, as H, is taken by its slopes at the accuracies. The model is
     that of studies in which several readers judge the same cases (Dorfman, Berbaum and Metz, Investigative Radiology
-    1992); each part has a quantile of its own because one for their sum (Hillis, Statistics in Medicine 2007) held
-    87 to 92 % where three seeds or fewer decide. Each test counts as two images larger, a half in each of the four
-    fields right or wrong by right or wrong, so that few images do not look certain (Agresti and Min, Statistics in
+    1992); each part has a quantile of its own because one for their sum (Hillis, Statistics in Medicine 2007) holds
+    the truth in 87 to 92 % only, where two or three seeds decide. Each test counts as two images larger, a half in each
+    field of right or wrong by right or wrong, so that few images do not look certain (Agresti and Min, Statistics in
     Medicine 2005).
 
     It covers other seeds, which are other picks and starts, and other images of the same classes. It does not cover
