@@ -14,7 +14,7 @@ from cocoop.protocols import Runner
 IMAGES, LABELS = labelled(5)
 UNCONDITIONAL = [name for name, method in METHODS.items() if not method.conditional]
 OF_TEXT_THAT_IS_LEARNED = {"coop", "kgcoop", "prograd", "tcp"}
-OF_A_CLASS_LIST = {"tcp": 2, "zero-shot-ensemble": 8}  # hand-written prompts beside the learned; a pass for each template
+OF_A_CLASS_LIST = {"tcp": 2, "zero-shot-ensemble": 8}  # the teacher beside the learned; a pass for each template
 AT_ONCE = 2
 
 
