@@ -61,6 +61,7 @@ def made_up_test(name: str, hits: np.ndarray, label: np.ndarray, photos: list[Pa
         "dataset": name,
         "test_hash": None,
         "n": TEST_IMAGES,
+        "classes": CLASSES[name],
         "correct": int(hits.sum()),
         "accuracy": accuracy,
         "macro_f1": accuracy,

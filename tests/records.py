@@ -54,6 +54,7 @@ def test_figures(accuracy: float, dataset: str = "dtd", n: int = 100, **more: An
         "test_hash": None,
         "exif": "apply",
         "n": n,
+        "classes": 2,
         "correct": round(n * accuracy / 100),
         "accuracy": accuracy,
         "macro_f1": accuracy,

@@ -151,8 +151,9 @@ INSIDE = {
         "layout": {"cells", "groups", "rounding"},
         "latex": TABLES,
         "comparison": TABLES,
+        "cautions": TABLES,
         "protocol_tables": TABLES | {"comparison"},
-        "page": TABLES | {"commands", "protocol_tables"},
+        "page": TABLES | {"cautions", "commands", "protocol_tables"},
         "formats": TABLES | {"latex", "page"},
     },
 }

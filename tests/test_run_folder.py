@@ -162,7 +162,7 @@ def test_a_later_format_is_refused(folder):
 
 def test_the_model_card_shows_every_test_and_shortens_long_class_lists():
     rates = ("accuracy", "macro_f1", "mean_per_class_accuracy", "expected_calibration_error")
-    figures = Figures(n=3, correct=2, per_class_accuracy={"c0": 1.0}, **dict.fromkeys(rates, 200 / 3))
+    figures = Figures(n=3, classes=1, correct=2, per_class_accuracy={"c0": 1.0}, **dict.fromkeys(rates, 200 / 3))
     record = replace(
         RUN.record,
         seed=0,

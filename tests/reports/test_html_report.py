@@ -25,7 +25,7 @@ def test_the_page_has_every_part(text):
     anchors = [link["href"] for link in page.named("a")]
     assert sorted(anchors) == sorted(f"#{name}" for name in (*pages.TESTS, "runs", "environment"))
     assert {section["id"] for section in page.named("section")} == {anchor[1:] for anchor in anchors}
-    assert len(page.named("table")) == 5 + 1  # of protocols and of runs
+    assert len(page.named("table")) == 5 + 2 + 1  # of protocols, of two of them the comparison, and of runs
     # Tests with a part of their own: 2 + 1 + 3 + 3, and the five runs of own images; two more of runs.
     assert len(page.named("details")) == 9 + 5 + 2
     assert len(page.named("svg")) == 4 + 3 * 9 + 2 * 5  # own images: the baseline is right on the same, so no gains

@@ -5,8 +5,10 @@ from statistics import fmean
 
 import pytest
 
+from cocoop import METHODS
 from cocoop.data import IMAGENET_VARIANTS, TRAINABLE, TRANSFER_TARGETS
 from cocoop.results import departures, harmonic_mean, is_published_clip, published, read_json
+from cocoop.results.published import AVERAGES as LATER
 
 PRINTED = read_json(Path(__file__).parents[1] / "reference" / "published.json")
 """All three tables, as a file of their own."""
@@ -107,5 +109,27 @@ def test_settings_that_are_not_the_papers():
     assert departures("coop", "imagenet", {"epochs": 50}) == departures("coop", "dtd", {"epochs": 200}) == []
     assert departures("coop", "dtd", {"epochs": 50}) == ["epochs 50 instead of 200"]
     assert departures("zero-shot", "dtd", {"templates": ["{} texture."]}) == []
-    # A method that the papers do not have departs from nothing of theirs.
-    assert departures("kgcoop", "imagenet", {"epochs": 1}) == []
+    # In its own few-shot figures it learned from random vectors, and with few images not as long.
+    few_shot = {"epochs": 100, "context": None, "context_length": 16}
+    assert departures("coop", "dtd", few_shot, "few-shot", 2) == []
+    assert departures("coop", "dtd", few_shot | {"context": "a photo of a"}, "few-shot", 16) == [
+        "epochs 100 instead of 200",
+        "context a photo of a instead of None",
+    ]
+    # Later methods have papers of their own; a method that is not known departs from nothing.
+    assert departures("kgcoop", "imagenet", {"epochs": 1}) == ["epochs 1 instead of 100"]
+    assert departures("mine", "imagenet", {"epochs": 1}) == []
+
+
+@pytest.mark.parametrize("method", [name for name in METHODS if METHODS[name].recipe is not None])
+def test_the_papers_settings_are_those_of_the_recipes_and_defaults(method):
+    """Kept a second time because reports import no torch."""
+    recipe, defaults = METHODS[method].recipe, METHODS[method].setting_defaults()
+    ours = {"epochs": recipe.epochs, "batch_size": recipe.batch_size, "lr": recipe.lr, "augment": True} | defaults
+    assert [change for change in departures(method, "dtd", ours) if not change.startswith("context")] == []
+
+
+def test_averages_of_later_methods_are_harmonic_means_of_theirs():
+    for method, of in LATER.items():
+        # Of two averages that are rounded to 0.01 each, which moves H by as much.
+        assert of.h == pytest.approx(harmonic_mean(of.base, of.new), abs=0.01) and of.source and method in METHODS

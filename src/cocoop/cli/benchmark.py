@@ -222,7 +222,7 @@ def _notes(clip: str, datasets: Mapping[str, Dataset]) -> list[str]:
 
 
 def _run(benchmark: Benchmark, by: By, notes: list[str], as_json: bool) -> None:
-    from cocoop.reports import format_tables, protocol_tables
+    from cocoop.reports import cautions, format_tables, protocol_tables
     from cocoop.results import read_records
 
     done_before = len(benchmark.trials) - len(benchmark.open_trials())
@@ -231,15 +231,16 @@ def _run(benchmark: Benchmark, by: By, notes: list[str], as_json: bool) -> None:
     failures = by.carry_out(benchmark)
     folders = [benchmark.out / trial.folder for trial in benchmark.trials]
     records = [folder for folder in folders if (folder / "record.json").is_file()]
-    tables = protocol_tables(read_records(records)) if records else []
+    read = read_records(records) if records else []
+    tables, warnings = protocol_tables(read), cautions(read)
     if as_json:
         import json
 
         content = json.loads(format_tables(tables, "json")) if tables else []
         done = {"done": len(records), "failed": _told(failures)}
-        print_json({"out": str(benchmark.out), **done, "tables": content, "notes": notes})
+        print_json({"out": str(benchmark.out), **done, "tables": content, "cautions": warnings, "notes": notes})
     elif tables:
-        print(format_tables(tables, "table"))
+        print(format_tables(tables, "table", warnings))
     note(f"{len(records):,} of {len(benchmark.trials):,} runs are done: {benchmark.out / benchmark.trials[0].protocol}")
     for failure in failures:
         say(f"failed: {failure.task.folder}: {failure.reason}")

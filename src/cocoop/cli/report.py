@@ -47,7 +47,7 @@ def report(runs: Runs, form: Form = None, out: Out = None, ci95: Interval = Fals
     import sys
 
     from cocoop.errors import expect_choice
-    from cocoop.reports import FORMATS, format_tables, html_report, protocol_tables, run_report
+    from cocoop.reports import FORMATS, cautions, format_tables, html_report, protocol_tables, run_report
     from cocoop.reports.rounding import counted
     from cocoop.results import check_file, read_records, write_text
 
@@ -61,7 +61,10 @@ def report(runs: Runs, form: Form = None, out: Out = None, ci95: Interval = Fals
     if form == "html":
         text = run_report(records[0], command) if alone else html_report(records, command, ci95)
     else:
-        text = format_tables(protocol_tables(records, ci95), form)
+        lines = cautions(records)
+        text = format_tables(protocol_tables(records, ci95), form, lines)
+        for line in lines if form in ("csv", "json") else ():
+            note(f"warning: {line}")
     if target is None:
         print(for_stdout(text))
         return

@@ -22,7 +22,7 @@ _AT_ONCE = 2**22
 class Metrics:
     """How well one classifier did on one list of images. All rates are percent in [0, 100], unrounded.
 
-    n: number of images. correct: how many have their label as the top class.
+    n: number of images. classes: K, with images or without. correct: how many have their label as the top class.
     accuracy: 100 correct / n.
     macro_f1: mean over the classes present in the labels of F1 = 2 TP / (2 TP + FP + FN).
     mean_per_class_accuracy: mean of the values of `per_class_accuracy`.
@@ -36,6 +36,7 @@ class Metrics:
     """
 
     n: int
+    classes: int
     correct: int
     accuracy: float
     macro_f1: float
@@ -73,6 +74,7 @@ def measure(
     names = distinct(class_names)
     return Metrics(
         n=len(labels),
+        classes=len(class_names),
         correct=int(hits.sum()),
         accuracy=100 * int(hits.sum()) / len(labels),
         macro_f1=100 * float(f1.mean()),

@@ -11,7 +11,7 @@ from cocoop.errors import InputError, expect_choice
 from cocoop.methods import METHODS
 from cocoop.protocols.plan import PROTOCOLS, TRANSFERS, Trial, learns, tests_of
 from cocoop.results import BASELINES
-from cocoop.results.published import PAPER_METHODS
+from cocoop.results.published import PAPER_METHODS, special_settings
 
 VIEW_SEED = 1
 """Seed of the random views of training images, in all runs of all methods and seeds."""
@@ -81,28 +81,12 @@ def settings(
     if recipe is None:
         return {}
     chosen: dict[str, Any] = {"batch_size": recipe.batch_size}
-    chosen["epochs"] = epochs or _paper_epochs(protocol, method, dataset, shots) or recipe.epochs
-    if method == "coop" and protocol == "few-shot":
-        chosen |= {"context": None, "context_length": 16}
+    chosen |= {"epochs": recipe.epochs} | special_settings(protocol, method, dataset, shots)
+    chosen |= {"epochs": epochs} if epochs else {}
     if dataset in OFFLINE:
         return chosen | {"augment": False}
     augment = True if dataset in PAPER_DATASETS or views is not None else "auto"
     return chosen | {"augment": augment, "view_seed": VIEW_SEED} | ({} if views is None else {"views": views})
-
-
-_EPOCHS_OF_FEWER = {"coop": ((1, 50), (4, 100)), "prograd": ((1, 50), (4, 100)), "taskres": ((4, 100),)}
-"""Method -> up to so many shots, and the epochs with which its paper then learns instead of its recipe's."""
-
-_EPOCHS_ON_IMAGENET = {"coop": 50, "prograd": 50}
-
-
-def _paper_epochs(protocol: str, method: str, dataset: str, shots: int) -> int | None:
-    """The epochs where the papers depart from the method's recipe, else None."""
-    if dataset == "imagenet" and method in _EPOCHS_ON_IMAGENET:
-        return _EPOCHS_ON_IMAGENET[method]
-    if method == "coop" and protocol != "few-shot":
-        return None
-    return next((epochs for most, epochs in _EPOCHS_OF_FEWER.get(method, ()) if shots <= most), None)
 
 
 _PAPER = "cocoop benchmark {} --data-root $DATA --clip openai/clip-vit-base-patch16"

@@ -1,6 +1,7 @@
 """Tables and pictures from results. Imports no torch."""
 
 from cocoop.reports.base_to_new import base_to_new_figure, base_to_new_table
+from cocoop.reports.cautions import cautions
 from cocoop.reports.cells import Cell, Difference, Interval, Published, Rate, Table
 from cocoop.reports.formats import FORMATS, format_table, format_tables, text_table
 from cocoop.reports.groups import Group, group_records
@@ -19,6 +20,7 @@ __all__ = [
     "Table",
     "base_to_new_figure",
     "base_to_new_table",
+    "cautions",
     "format_table",
     "format_tables",
     "group_records",

@@ -44,9 +44,10 @@ def rate_over(values: Sequence[float]) -> Rate | None:
 
 @dataclass(frozen=True)
 class Published:
-    """A published figure, percent."""
+    """A published figure, percent. rerun: whether others than the method's authors ran it."""
 
     value: float
+    rerun: bool = False
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ from cocoop.errors import expect_choice
 from cocoop.escapes import dumps, markdown, spreadsheet, visible
 from cocoop.pipes import aligned, pipe_table
 from cocoop.reports.cells import Cell, Difference, Interval, Published, Rate, Table
-from cocoop.reports.latex import latex_tables
-from cocoop.reports.page.tables import html_tables
+from cocoop.reports.latex import latex_cautions, latex_tables
+from cocoop.reports.page.tables import html_cautions, html_tables
 from cocoop.reports.rounding import signed, texts, word_columns
 
 
@@ -22,14 +22,17 @@ def format_table(table: Table, form: str) -> str:
     return format_tables([table], form)
 
 
-def format_tables(tables: Sequence[Table], form: str) -> str:
+def format_tables(tables: Sequence[Table], form: str, cautions: Sequence[str] = ()) -> str:
     """Write tables one after the other; CSV and JSON are one document, with a column or key "table" for the titles.
+
+    What to know before their figures, as `cautions` tells it, stands before them; CSV and JSON have no place for it.
 
     Raises:
         InputError: a format that is not in `FORMATS`.
     """
     expect_choice("format", form, FORMATS)
-    return FORMATS[form](tables)
+    warn = _CAUTIONS.get(form)
+    return (warn(cautions) if warn and cautions else "") + FORMATS[form](tables)
 
 
 def text_table(header: Sequence[str], rows: Sequence[Sequence[Cell]]) -> str:
@@ -149,3 +152,11 @@ FORMATS: dict[str, Callable[[Sequence[Table]], str]] = {
     "json": _json,
 }
 """Name -> what writes tables that way."""
+
+_CAUTIONS: dict[str, Callable[[Sequence[str]], str]] = {
+    "table": lambda cautions: "".join(f"warning: {visible(line)}\n" for line in cautions) + "\n",
+    "md": lambda cautions: "".join(f"> **Warning:** {markdown(signed(line))}\n>\n" for line in cautions) + "\n",
+    "latex": latex_cautions,
+    "html": html_cautions,
+}
+"""Format for people -> what writes the lines before the tables."""

@@ -36,6 +36,11 @@ def latex_tables(tables: Sequence[Table]) -> str:
     )
 
 
+def latex_cautions(cautions: Sequence[str]) -> str:
+    """Comments, which no document prints."""
+    return "".join(f"% warning: {visible(line.replace(chr(10), ' '))}\n" for line in cautions)
+
+
 def _one_latex(table: Table) -> str:
     def cell_text(cell: Cell) -> str:
         if cell is None:

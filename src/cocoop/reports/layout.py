@@ -7,12 +7,11 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Literal
 
-from cocoop.data import PAPER_DATASETS
 from cocoop.reports.cells import Cell, Difference, Published, Rate, Table
-from cocoop.reports.groups import Group, results_of
+from cocoop.reports.groups import Group, method_of, results_of
 from cocoop.reports.rounding import counted
-from cocoop.results import departures, is_published_clip, published
-from cocoop.results.published import CLIP, SHOTS
+from cocoop.results import published
+from cocoop.results.published import AVERAGES, CLIP, SHOTS
 
 _NAMED = 8  # rows named in one note
 _AVERAGE = "average of "
@@ -20,13 +19,20 @@ _AVERAGE = "average of "
 Ours = Rate | Literal[""] | None
 """A figure of ours; None where it is missing, "" where a method cannot have it."""
 
-Pair = tuple[Ours, float | None]
+Pair = tuple[Ours, Published | None]
 """Ours, and what was published."""
 
 
-def published_for(group: Group, test: str) -> float | None:
+def published_for(group: Group, test: str) -> Published | None:
     """The published figure to compare a group with, in a table of the papers' shots: of the same method and test."""
-    return published(group.protocol, group.dataset, test, group.method)
+    value = published(group.protocol, group.dataset, test, group.method)
+    return None if value is None else Published(value)
+
+
+def published_averages(method: str) -> list[Published] | None:
+    """Base, new and H of a later method, over all the paper's data sets; None where none were published."""
+    of = AVERAGES.get(method)
+    return None if of is None else [Published(value, of.rerun) for value in (of.base, of.new, of.h)]
 
 
 def average_of(count: int, whole: int) -> str:
@@ -44,11 +50,11 @@ def average(pairs: Sequence[Pair], whole: bool) -> Pair:
     if pairs and all(rate == "" for rate, _ in pairs):
         return "", None
     ours = [rate.mean for rate, _ in pairs if rate]
-    theirs = [value for _, value in pairs if value is not None]
+    theirs = [figure.value for _, figure in pairs if figure is not None]
     comparable = whole and len(ours) == len(theirs) == len(pairs) > 0
     return (
         Rate(statistics.fmean(ours), None, len(ours)) if ours else None,
-        statistics.fmean(theirs) if comparable else None,
+        Published(statistics.fmean(theirs)) if comparable else None,
     )
 
 
@@ -60,10 +66,10 @@ def columns(names: Sequence[str], rows: Sequence[Sequence[Pair]]) -> tuple[tuple
     return header, [tuple(cell for pair in row for cell in _beside(*pair)) for row in rows]
 
 
-def _beside(rate: Ours, value: float | None) -> tuple[Cell, Cell, Cell]:
-    if value is None:
+def _beside(rate: Ours, theirs: Published | None) -> tuple[Cell, Cell, Cell]:
+    if theirs is None:
         return rate, "", ""
-    return rate, Published(value), Difference(rate.mean - value) if rate else ""
+    return rate, theirs, Difference(rate.mean - theirs.value) if rate else ""
 
 
 def seeds_column(groups: Sequence[Group]) -> bool:
@@ -74,7 +80,7 @@ def seeds_column(groups: Sequence[Group]) -> bool:
 def notes(groups: Sequence[Group], table: Table, compared: bool) -> tuple[str, ...]:
     """What a reader must know beside a table of these groups."""
     return tuple(
-        [*_on_seeds(groups, table), *_on_tests(groups), *_on_gaps(table), *(_on_published(groups) if compared else ())]
+        [*_on_seeds(groups, table), *_on_tests(groups), *_on_gaps(table), *(_on_published(table) if compared else ())]
     )
 
 
@@ -131,36 +137,13 @@ def _on_gaps(table: Table) -> Iterable[str]:
         yield "Averages over different data sets do not compare with each other."
 
 
-def _on_published(groups: Sequence[Group]) -> Iterable[str]:
+def _on_published(table: Table) -> Iterable[str]:
     yield (
         f"paper: CoCoOp (CVPR 2022), {CLIP}, {SHOTS} shots, mean of 3 seeds; no spread was published. "
         "diff: ours minus paper, percent points."
     )
-    for clip in dict.fromkeys(group.clip for group in groups):
-        if not is_published_clip(clip):
-            yield f"The CLIP here is {clip}, by its name not the paper's: the difference may say nothing of the method."
-    seen: dict[str, list[str]] = {}
-    for group in groups:
-        if any(published_for(group, test) for test in results_of(group.records[0])):
-            for change in departures(group.method, group.dataset, group.records[0].settings):
-                seen.setdefault(f"{group.label}: {change}", []).append(group.dataset)
-    for change, datasets in seen.items():
-        yield f"Not the paper's setting: {change} ({', '.join(dict.fromkeys(datasets))})."
-    yield from _on_sizes(groups)
-
-
-def _on_sizes(groups: Sequence[Group]) -> Iterable[str]:
-    """Data sets that have not as many test images here as in the paper."""
-    sizes: dict[str, int] = {}
-    for group in groups:
-        tests = results_of(group.records[0])
-        if group.protocol == "base-to-new" and {"base", "new"} <= tests.keys():
-            sizes[group.dataset] = tests["base"].n + tests["new"].n
-        elif group.protocol != "base-to-new":
-            sizes |= {test: figures.n for test, figures in tests.items()}
-    other = {
-        name: n for name, n in sizes.items() if name in PAPER_DATASETS and n and n != PAPER_DATASETS[name].sizes.test
-    }
-    if other:
-        spelled = ", ".join(f"{name} {n:,} of {PAPER_DATASETS[name].sizes.test:,}" for name, n in other.items())
-        yield f"Not the paper's test images, by their number: {spelled}."
+    for name, method, *cells in table.rows:
+        of = AVERAGES.get(method_of(str(method)))
+        if of is not None and is_average(name) and any(isinstance(cell, Published) for cell in cells):
+            whose = ", who are not its authors and ran it themselves (*)" if of.rerun else ""
+            yield f"paper, average of {method}: {of.source}{whose}."

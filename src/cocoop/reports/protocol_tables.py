@@ -7,10 +7,28 @@ from dataclasses import replace
 from typing import Literal
 
 from cocoop.data import IMAGENET_VARIANTS, TRAINABLE, TRANSFER_TARGETS
-from cocoop.reports.cells import Cell, Rate, Table
+from cocoop.reports.cells import Cell, Published, Rate, Table
 from cocoop.reports.comparison import Asked, comparison_tables
-from cocoop.reports.groups import Group, dataset_order, group_records, is_zero_shot, method_order, results_of
-from cocoop.reports.layout import Ours, Pair, average, average_of, columns, notes, published_for, seeds_column
+from cocoop.reports.groups import (
+    Group,
+    dataset_order,
+    group_records,
+    is_zero_shot,
+    method_of,
+    method_order,
+    results_of,
+)
+from cocoop.reports.layout import (
+    Ours,
+    Pair,
+    average,
+    average_of,
+    columns,
+    notes,
+    published_averages,
+    published_for,
+    seeds_column,
+)
 from cocoop.reports.rounding import counted
 from cocoop.results import Record, harmonic_mean
 from cocoop.results.published import SHOTS
@@ -48,7 +66,7 @@ def base_to_new_tables(groups: Sequence[Group], ci95: bool = False) -> list[Tabl
                 halves = [half if (label, half) in tested else None for half in ("base", "new")]
                 pairs: list[Pair] = [_pair(group, half, shots) if half else ("", None) for half in halves]
                 rows.append((dataset, label, group, [*pairs, _harmonic(pairs)]))
-        whole = set(datasets) == set(TRAINABLE)
+        whole = set(datasets) == set(TRAINABLE) and shots in (0, SHOTS)
         rows += _averages(rows, labels, datasets, whole, count=2, harmonic=True)
         title = f"Base to new{_shots(shots)}, {chosen[0].clip}"
         table = _table(title, ("base", "new", "H"), rows, chosen, ci95)
@@ -219,7 +237,7 @@ def _harmonic(pairs: Sequence[Pair]) -> Pair:
     (base, theirs), (new, theirs_new) = pairs
     return (
         Rate(harmonic_mean(base.mean, new.mean), None, base.n) if base and new else "" if "" in (base, new) else None,
-        harmonic_mean(theirs, theirs_new) if theirs is not None and theirs_new is not None else None,
+        Published(harmonic_mean(theirs.value, theirs_new.value)) if theirs and theirs_new else None,
     )
 
 
@@ -243,9 +261,11 @@ def _averages(
         pairs = [
             average([figures[i] for figures in there], whole and len(there) == len(datasets)) for i in range(count)
         ]
-        made.append(
-            (average_of(len(there), len(datasets)), label, None, [*pairs, _harmonic(pairs)] if harmonic else pairs)
-        )
+        pairs += [_harmonic(pairs)] if harmonic else []
+        later = published_averages(method_of(label)) if harmonic and whole and len(there) == len(datasets) else None
+        if later:
+            pairs = [(ours, theirs) for (ours, _), theirs in zip(pairs, later, strict=True)]
+        made.append((average_of(len(there), len(datasets)), label, None, pairs))
     return made
 
 

@@ -15,7 +15,7 @@ def shown(cell: Cell, spread: str = "std", plus_minus: str = "+-", minus: str = 
         beside = cell.std if spread == "std" else cell.ci95
         return f"{cell.mean:.2f}" if beside is None else f"{cell.mean:.2f} {plus_minus} {beside:.2f}"
     if isinstance(cell, Published):
-        return f"{cell.value:.2f}"
+        return f"{cell.value:.2f}{'*' if cell.rerun else ''}"
     if isinstance(cell, Difference):
         return f"{cell.value:+.2f}".replace("-", minus)
     if isinstance(cell, Interval):

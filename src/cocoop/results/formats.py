@@ -33,6 +33,7 @@ _RECORD_OF_3: dict[str, Any] = {"together": None}
 
 _RECORD_OF_4: dict[str, Any] = {"reliability": None, "search": None, "processes": 1}
 _TRIAL_OF_4: dict[str, Any] = {"names": "own", "template": None, "draw": "even", "calibration": None, "coverage": None}
+_FIGURES_OF_4: dict[str, Any] = {"classes": None}
 _FIT_OF_4: dict[str, Any] = {"classwise_calibration_error": None}
 _PARAMETERS_OF_4: dict[str, Any] = {"search": False}
 """What format 4 need not have: all trials learned evenly drawn images under the data set's own words."""
@@ -103,6 +104,7 @@ def _record_of_format_2(content: dict[str, Any]) -> dict[str, Any]:
 def _record_of_format_4(content: dict[str, Any]) -> dict[str, Any]:
     """Format 4 knew the calibration error of the top class alone, in a record's calibration."""
     record = {**_RECORD_OF_4, **content, "format": 5}
+    record = _with_figures(record, _FIGURES_OF_4)
     record["trial"] = _completed(record.get("trial"), _TRIAL_OF_4)
     calibration = record.get("calibration")
     if isinstance(calibration, dict):

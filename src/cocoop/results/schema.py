@@ -47,7 +47,8 @@ class Figures:
     dataset: whose images; None for lists of images. test_hash: of the images' places, labels and class names; None
     outside the papers' protocols.
     exif: how the images were opened, see `cocoop.rgb.as_rgb`.
-    n: images. correct: of them, those whose label is the top class. per_class_accuracy: class name -> percent.
+    n: images. classes: those that they were classified into, with images or without; None in formats 1 to 4.
+    correct: images whose label is the top class. per_class_accuracy: class name -> percent.
     mistakes: the most confident ones, highest first; empty where only figures were kept.
     """
 
@@ -55,6 +56,7 @@ class Figures:
     test_hash: str | None = None
     exif: Exif = "apply"
     n: Count
+    classes: Count | None = None
     correct: Count
     accuracy: Percent
     macro_f1: Percent

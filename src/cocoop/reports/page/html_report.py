@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import chain
 
 from markupsafe import Markup
 
+from cocoop.reports.cautions import cautions
 from cocoop.reports.cells import Table
 from cocoop.reports.groups import Group, dataset_order, group_records
 from cocoop.reports.page import comparison_figures as draw
@@ -14,7 +14,7 @@ from cocoop.reports.page.details import Diagnosis, diagnoses, diagnosis_html
 from cocoop.reports.page.run_sections import environment_section, runs_section
 from cocoop.reports.page.style import Looks, css_colors, looks
 from cocoop.reports.page.svg import Picture
-from cocoop.reports.page.tables import html_table
+from cocoop.reports.page.tables import html_cautions, html_table
 from cocoop.reports.page.template import render
 from cocoop.reports.protocol_tables import protocol_tables
 from cocoop.reports.rounding import counted
@@ -62,10 +62,10 @@ def html_report(records: Iterable[Record], command: str = "", ci95: bool = False
         InputError: predictions beside a record that are damaged or do not fit it.
     """
     records = list(records)
+    check_predictions(records)
     groups, tables = group_records(records), protocol_tables(records, ci95)
     styles = looks(group.label for group in groups)
     of_tests = _diagnoses(groups)
-    check_predictions(run for test in chain(*of_tests.values()) for run in (test.run, test.baseline) if run)
     protocols = list(dict.fromkeys(group.protocol for group in groups))
     return render(
         "report.html",
@@ -75,6 +75,7 @@ def html_report(records: Iterable[Record], command: str = "", ci95: bool = False
         dark=css_colors(dark=True),
         lead=f"{counted(len(records), 'run')}, {counted(len({group.dataset for group in groups}), 'data set')}.",
         facts=_facts(groups, command),
+        cautions=html_cautions(cautions(records)),
         contents={protocol: _ABOUT[protocol][0] for protocol in protocols}
         | {"runs": "Runs", "environment": "Environment"},
         sections=[

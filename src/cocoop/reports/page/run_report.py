@@ -5,6 +5,7 @@ from __future__ import annotations
 from markupsafe import Markup
 
 from cocoop.class_names import prompt_name
+from cocoop.reports.cautions import cautions
 from cocoop.reports.cells import Cell, Rate, Table
 from cocoop.reports.commands import run_commands
 from cocoop.reports.groups import dataset_name, is_zero_shot, spelled
@@ -12,7 +13,7 @@ from cocoop.reports.page.details import Diagnosis, diagnosis_body, test_name
 from cocoop.reports.page.diagnosis import class_rates, confusions, recalls
 from cocoop.reports.page.run_sections import environment_facts, facts_html
 from cocoop.reports.page.style import css_colors, looks
-from cocoop.reports.page.tables import html_table
+from cocoop.reports.page.tables import html_cautions, html_table
 from cocoop.reports.page.template import render
 from cocoop.reports.page.training_figures import training_figures
 from cocoop.reports.rounding import counted
@@ -68,6 +69,7 @@ def run_report(record: Record, command: str = "") -> str:
         dark=css_colors(dark=True),
         lead=_lead(record),
         facts=_facts(record, command),
+        cautions=html_cautions(cautions([record])),
         contents={anchor: title for anchor, title, _ in parts},
         sections=[render("section.html", anchor=anchor, title=title, body=body) for anchor, title, body in parts],
     )

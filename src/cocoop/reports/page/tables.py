@@ -38,6 +38,11 @@ def html_tables(tables: Sequence[Table]) -> str:
     return "\n".join(map(html_table, tables))
 
 
+def html_cautions(cautions: Sequence[str]) -> Markup:
+    """What to know before figures, as a list; nothing where there is nothing."""
+    return render("cautions.html", cautions=cautions)
+
+
 def _rows(table: Table, left: Sequence[bool]) -> Iterator[tuple[str, list[_Field]]]:
     """Of each row its classes of the page and its fields; a first cell like that of the row above is pale."""
     for i, row in enumerate(table.rows):
