@@ -110,7 +110,7 @@ def test_chromium_shows_everything_and_fetches_nothing(site, tmp_path):
     found = found_by(ran)
     assert found["title"] == "cocoop: 25 runs"  # the script in a class name did not run
     assert found["scripts"] == 0
-    assert len(found["tables"]) == 6 and all(found["tables"])
+    assert len(found["tables"]) == 8 and all(found["tables"])
     assert found["rows"] > 30
     assert len(found["images"]) == 14 and set(found["images"]) == {160}
     assert len(found["pictures"]) == 41 and all(found["pictures"])

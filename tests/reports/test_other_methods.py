@@ -1,12 +1,14 @@
 """Methods that are not the papers', whatever they are called, in every table, picture and page."""
 
 import re
+from pathlib import Path
 
 import pytest
 import records
 import report_pages as pages
 
-from cocoop.reports import FORMATS, format_tables, html_report, protocol_tables
+from cocoop.data import TRAINABLE
+from cocoop.reports import FORMATS, Difference, Published, format_table, format_tables, html_report, protocol_tables
 from cocoop.reports.groups import group_records
 from cocoop.reports.page.details import diagnoses
 from cocoop.results import read_records
@@ -69,6 +71,37 @@ def test_the_page_has_them_as_text_with_one_color_each(tmp_path):
         styles = re.findall(rf'style="([^"]*)"><title>{name}[:,]', text)
         assert len(styles) > 4
         assert {re.match(r"fill:var\(--c(\d)\)", style)[1] for style in styles} == {str(number)}
+
+
+def test_averages_of_later_methods_stand_beside_ours_with_their_source():
+    """Over all eleven data sets with 16 shots, and nowhere else; those that others ran again have a star."""
+
+    def runs(names, shots=16):
+        tests = {"base": 80, "new": 70}
+        methods = ("coop", "kgcoop", "prograd", "tcp", "mine")
+        return [
+            records.read(Path(f"{of}-{method}"), records.record("base-to-new", of, method, tests, shots))
+            for of in names
+            for method in methods
+        ]
+
+    (table,) = protocol_tables(runs(TRAINABLE))
+    averages = {row[1]: dict(zip(table.header, row, strict=True)) for row in table.rows if row[0] == "average of 11"}
+    printed = {"kgcoop": (80.73, 73.60, 77.00), "prograd": (82.48, 70.75, 76.16), "tcp": (84.13, 75.36, 79.51)}
+    for method, values in printed.items():
+        cells = [averages[method][f"{name} paper"] for name in ("base", "new", "H")]
+        assert cells == [Published(value, rerun=method == "prograd") for value in values]
+        assert averages[method]["base diff"] == Difference(pytest.approx(80 - values[0]))
+    assert averages["mine"]["base paper"] == "" and round(averages["coop"]["H paper"].value, 2) == 71.66
+    sources = [note for note in table.notes if note.startswith("paper, average of ")]
+    assert [note.split()[3].rstrip(":") for note in sources] == ["kgcoop", "prograd", "tcp"]
+    assert ["(*)" in note for note in sources] == [False, True, False]
+    assert "82.48*" in format_table(table, "table")
+    for fewer in (runs(TRAINABLE[:10]), runs(TRAINABLE, shots=4)):
+        (table,) = protocol_tables(fewer)
+        later = [row for row in table.rows if row[1] in printed]
+        assert not any(isinstance(cell, Published) for row in later for cell in row)
+        assert not any(note.startswith("paper, average of ") for note in table.notes)
 
 
 def test_only_others(tmp_path):

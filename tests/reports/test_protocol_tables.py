@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cocoop.data import TRAINABLE, TRANSFER_TARGETS
-from cocoop.reports import Difference, Published, Rate, format_table, protocol_tables
+from cocoop.reports import Difference, Published, Rate, protocol_tables
 from cocoop.results import published
 
 
@@ -137,33 +137,6 @@ def test_a_folder_has_no_slash_at_its_end():
     ]
     (table,) = protocol_tables(made(*few))
     assert [(row[0], row[2].mean) for row in table.rows[:-1]] == [("dtd", 20), ("dtd/", 10), ("photos", 50)]
-
-
-def test_averages_of_later_methods_stand_beside_ours_with_their_source():
-    """Over all eleven data sets with 16 shots, and nowhere else; those that others ran again have a star."""
-
-    def runs(names, shots=16):
-        tests = {"base": 80, "new": 70}
-        methods = ("coop", "kgcoop", "prograd", "tcp", "mine")
-        return made(*(records.record("base-to-new", of, method, tests, shots) for of in names for method in methods))
-
-    (table,) = protocol_tables(runs(TRAINABLE))
-    averages = {row[1]: dict(zip(table.header, row, strict=True)) for row in table.rows if row[0] == "average of 11"}
-    printed = {"kgcoop": (80.73, 73.60, 77.00), "prograd": (82.48, 70.75, 76.16), "tcp": (84.13, 75.36, 79.51)}
-    for method, values in printed.items():
-        cells = [averages[method][f"{name} paper"] for name in ("base", "new", "H")]
-        assert cells == [Published(value, rerun=method == "prograd") for value in values]
-        assert averages[method]["base diff"] == Difference(pytest.approx(80 - values[0]))
-    assert averages["mine"]["base paper"] == "" and round(averages["coop"]["H paper"].value, 2) == 71.66
-    sources = [note for note in table.notes if note.startswith("paper, average of ")]
-    assert [note.split()[3].rstrip(":") for note in sources] == ["kgcoop", "prograd", "tcp"]
-    assert ["(*)" in note for note in sources] == [False, True, False]
-    assert "82.48*" in format_table(table, "table")
-    for fewer in (runs(TRAINABLE[:10]), runs(TRAINABLE, shots=4)):
-        (table,) = protocol_tables(fewer)
-        later = [row for row in table.rows if row[1] in printed]
-        assert not any(isinstance(cell, Published) for row in later for cell in row)
-        assert not any(note.startswith("paper, average of ") for note in table.notes)
 
 
 def test_a_missing_run_is_a_gap_and_averages_say_over_how_many():

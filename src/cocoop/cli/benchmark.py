@@ -138,8 +138,7 @@ def benchmark(
 
     Examples:
       cocoop benchmark base-to-new --data-root $DATA --clip openai/clip-vit-base-patch16
-      cocoop benchmark base-to-new --data-root $DATA --clip openai/clip-vit-base-patch16 --dry-run
-      cocoop benchmark few-shot --datasets photos/ --shots 1,4,16 --jobs 2
+      cocoop benchmark few-shot --datasets photos/ --shots 1,4,16 --jobs 2 --dry-run
       cocoop benchmark cross-dataset
       cocoop benchmark few-shot --datasets photos/ --runner slurm --sbatch "--partition=gpu --gres=gpu:1"
     """

@@ -90,7 +90,7 @@ def paired_difference(tests: Sequence[Paired], figure: Figure = average, seeded:
 
     It covers other seeds, which are other picks and starts, and other images of the same classes. It does not cover
     other data sets, other classes, another CLIP, or that of many comparisons one in twenty is wrong by chance.
-    In simulations it holds the true difference in 95 to 99 % of cases, with two, three and five seeds
+    In simulations with two, three and five seeds it holds the true difference in 95 % of cases or more
     (tests/results/test_paired.py).
 
     Args:
