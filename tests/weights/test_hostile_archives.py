@@ -159,7 +159,7 @@ REFUSED = {
     "no bytes": (b"", "a whole pickle"),
     "an odd dict": (b"\x80\2}(Nu.", "got ValueError: zip"),
     "items for no dict": (b"\x80\2N(NNu.", "keys and values for a dict; got some for NoneType"),
-    "items for no list": (b"\x80\2NNa.", "'NoneType' object has no attribute 'append'"),
+    "items for no list": (b"\x80\2NNa.", "items for a list; got some for NoneType"),
     "a storage of nothing": (b"\x80\2NQ.", "the five parts of a storage"),
     "a name of no text": (b"\x80\4NN\x93.", "got UnpicklingError: STACK_GLOBAL requires str"),
     "a name with a screen's control codes": (b"\x80\2cx\x1b[2J\ny\n.", r"asks for 'x\\x1b\[2J.y'"),

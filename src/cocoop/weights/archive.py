@@ -13,7 +13,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from cocoop.weights.contents import MAX_NAME, expect_honest, module_state, state_in
+from cocoop.weights.contents import MAX_NAME, epoch_in, expect_honest, module_state, state_in
 from cocoop.weights.faults import Fault, big_endian, broken, damaged, shown, unsafe
 from cocoop.weights.stand_ins import Record
 from cocoop.weights.storages import Storages
@@ -28,8 +28,8 @@ _ENCRYPTED, _UTF8 = 0x1, 0x800
 _PICKLE = re.compile(r"[^/]+/data\.pkl")
 
 
-def read_archive(path: Path) -> tuple[dict[str, Tensor], bool]:
-    """Tensors by name, mapped from the file, and whether the archive is TorchScript.
+def read_archive(path: Path) -> tuple[dict[str, Tensor], bool, int | None]:
+    """Tensors by name, mapped from the file; whether the archive is TorchScript; and the epoch that it says it is of.
 
     Memory in use is about the directory and the pickle; the tensors' pages are the file's. Checksums of tensors are
     not computed, which would read the whole file. Raises a `Fault` for an archive that is damaged or asks for more.
@@ -40,7 +40,7 @@ def read_archive(path: Path) -> tuple[dict[str, Tensor], bool]:
     scripted = isinstance(saved, Record)
     tensors = module_state(saved) if isinstance(saved, Record) else state_in(saved)
     expect_honest(tensors, archive.size)
-    return tensors, scripted
+    return tensors, scripted, epoch_in(saved)
 
 
 class _Careful(io.FileIO):

@@ -32,6 +32,12 @@ def state_in(value: object) -> dict[str, Tensor]:
     return value
 
 
+def epoch_in(value: object) -> int | None:
+    """How many epochs a training checkpoint says that it is of; None of anything that does not say it."""
+    epoch = value.get("epoch") if isinstance(value, dict) else None
+    return epoch if type(epoch) is int and 0 <= epoch < 2**31 else None
+
+
 def module_state(root: Record) -> dict[str, Tensor]:
     """The tensors of a TorchScript module and of its submodules, by dotted name; other attributes are left out.
 

@@ -99,13 +99,18 @@ _NAMES: dict[str, object] = {
 """All that a pickle may name, beside the classes of TorchScript (`__torch__.`), which become records."""
 
 
-def stand_in(module: str, name: str) -> object:
-    """What stands for a name in a pickle. Raises a `Fault` for every name that is not in the table."""
+def stand_in(module: str, name: str, passed_over: bool = False) -> object:
+    """What stands for a name in a pickle. Raises a `Fault` for every name that is not in the table.
+
+    `passed_over`: whether the name stands where no tensor is looked for: then any will do, and an `Inert` comes of it.
+    """
     if len(module) + len(name) > _LONGEST_NAME:  # such names, joined again and again, would fill the memory
         raise unsafe("tensors and plain values alone", f"a pickle that asks for {shown(module)}.{shown(name)}")
     full = f"{module}.{name}"
     if full.startswith("__torch__."):
         return Call(full, lambda: Record(full))
+    if full not in _NAMES and passed_over:
+        return Call(full, _nothing(full))
     if full not in _NAMES and _OF_TORCH.fullmatch(full):
         raise unknown(shown(full))
     if full not in _NAMES:

@@ -22,11 +22,13 @@ MAX_LIST = 16 * 2**20
 class Weights:
     """Tensors of a checkpoint by the names in it, on the CPU and in the file's dtypes, mapped where possible.
 
-    `scripted` says whether they come from a TorchScript archive. Writing to a tensor never changes the file.
+    `scripted` says whether they come from a TorchScript archive, and `epoch` which one a training checkpoint is of, if
+    it says so. Writing to a tensor never changes the file.
     """
 
     tensors: dict[str, Tensor]
     scripted: bool
+    epoch: int | None = None
 
 
 def read_weights(path: Path) -> Weights:

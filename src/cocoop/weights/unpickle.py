@@ -23,6 +23,13 @@ MAX_PICKLE = 16 * 2**20
 MAX_INSTRUCTIONS = 500_000
 """About four times what a training checkpoint of the largest CLIP (ViT-bigG, with Adam's state) needs."""
 
+BESIDE = ("optimizer", "scheduler")
+"""Keys under which a training checkpoint keeps what no tensor of the model is looked for in.
+
+The original CoOp code keeps objects there, a scheduler and through it the optimizer. They are passed over as data,
+whatever they are called.
+"""
+
 _MOST_ARGUMENTS = 8
 """As many as any function that stands in a weights pickle takes."""
 
@@ -71,6 +78,7 @@ class _Machine(pickle._Unpickler):
     """Names become what stands for them; calls, keys, sets and states are the ones that tensors need."""
 
     stack: list[Any]
+    metastack: list[list[Any]]
     append: Callable[[object], None]
     pop_mark: Callable[[], list[Any]]
 
@@ -79,7 +87,17 @@ class _Machine(pickle._Unpickler):
         self._storage = storage
 
     def find_class(self, module: str, name: str, /) -> object:
-        return stand_in(module, name)
+        return stand_in(module, name, passed_over=self._is_beside())
+
+    def _is_beside(self) -> bool:
+        """Whether what is built now lies in the dict that the outermost dict has under a key of `BESIDE`.
+
+        Python's pickler puts a mark before the items of a dict, and the machine keeps what lies below each mark.
+        """
+        if len(self.metastack) < 2 or len(self.metastack[1]) < 2:
+            return False
+        key, value = self.metastack[1][-2:]
+        return [type(one) for one in (*self.metastack[0], key, value)] == [dict, str, dict] and key in BESIDE
 
     def persistent_load(self, parts: object) -> object:
         return self._storage(parts)
@@ -110,10 +128,25 @@ class _Machine(pickle._Unpickler):
     def _set(self, items: list[Any]) -> None:
         """Only texts of a name's length are keys: others could recurse, be made to collide, or be long to compare."""
         target = self.stack[-1]
+        if isinstance(target, Inert):
+            return
         if type(target) is not dict:
             raise damaged("keys and values for a dict", f"some for {kind_of(target)}")
         for key, value in zip(items[::2], items[1::2], strict=True):
             target[key if type(key) is str and len(key) <= MAX_NAME else Inert(kind_of(key))] = value
+
+    def load_append(self) -> None:
+        self._extend([self.stack.pop()])
+
+    def load_appends(self) -> None:
+        self._extend(self.pop_mark())
+
+    def _extend(self, items: list[Any]) -> None:
+        target = self.stack[-1]
+        if type(target) is list:
+            target.extend(items)
+        elif not isinstance(target, Inert):
+            raise damaged("items for a list", f"some for {kind_of(target)}")
 
     def load_empty_set(self) -> None:
         self.append(Inert("set"))
@@ -130,6 +163,8 @@ class _Machine(pickle._Unpickler):
         _CODES["REDUCE"]: load_reduce,
         _CODES["NEWOBJ"]: load_reduce,
         _CODES["BUILD"]: load_build,
+        _CODES["APPEND"]: load_append,
+        _CODES["APPENDS"]: load_appends,
         _CODES["SETITEM"]: load_setitem,
         _CODES["SETITEMS"]: load_setitems,
         _CODES["EMPTY_SET"]: load_empty_set,
