@@ -93,6 +93,7 @@ def record(
         "together": None,
         "reliability": None,
         "search": None,
+        "imported": None,
         "method": method,
         "settings": {name: value for name, value in settings.items() if name not in LEARNING},
         "learning": UNUSED | learning if learning else None,

@@ -247,6 +247,7 @@ PRINTS = {
     "docs/methods.md": r"\['\w+' '\w+' '\w+'\]\n",
     "docs/predict.md": r"None missing\.jpg: expected an image .*\nTrue\n",
     "docs/reports.md": r"\*\*.+\*\*\n",
+    "docs/sharing.md": r"seed, images per class, data set: unknown, because no log.txt says it\n",
     "docs/training.md": r"0 loss \d.*\n(\d loss .*\n)+[012] \d+\.\d+\n",
 }
 """How what a page's Python prints begins."""

@@ -59,6 +59,7 @@ MAY_IMPORT = {
     | PARTS_OF_THE_CLASSIFIER,
     "estimator": BOTTOM | {"classifier", "old_names"},
     "serving": MODELS | {"data", "results", "features", "evaluation", "fitting", "labels", "classifier"},
+    "official": MODELS | {"results", "arguments", "labels", "fitting", "classifier"},
     "shards": BOTTOM | {"clip", "data", "methods", "features", "serving", "workers"},
     "reports": TORCH_FREE,
     "protocols": MODELS

@@ -210,8 +210,8 @@ class FittedClassifier:
         return self._fitted().picked
 
     @property
-    def seconds_(self) -> float:
-        """Wall-clock time of the fit."""
+    def seconds_(self) -> float | None:
+        """Wall-clock time of the fit; None of an imported prompt."""
         return self._fitted().seconds
 
     @property

@@ -29,7 +29,17 @@ from cocoop.labels import number_classes
 from cocoop.learning import hold_out, learn, learning_of, searched, source_of
 from cocoop.methods import METHODS, Method, expect_rebuildable
 from cocoop.ranks import Ranks, join
-from cocoop.results import Calibration, Environment, Epoch, Learning, Parameters, Search, environment, peak_memory_mb
+from cocoop.results import (
+    Calibration,
+    Environment,
+    Epoch,
+    Imported,
+    Learning,
+    Parameters,
+    Search,
+    environment,
+    peak_memory_mb,
+)
 from cocoop.results.plain import plain
 from cocoop.training import EVERY, Cadence, Checkpoint, Identity, check_divides, kept_epoch
 
@@ -57,6 +67,7 @@ class Fit:
     clip_fingerprint: str | None = None
     sample: NDArray[np.float16] | None = field(default=None, compare=False)
     shots: int | None
+    imported: Imported | None = None
     learning: Learning | None
     kept_epoch: int | None = None
     picked: list[int]
@@ -69,7 +80,7 @@ class Fit:
     dataset: str | None = None
     device: str | None
     dtype: str | None
-    seconds: float
+    seconds: float | None
     peak_memory_mb: float | None
     peak_gpu_memory_mb: float | None
     processes: int = 1
@@ -83,7 +94,8 @@ class Fit:
         of_it = (
             {name: getattr(kept, name) for name in ("epoch", "loss", "accuracy", "validation_accuracy")} if kept else {}
         )
-        return {"seconds": self.seconds} | {name: value for name, value in of_it.items() if value is not None}
+        figures = {"seconds": self.seconds} | of_it
+        return {name: value for name, value in figures.items() if value is not None}
 
 
 _SAMPLE = 256

@@ -68,7 +68,7 @@ def to_run(fit: Fit, model: Method, classes: Sequence[Any]) -> Run:
         class_tokens=class_tokens(clip, model.class_names),
         seed=fit.parameters.seed,
         classes=len(classes),
-        training_images=len(fit.picked),
+        training_images=len(fit.picked) if fit.imported is None else None,
         trainable_parameters=model.trainable_parameters,
         **of_the_fit,
     )

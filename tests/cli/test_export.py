@@ -53,7 +53,10 @@ def test_zero_shot_without_a_run(cocoop, photos):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ("run --to tflite --out model", "--to: expected one of onnx, torch-export, safetensors-head; got 'tflite'"),
+        (
+            "run --to tflite --out model",
+            "--to: expected one of onnx, torch-export, safetensors-head, official; got 'tflite'",
+        ),
         ("run --to onnx --out run", "run: expected a new or empty folder for the exported model; it exists"),
         ("photos --to onnx --out model", "photos: expected a finished run folder"),
         ("--to onnx --out model", "export: expected a run folder, or a CLIP and classes"),

@@ -26,6 +26,7 @@ def test_the_commands():
         "embed",
         "evaluate",
         "export",
+        "import",
         "info",
         "plan",
         "predict",

@@ -66,7 +66,7 @@ def test_a_field_that_is_missing_or_unknown_is_named(name):
         ({"seed": True}, "its 'seed' is True, not an integer"),
         ({"seed": 1.0}, "its 'seed' is 1.0, not an integer"),
         ({"shots": 1.5}, "its 'shots' is 1.5, not an integer or null"),
-        ({"seconds": None}, "its 'seconds' is None, not a number"),
+        ({"seconds": "1"}, "its 'seconds' is '1', not a number or null"),
         ({"settings": []}, r"its 'settings' is \[\], not an object"),
         ({"picked": [0, 1, "2"]}, r"its 'picked'\[2\] is '2', not an integer"),
         ({"environment": {}}, "its 'environment' lacks 'python'"),

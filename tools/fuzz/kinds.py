@@ -21,6 +21,7 @@ KINDS = {
     "data sets of `datasets`": Kind(of_lists.make_saved, of_lists.read_saved),
     "weights": Kind(of_models.make_weights, of_models.read_the_weights),
     "CLIPs": Kind(of_models.make_clips, of_models.load_clip, (".md",)),
+    "prompts of the original": Kind(of_models.make_prompts, of_models.read_prompt),
     "tokenizers": Kind(of_models.make_tokenizers, of_models.read_tokenizer),
     "exported models": Kind(of_models.make_exported, of_models.read_exported, (".md",)),
 }

@@ -11,10 +11,13 @@ from importlib import import_module
 from pathlib import Path
 
 import torch
+from safetensors.torch import save_file
 
-from cocoop import CLIP
+from cocoop import CLIP, METHODS
 from cocoop.clip.sources.load import BUNDLED
 from cocoop.clip.sources.tokens import Tokenizer, load_tokenizer, token_ids
+from cocoop.evaluation import class_probabilities
+from cocoop.official import read_official, write_official
 from cocoop.serving import export, load_learned
 from cocoop.serving.exported.models import load_exported
 from cocoop.weights import read_weights
@@ -29,8 +32,6 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 
 def make_weights(folder: Path) -> None:
     """Tensors of every kind in every form: safetensors, torch.save, TorchScript, shards."""
-    from safetensors.torch import save_file
-
     state = {name: tensor.contiguous().clone() for name, tensor in saved.tensors().items()}
     for name in ("safetensors", "saved", "scripted", "shards"):
         (folder / name).mkdir(parents=True)
@@ -61,6 +62,22 @@ def make_clips(folder: Path) -> None:
     clip_formats.as_open_clip_safetensors(folder / "open_clip", "ViT", state)
     clip_formats.as_hugging_face_bin(folder / "hugging-face", "ViT", state)
     shutil.copytree(BUNDLED["tiny"], folder / "bundled")
+
+
+def make_prompts(folder: Path) -> None:
+    """Checkpoints of CoOp and CoCoOp as the original code leaves them, and a log."""
+    names = ["one", "seven"]
+    for method in ("coop", "cocoop"):
+        learned = {name: tensor.detach() for name, tensor in METHODS[method](tiny(), names).state_dict().items()}
+        save_file(learned, folder.parent / "bare.safetensors")
+        write_official(read_official(folder.parent / "bare.safetensors", tiny(), names), folder / method)
+        (folder / method / "log.txt").write_text("DATASET:\n  NUM_SHOTS: 16\nSEED: 1\n")
+
+
+def read_prompt(folder: Path) -> None:
+    """Import it, and classify."""
+    classifier = read_official(folder, tiny(), ["one", "seven"])
+    class_probabilities(classifier.inference(), features())
 
 
 @cache

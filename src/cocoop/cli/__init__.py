@@ -22,6 +22,7 @@ from cocoop.cli import (
     embed,
     evaluate,
     export,
+    import_prompt,
     info,
     plan,
     predict,
@@ -92,6 +93,7 @@ _add(app, "evaluate", evaluate.evaluate, "Score a learned prompt on labelled ima
 _add(app, "predict", predict.predict, "Classify pictures: files, folders, lists, tables, archives.")
 _add(app, "embed", embed.embed, "Write the image features of pictures into a file.")
 _add(app, "export", export.export, "Write a prompt as an ONNX model, a torch program, or a head's tensors.")
+_add(app, "import", import_prompt.import_prompt, "Make a run of a prompt that the original code learned.")
 _add(app, "benchmark", benchmark.benchmark, "Carry out a protocol of the papers, many runs in one folder.")
 _add(app, "report", report.report, "Tables and pictures of runs, beside the published figures.")
 _add(app, "bench", bench.bench, "Measure speed and memory on this machine, beside the original's way.")

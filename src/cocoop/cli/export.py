@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from cocoop.cli.common import AnyClip, AsJson, Classes, Plugins, Tokenizer, print_json, split_names
+from cocoop.errors import InputError
 from cocoop.progress import note
 
 Run = Annotated[
@@ -18,8 +19,9 @@ To = Annotated[
     str,
     typer.Option(
         "--to",
-        metavar="onnx|torch-export|safetensors-head",
-        help="A model, or with safetensors-head the tensors of the part behind the image tower.",
+        metavar="onnx|torch-export|safetensors-head|official",
+        help="A model; with safetensors-head the tensors of the part behind the image tower; or with official a "
+        "checkpoint for the original code.",
     ),
 ]
 Out = Annotated[Path, typer.Option(metavar="DIR", help="A new folder for the model.")]
@@ -29,6 +31,9 @@ Features = Annotated[
         "--features", help="Leave the image tower out: from image features to probabilities, in a small file."
     ),
 ]
+
+
+_OFFICIAL = "official"
 
 
 def export(
@@ -50,11 +55,14 @@ def export(
     Prints the file, its classes and bytes, and the largest difference of a probability; `cocoop predict` takes the
     folder as a run.
 
+    With `--to official` it is the prompt alone, as the original CoOp and CoCoOp code takes it with --model-dir.
+
     Examples:
       cocoop export my-run --to onnx --out my-model
       cocoop export my-run --to torch-export --classes "cat,dog,red panda" --out my-model
       cocoop export my-run --to safetensors-head --out my-head
       cocoop export my-run --to onnx --features --out my-head
+      cocoop export my-run --to official --out output
       cocoop export --clip openai/clip-vit-base-patch16 --classes "cat,dog" --to onnx --out zero-shot
     """
     from dataclasses import asdict
@@ -63,9 +71,12 @@ def export(
     from cocoop.methods.plugins import load_plugins
     from cocoop.serving import FORMS, TEMPLATE, export, load_learned
 
-    expect_choice("--to", to, FORMS)
+    expect_choice("--to", to, [*FORMS, _OFFICIAL])
     load_plugins(plugin or ())
     names = None if classes is None else split_names("--classes", classes, at_least=2)
+    if to == _OFFICIAL:
+        _export_official(run, out, names, features, clip, tokenizer, as_json)
+        return
     learned = load_learned(run, names, clip, tokenizer)
     if run is None:
         note(f"note: zero-shot, with the prompt {TEMPLATE!r}")
@@ -82,3 +93,30 @@ def export(
         return
     differs = exported.verification.largest_difference
     print(f"{exported.file}\t{exported.description.classes}\t{exported.size}\t{differs:.1e}")
+
+
+def _export_official(
+    run: Path | None,
+    out: Path,
+    names: list[str] | None,
+    features: bool,
+    clip: str | None,
+    tokenizer: str | None,
+    as_json: bool,
+) -> None:
+    """Write a checkpoint for the original code, and print its place, classes and bytes."""
+    from cocoop.classifier import Classifier
+    from cocoop.official import write_official
+
+    if run is None or features:
+        got = "none" if run is None else "--features"
+        raise InputError(f"--to official: expected a run folder and nothing of the image tower; got {got}.")
+    classifier = Classifier.load(run, clip, tokenizer, device="cpu", dtype="float32")
+    if names is not None:
+        classifier.set_classes(names)
+    file = write_official(classifier, out)
+    size, count = file.stat().st_size, len(classifier.classes_)
+    if as_json:
+        print_json({"folder": str(out), "file": str(file), "bytes": size, "classes": count})
+    else:
+        print(f"{file}\t{count}\t{size}")

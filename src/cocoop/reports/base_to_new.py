@@ -41,7 +41,7 @@ def base_to_new_table(records: Mapping[str, Sequence[RunRecord]]) -> Table:
 def _row(method: str, runs: Sequence[RunRecord]) -> tuple[str, Rate, Rate, Rate, str, int]:
     base, new = (Rate(*mean_std([run.results[half].accuracy for run in runs]), len(runs)) for half in ("base", "new"))
     h = Rate(harmonic_mean(base.mean, new.mean), None, len(runs))
-    seconds = statistics.fmean(run.seconds for run in runs)
+    seconds = statistics.fmean(run.seconds for run in runs if run.seconds is not None)
     return method, base, new, h, f"{seconds:.1f}", runs[0].trainable_parameters
 
 

@@ -40,8 +40,8 @@ class Group:
         return rate_over([getattr(record.together, figure) for record in self.records if record.together])
 
     @property
-    def seeds(self) -> tuple[int, ...]:
-        """The seeds, as often as they are there."""
+    def seeds(self) -> tuple[int | None, ...]:
+        """The seeds, as often as they are there; None of an imported prompt that does not say it."""
         return tuple(record.seed for record in self.records)
 
 
@@ -61,7 +61,7 @@ def group_records(records: Iterable[Record]) -> list[Group]:
             method=runs[0].method,
             label=_label(runs[0], varying[runs[0].protocol, runs[0].method]),
             shots=runs[0].shots,
-            records=tuple(sorted(runs, key=lambda record: record.seed)),
+            records=tuple(sorted(runs, key=lambda record: (record.seed is None, record.seed or 0))),
         )
         for runs in members.values()
     ]

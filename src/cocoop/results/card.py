@@ -51,11 +51,12 @@ def model_card(config: RunConfig, record: RunRecord, pictures: Iterable[str] = (
     """Markdown for a run, with the pictures of these names in its folder."""
     names, tokenizer = config.class_names, config.parameters.tokenizer
     facts = {
-        "training images": f"{record.training_images:,}",
+        **_origin_rows(record),
+        "training images": _known(record.training_images, ",d"),
         **_training_rows(record),
-        "seed": str(record.seed),
+        "seed": _known(record.seed, "d"),
         "trainable parameters": f"{record.trainable_parameters:,}",
-        "seconds": f"{record.seconds:.1f}",
+        "seconds": _known(record.seconds, ".1f"),
     }
     for test, figures in record.results.items():
         facts |= _test_rows(test, figures, record.zero_shot.get(test))
@@ -70,6 +71,20 @@ def model_card(config: RunConfig, record: RunRecord, pictures: Iterable[str] = (
         rows="\n".join(f"| {markdown(name)} | {value} |" for name, value in facts.items()),
         pictures="".join(f"\n![{_PICTURES[name]}]({name})\n" for name in pictures),
     )
+
+
+def _known(number: float | None, form: str) -> str:
+    return "unknown" if number is None else format(number, form)
+
+
+def _origin_rows(record: RunRecord) -> dict[str, str]:
+    """Where the prompt is from, if it was not learned here, and whether that fits this CLIP and these classes."""
+    imported = record.imported
+    if imported is None:
+        return {}
+    of = "" if imported.epoch is None else f", epoch {imported.epoch}"
+    checked = "compared with this CLIP and these classes" if imported.checked else "not compared with this CLIP"
+    return {"imported from": f"{markdown(imported.file)}{of} (SHA-256 {imported.sha256}), {checked}"}
 
 
 def _training_rows(record: RunRecord) -> dict[str, str]:

@@ -54,8 +54,8 @@ class Record:
         return self.content.shots or 0
 
     @property
-    def seed(self) -> int:
-        """The seed of pick and training."""
+    def seed(self) -> int | None:
+        """The seed of pick and training; None of an imported prompt that does not say it."""
         return self.content.seed
 
     @property

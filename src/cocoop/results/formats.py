@@ -31,7 +31,7 @@ _RECORD_OF_2: dict[str, Any] = {"kept_epoch": None, "validation_images": 0, "val
 _RECORD_OF_3: dict[str, Any] = {"together": None}
 """What format 3 need not have."""
 
-_RECORD_OF_4: dict[str, Any] = {"reliability": None, "search": None, "processes": 1}
+_RECORD_OF_4: dict[str, Any] = {"reliability": None, "search": None, "processes": 1, "imported": None}
 _TRIAL_OF_4: dict[str, Any] = {"names": "own", "template": None, "draw": "even", "calibration": None, "coverage": None}
 _FIGURES_OF_4: dict[str, Any] = {"classes": None}
 _FIT_OF_4: dict[str, Any] = {"classwise_calibration_error": None}

@@ -189,6 +189,21 @@ class Environment:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Imported:
+    """The file that a prompt was taken from, which another program learned.
+
+    file: its name. sha256: of its bytes. epoch: which it is of; None where it does not say. dtype: of its numbers.
+    checked: whether it holds the embeddings of the class names' tokens, and they are this CLIP's.
+    """
+
+    file: str
+    sha256: str
+    epoch: int | None
+    dtype: Literal["float16", "bfloat16", "float32", "float64"]
+    checked: bool
+
+
+@dataclass(frozen=True, kw_only=True)
 class RunRecord:
     """`record.json`: what was learned, from what, with what, and how well it does.
 
@@ -197,6 +212,9 @@ class RunRecord:
     class_tokens: a hash of what the tokenizer makes of the class names. device, dtype: of the fit: "cuda:0", "float32".
     A record of format 1 may lack these three, and then they are None.
     seed: of pick and training. shots: images per class; None is all, 0 where there is nothing to learn.
+    imported: the file that the prompt was taken from; None where it was learned here, and in formats 1 to 4. Of an
+    imported prompt, seed, shots, training_images, dataset and seconds are None where nobody said them, and
+    clip_fingerprint, device, dtype and environment are those of the import.
     kept_epoch: the epoch whose tensors these are, counted from 0; None without a training, and in formats 1 and 2.
     classes, training_images, validation_images, trainable_parameters: how many.
     protocol: one of `PROTOCOL_NAMES`. dataset: what it learned from; None for lists of images.
@@ -224,10 +242,11 @@ class RunRecord:
     class_tokens: str | None
     device: str | None
     dtype: str | None
-    seed: int
+    seed: int | None
     shots: int | None
+    imported: Imported | None = None
     classes: int
-    training_images: int
+    training_images: int | None
     validation_images: int = 0
     trainable_parameters: int
     protocol: ProtocolName = "own-images"
@@ -237,7 +256,7 @@ class RunRecord:
     reliability: Reliability | None = None
     search: Search | None = None
     zero_shot: dict[str, Figures] = field(default_factory=dict)
-    seconds: float
+    seconds: float | None
     peak_memory_mb: float | None
     peak_gpu_memory_mb: float | None = None
     processes: Count = 1
@@ -256,14 +275,15 @@ class Parameters:
     """The parameters of the classifier that learned, as they were at the fit; its class says what they mean.
 
     The machine's own (device, dtype, memory_budget, feature_cache, cuda_graph) are not among them. clip, tokenizer: by
-    name or absolute path; None is a tokenizer of the CLIP's own, or one that was given as an object.
+    name or absolute path; None is a tokenizer of the CLIP's own, or one that was given as an object. seed: None of an
+    imported prompt whose seed nobody said.
     """
 
     method: str
     clip: str
     settings: dict[str, Any] | None
     shots: int | None
-    seed: int
+    seed: int | None
     epochs: int | None
     batch_size: int | None
     lr: float | None

@@ -5,7 +5,7 @@ Nearly every CLIP has it. transformers' `CLIPTokenizer` gives the same ids (`tes
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +48,11 @@ class OpenAITokenizer:
         """Token ids of one text, between SOS and EOT if asked."""
         ids: list[int] = self.backend.encode(text, add_special_tokens=add_special_tokens).ids
         return ids
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """What the tokens read, with "</w>" at the end of each word."""
+        text: str = self.backend.decode(list(ids), skip_special_tokens=False)
+        return text
 
 
 def read_openai(folder: Path, description: Mapping[str, Any]) -> OpenAITokenizer | None:

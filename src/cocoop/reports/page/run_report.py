@@ -76,8 +76,13 @@ def run_report(record: Record, command: str = "") -> str:
 
 
 def _lead(record: Record) -> str:
-    learned, tests = counted(record.content.training_images, "image"), record.results.items()
-    about = f"{record.method}, " + ("which learned nothing" if is_zero_shot(record) else f"learned from {learned}")
+    content, tests = record.content, record.results.items()
+    learned = "which learned nothing"
+    if content.imported is not None:
+        learned = f"imported from {content.imported.file}"
+    elif content.training_images:
+        learned = f"learned from {counted(content.training_images, 'image')}"
+    about = f"{record.method}, {learned}"
     rates = (f"{figures.accuracy:.2f} % of {_images_of(test, figures)}" for test, figures in tests)
     return f"{about}: right on {' and '.join(rates)}." if 0 < len(tests) <= _LED else f"{about}."
 
@@ -96,10 +101,10 @@ def _facts(record: Record, command: str) -> dict[str, str]:
     }
     if not is_zero_shot(record):
         facts |= {
-            "images per class": f"{record.shots}" if record.shots else "all",
-            "seed": str(record.seed),
+            "images per class": f"{record.shots}" if record.shots else "unknown" if content.imported else "all",
+            "seed": "unknown" if record.seed is None else str(record.seed),
             "learned parameters": f"{content.trainable_parameters:,}",
-            "time": f"{content.seconds:,.1f} s",
+            "time": "unknown" if content.seconds is None else f"{content.seconds:,.1f} s",
         }
     if content.validation_images:
         facts |= {"validation images": f"{content.validation_images:,}", "kept epoch": str(content.kept_epoch)}

@@ -58,6 +58,7 @@ def _commands(groups: Sequence[Group]) -> list[str]:
 
 def _row(group: Group) -> tuple[Cell, ...]:
     contents = [record.content for record in group.records]
+    seconds = [content.seconds for content in contents if content.seconds is not None]
     memory = [content.peak_memory_mb for content in contents if content.peak_memory_mb is not None]
     return (
         group.protocol,
@@ -67,7 +68,7 @@ def _row(group: Group) -> tuple[Cell, ...]:
         ", ".join(map(str, group.seeds)),
         contents[0].training_images,
         contents[0].trainable_parameters,
-        f"{statistics.fmean(content.seconds for content in contents):,.1f}",
+        f"{statistics.fmean(seconds):,.1f}" if seconds else None,
         round(max(memory)) if memory else None,
     )
 

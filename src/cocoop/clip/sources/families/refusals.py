@@ -8,7 +8,9 @@ _CAUSAL = "whose text tower is causal and read at its end token"
 _BIDIRECTIONAL = "its text tower is bidirectional, so that prompts share no prefix"
 _BERT = "its text tower is a BERT-like encoder, which is bidirectional"
 
-_PROMPT = "it is a learned prompt, not a CLIP; give its run folder to predict or evaluate"
+_PROMPT = (
+    "it is a learned prompt, not a CLIP; make a run of it with `cocoop import FILE --clip CLIP --classes ... --out RUN`"
+)
 
 _FAMILIES = {
     "siglip": _BIDIRECTIONAL,
