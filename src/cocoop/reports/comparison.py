@@ -83,13 +83,14 @@ def _told(difference: PairedDifference) -> tuple[Cell, Cell]:
     return "" if low is None or high is None else Interval(low, high), difference.verdict
 
 
-def _seeds(pair: Sequence[Group]) -> set[int | None]:
+def _seeds(pair: Sequence[Group]) -> set[int]:
     """Those that both were run with; a method without shots stands beside any seed."""
-    learned = [set(group.seeds) for group in pair if group.shots] or [{pair[0].seeds[0]}]
+    known = [{seed for seed in group.seeds if seed is not None} for group in pair]  # an imported prompt may have none
+    learned = [seeds for group, seeds in zip(pair, known, strict=True) if group.shots] or [set(sorted(known[0])[:1])]
     return set.intersection(*learned)
 
 
-def _of_seeds(group: Group, seeds: Sequence[int | None]) -> list[Record]:
+def _of_seeds(group: Group, seeds: Sequence[int]) -> list[Record]:
     """One record of each seed; of a method without shots the one that there is."""
     by_seed = {record.seed: record for record in group.records}
     return [by_seed[seed] for seed in seeds] if group.shots else [group.records[0]]
