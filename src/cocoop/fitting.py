@@ -156,9 +156,7 @@ def fit(
         view_seed = seed if parameters["view_seed"] is None else parameters["view_seed"]
         source = source_of(clip, pictures, learning, view_seed, store, exif, ranks) if picked else None
         trained_on = fingerprints(pictures, source.contents) if source else []
-        held_out = None
-        if validation is not None and source is not None:
-            held_out = hold_out(clip, validation, classes, class_names, source, parameters, store, ranks)
+        held_out = hold_out(clip, validation, classes, class_names, source, parameters, store, ranks)
         validated_on = held_out.fingerprints if held_out else []
         told = partial(identity_of, model, frozen, learning, source, targets, held_out, ranks)
         state = _state(checkpoint, cadence, ranks, told)
@@ -183,8 +181,7 @@ def fit(
         validated_on=validated_on,
         search=search,
         seconds=time.perf_counter() - started + (state.seconds if state else 0),
-        processes=ranks.size,
-        **_circumstances(clip),
+        **_circumstances(clip, ranks),
     )
     ranks.first(lambda: tell(callbacks, "on_fit_end", done.figures))
     return Fitted(model, classes, done)
@@ -300,13 +297,14 @@ def _sample(source: FeatureSource, history: Sequence[Epoch]) -> NDArray[np.float
     return features.cpu().numpy().astype(np.float16)
 
 
-def _circumstances(clip: CLIP) -> dict[str, Any]:
-    """On what, and with how much memory so far, this process has learned."""
+def _circumstances(clip: CLIP, ranks: Ranks) -> dict[str, Any]:
+    """On what, with how many others, and with how much memory so far, this process has learned."""
     on_gpu = clip.device.type == "cuda"
     return {
         "device": str(clip.device),
         "dtype": clip.precision.name,
         "peak_memory_mb": peak_memory_mb(),
         "peak_gpu_memory_mb": torch.cuda.max_memory_allocated(clip.device) / 1e6 if on_gpu else None,
+        "processes": ranks.size,
         "environment": environment(),
     }

@@ -112,15 +112,15 @@ def source_of(
 
 def hold_out(
     clip: CLIP,
-    given: tuple[Sequence[Picture], Sequence[Any]],
+    given: tuple[Sequence[Picture], Sequence[Any]] | None,
     classes: NDArray[Any],
     class_names: Sequence[str] | None,
-    source: Source,
+    source: Source | None,
     parameters: Mapping[str, Any],
     store: FeatureStore | None,
     ranks: Ranks,
-) -> HeldOut:
-    """The validation images of a fit.
+) -> HeldOut | None:
+    """The validation images of a fit; None where none are given, or there is nothing to learn from.
 
     Copies of images in `source`, which are learned from, are left out, with a warning.
 
@@ -128,6 +128,8 @@ def hold_out(
         InputError: no pictures with a label each, a label that is none of the `classes` [K], an image that does not
             decode, or only images that are learned from.
     """
+    if given is None or source is None:
+        return None
     if not isinstance(given, tuple | list) or len(given) != 2:
         raise InputError(f"validation: expected a pair (images, labels); got {shortened(given)}.")
     pictures, labels = given

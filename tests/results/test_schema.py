@@ -233,7 +233,7 @@ def test_a_classifier_of_an_older_format_can_learn_again(tiny, folder):
 def test_format_3_scored_base_and_new_apart_only():
     run = read_run(FORMAT_3)
     before, after = content_of(FORMAT_3 / "record.json"), json.loads(json.dumps(asdict(run.record)))
-    later = dict.fromkeys(("together", "reliability", "search")) | {"processes": 1}
+    later = dict.fromkeys(("together", "reliability", "search", "imported")) | {"processes": 1}
     later["results"] = {test: {**figures, "classes": None} for test, figures in before["results"].items()}
     assert before["format"] == 3 and after == before | later | {"format": FORMAT, "trial": before["trial"] | OF_4}
     config = content_of(FORMAT_3 / "config.json")
@@ -249,7 +249,7 @@ def test_format_4_knew_the_calibration_error_of_the_top_class_alone(name):
     run = read_run(FORMAT_4 / name)
     before, after = content_of(FORMAT_4 / name / "record.json"), json.loads(json.dumps(asdict(run.record)))
     assert before["format"] == 4 and (before["calibration"] is None) == (name == "base-to-new")
-    expected = before | {"format": FORMAT, "reliability": None, "search": None, "processes": 1}
+    expected = before | {"format": FORMAT, "reliability": None, "search": None, "processes": 1, "imported": None}
     for part in ("results", "zero_shot"):
         expected[part] = {test: {**figures, "classes": None} for test, figures in before[part].items()}
     if name == "own":

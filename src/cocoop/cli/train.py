@@ -173,19 +173,17 @@ def train(
       cocoop train photos/ --out my-run --method coop --set context=none --set context_length=16
       cocoop train oxford_pets --data-root data/ --out my-run
       cocoop train photos/ --out my-run --shots all --class-weight balanced --validate --keep best --patience 3
-      cocoop train photos/ --out my-run --method tip-adapter --validate --search
-      cocoop train photos/ --out my-run --plugin my_method.py --method mine --set weight=8
     """
     from cocoop.results import state_file
 
     settings = _settings_of(method, set_ or (), plugin or ())
     check_new_run(out, source)
-    learning: dict[str, Any] = {"seed": seed, "epochs": epochs, "batch_size": batch_size, "lr": lr, "views": views}
-    watched: dict[str, Any] = {"keep": keep, "patience": patience, "search": search, "class_weight": class_weight}
-    machine: dict[str, Any] = {"device": device, "dtype": dtype, "memory_budget": memory_budget}
-    machine |= {"feature_cache": feature_cache, "cuda_graph": cuda_graph, "tokenizer": tokenizer}
+    given: dict[str, Any] = {"seed": seed, "epochs": epochs, "batch_size": batch_size, "lr": lr, "views": views}
+    given |= {"keep": keep, "patience": patience, "search": search, "class_weight": class_weight, "device": device}
+    given |= {"dtype": dtype, "memory_budget": memory_budget, "feature_cache": feature_cache, "tokenizer": tokenizer}
+    given["cuda_graph"] = cuda_graph
     dataset = read_source(source, data_root, class_names)
-    classifier = _classifier(dataset, method, clip, settings, shots, augment, exif, learning | watched | machine)
+    classifier = _classifier(dataset, method, clip, settings, shots, augment, exif, given)
     with _alone(out, restart), stopped_by_hand(partial(_how_to_go_on, state_file(out))):
         _learn(classifier, dataset, out, validate, report_to, checkpoint_every, as_json)
     if not as_json and place().rank == 0:

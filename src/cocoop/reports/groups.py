@@ -40,9 +40,9 @@ class Group:
         return rate_over([getattr(record.together, figure) for record in self.records if record.together])
 
     @property
-    def seeds(self) -> tuple[int | None, ...]:
-        """The seeds, as often as they are there; None of an imported prompt that does not say it."""
-        return tuple(record.seed for record in self.records)
+    def seeds(self) -> tuple[int, ...]:
+        """The seeds, as often as they are there; that of an imported prompt may be unknown."""
+        return tuple(record.seed for record in self.records if record.seed is not None)
 
 
 def group_records(records: Iterable[Record]) -> list[Group]:

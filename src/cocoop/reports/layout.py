@@ -88,7 +88,7 @@ def _on_seeds(groups: Sequence[Group], table: Table) -> Iterable[str]:
     spread = {"std": "population standard deviation", "ci95": "half the 95 % interval, 1.96 std / sqrt(n)"}
     counts = {len(group.records) for group in groups}
     if max(counts, default=0) > 1:
-        learned = {tuple(dict.fromkeys(group.seeds)) for group in groups if group.shots}
+        learned = {tuple(sorted(set(group.seeds))) for group in groups if group.shots}
         seeds = f"seeds {', '.join(map(str, learned.pop()))}" if len(learned) == 1 else "the seeds of each run"
         yield f"Accuracy in percent: mean +- {spread[table.spread]} over {seeds}. Without +-: one run, or an average."
     else:
