@@ -48,7 +48,7 @@ TEXTS = {
     "photos/cat/1.jpg": "a layout of folders",
     "path,label,split": "a manifest",
     '{"path": "images/0001.jpg"': "a manifest",
-    "Base to new, 8 shots, tiny": "what a command printed",
+    "warning: Fewer than three seeds": "what a command printed",
     "note: left out files": "what a command printed",
 }
 """How blocks begin that are neither Python nor shell -> what they are."""

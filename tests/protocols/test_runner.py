@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.numpy import load_file
+from sklearn.metrics import roc_auc_score
 from small_data import NAMES, make_trial, write_datasets
 
 from cocoop import CLIP, InputError, PromptClassifier, RunError, ZeroShot
@@ -101,6 +102,16 @@ def check_together(folder: Path, examples: list[Example], model) -> None:
     assert together["base_called_new"] == pytest.approx(100 * called.count((True, False)) / 6)
     surest = stored["together/base_score"] == stored["together/confidence"]
     assert (surest == (stored["together/predicted"] < 2)).all()
+    # All that is told of pairs follows from what is kept: the halves' own tests are the classifiers of the halves.
+    of_base, of_new = np.split(stored["together/base_score"], 2)
+    right = {half: stored[f"{half}/label"] == stored[f"{half}/predicted"] for half in ("base", "new")}
+    assert together["auroc"] == pytest.approx(100 * roc_auc_score([1] * 6 + [0] * 6, [*of_base, *of_new]))
+    pairs = [
+        g and h and ours > theirs
+        for g, ours in zip(right["base"], of_base, strict=True)
+        for h, theirs in zip(right["new"], of_new, strict=True)
+    ]
+    assert together["open_world_auc"] == pytest.approx(100 * np.mean(pairs))
 
 
 @pytest.mark.parametrize("protocol", ["cross-dataset", "domain-generalization"])
