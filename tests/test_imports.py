@@ -117,6 +117,7 @@ INSIDE = {
         "hugging_face": IMAGES | {"own", "store"},
         "papers": IMAGES,
         "drawn": IMAGES,
+        "words": IMAGES | {"drawn", "papers"},
         "sources": IMAGES
         | {"cache", "own", "names", "places", "folder", "manifest", "hugging_face", "papers", "drawn", "store"},
     },
@@ -153,7 +154,9 @@ INSIDE = {
         "latex": TABLES,
         "comparison": TABLES,
         "cautions": TABLES,
-        "protocol_tables": TABLES | {"comparison"},
+        "reliability": TABLES,
+        "sensitivity": TABLES | {"comparison"},
+        "protocol_tables": TABLES | {"comparison", "reliability", "sensitivity"},
         "page": TABLES | {"cautions", "commands", "protocol_tables"},
         "formats": TABLES | {"latex", "page"},
     },

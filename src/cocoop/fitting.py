@@ -139,10 +139,7 @@ def fit(
 ) -> Fitted:
     """Pick images and learn from them; arguments and errors as of `Classifier.fit`, with its parameters by name."""
     started = time.perf_counter()
-    check_parameters(parameters)
-    check_pictures(images, labels)
-    check_validation(parameters, validation is not None)
-    check_callbacks(callbacks)
+    _check(parameters, images, labels, validation is not None, callbacks)
     cadence = Cadence(checkpoint_every)
     images = list(images)  # by position: a column of pandas looks up row numbers
     classes, targets = number_classes(labels, class_names)
@@ -185,6 +182,20 @@ def fit(
     )
     ranks.first(lambda: tell(callbacks, "on_fit_end", done.figures))
     return Fitted(model, classes, done)
+
+
+def _check(
+    parameters: Mapping[str, Any],
+    images: Sequence[Picture],
+    labels: Sequence[Any],
+    validated: bool,
+    callbacks: Sequence[Any],
+) -> None:
+    """Refuse what cannot work before anything is loaded."""
+    check_parameters(parameters)
+    check_pictures(images, labels)
+    check_validation(parameters, validated)
+    check_callbacks(callbacks)
 
 
 def _state(

@@ -87,3 +87,12 @@ def test_what_is_refused():
         fit_temperature(torch.from_numpy(logits), right.tolist())
     with pytest.raises(InputError, match="does better than guessing; on these 12 images it does not"):
         fit_temperature(torch.from_numpy(logits), wrong.tolist())
+
+
+def test_all_right_is_no_temperature_however_the_sums_round():
+    """The slope is 0 at the end then, or 2e-16, as with these."""
+    for seed in range(50):
+        rng = np.random.default_rng(seed)
+        logits = torch.from_numpy(rng.normal(size=(24, 2)).astype(np.float32) * 4).log_softmax(dim=1)
+        with pytest.raises(InputError, match="some images that are not classified as labelled; got 24 that are"):
+            fit_temperature(logits.exp().double().log(), logits.argmax(dim=1).tolist())

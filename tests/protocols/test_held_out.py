@@ -98,3 +98,11 @@ def test_parameters_are_checked_before_images_are_held_out(tiny, photos, wrong):
 
 def test_a_seed_of_numpy(photos):
     assert held_out(photos, 2, np.int64(7)) == held_out(photos, 2, 7)
+
+
+def test_a_val_split_that_is_the_test_split_is_not_validated_on(photos):
+    """As ImageNet's: its images are scored."""
+    train, test = photos.train[::2], photos.train[1::2]
+    held = held_out(replace(photos, train=train, val=test, test=list(test)), 1, 7)
+    assert held.examples and {*held.examples} <= {*train} and not {*held.examples} & {*test}
+    assert held_out(replace(photos, train=train, val=test[1:], test=test[:1]), 1, 7).examples == test[1:]

@@ -39,7 +39,7 @@ Protocol = Annotated[
     str,
     typer.Argument(
         metavar="PROTOCOL",
-        help="base-to-new, cross-dataset, domain-generalization or few-shot.",
+        help="base-to-new, cross-dataset, domain-generalization, few-shot or sensitivity.",
         show_default=False,
     ),
 ]
@@ -95,6 +95,31 @@ Views = Annotated[
         "of images that are drawn here, nor of your own if the CLIP's files say so.",
     ),
 ]
+Calibrations = Annotated[
+    str | None,
+    typer.Option(
+        "--calibration",
+        metavar="temperature|dac",
+        help="base-to-new: score probabilities as they are and calibrated, too, by a temperature fitted on held-out "
+        "images of base classes; dac also scales it for new classes, by how far learning has moved them.",
+    ),
+]
+Conformal = Annotated[
+    float | None,
+    typer.Option(
+        metavar="COVERAGE",
+        help="base-to-new: sets of classes that hold the image's own with this probability, such as 0.9, by held-out "
+        "images of base classes. It is guaranteed for base classes alone; what is measured on new ones is told.",
+    ),
+]
+Search = Annotated[
+    bool,
+    typer.Option(
+        "--search",
+        help="Choose the settings of tip-adapter and tip-adapter-f on held-out images: the val split, or else images "
+        "that are not learned from.",
+    ),
+]
 SharedCache = Annotated[
     Path | None,
     typer.Option(metavar="DIR", help="Where image features are kept, which all runs share. Default: OUT/features."),
@@ -119,6 +144,9 @@ def benchmark(
     seeds: Seeds = None,
     epochs: Epochs = None,
     views: Views = None,
+    search: Search = False,
+    calibration: Calibrations = None,
+    conformal: Conformal = None,
     feature_cache: SharedCache = None,
     runner: RunnerName = "processes",
     jobs: Jobs = None,
@@ -132,37 +160,69 @@ def benchmark(
     plugin: Plugins = None,
     as_json: AsJson = False,
 ) -> None:
-    """Carry out a protocol of the papers: methods x data sets x shots x seeds, by the papers' settings.
+    """Carry out a protocol: methods x data sets x shots x seeds, by the papers' settings.
 
     Stopped or killed, the same command goes on where it was. A run that fails does not stop the others.
 
     Examples:
       cocoop benchmark base-to-new --data-root $DATA --clip openai/clip-vit-base-patch16
       cocoop benchmark few-shot --datasets photos/ --shots 1,4,16 --jobs 2 --dry-run
-      cocoop benchmark cross-dataset
+      cocoop benchmark base-to-new --calibration dac --conformal 0.9
+      cocoop benchmark sensitivity --methods coop,zs-lp
       cocoop benchmark few-shot --datasets photos/ --runner slurm --sbatch "--partition=gpu --gres=gpu:1"
     """
+    lists = {"datasets": datasets, "targets": targets, "methods": methods}
+    changes: dict[str, Any] = {"epochs": epochs, "views": views, "baselines": baselines, "search": search or None}
+    changes |= {"calibration": calibration, "coverage": conformal}
+    machine = device, dtype, feature_cache, memory_budget, tokenizer, plugin or ()
     with stopped_by_hand(lambda _: "stopped; the same command goes on from here"):
-        from cocoop.methods.plugins import load_plugins
-        from cocoop.protocols import Benchmark, narrowed, preset
-
-        load_plugins(plugin or ())
         chosen = _chosen_preset(preset_name, data_root)
         out = _free(out or Path("cocoop-smoke" if chosen == "smoke" else "cocoop-benchmark"))
         by = By.checked(chosen == "smoke", runner, jobs, threads, sbatch, only)
-        lists = {"datasets": datasets, "targets": targets, "methods": methods}
-        given: dict[str, Any] = {name: _names(f"--{name}", line) for name, line in lists.items()}
-        given |= {"shots": split_numbers("--shots", shots), "seeds": split_numbers("--seeds", seeds)}
-        plan = narrowed(preset(protocol, chosen), **given, baselines=baselines, epochs=epochs, views=views)
-        trials = plan.trials(protocol)
+        numbers = {"shots": split_numbers("--shots", shots), "seeds": split_numbers("--seeds", seeds)}
+        trials = _trials(protocol, chosen, lists, changes | numbers, plugin or (), dry_run)
         with _gathered(trials, chosen == "smoke", data_root, out, dry_run) as data:
             trials = _within_reach(trials, data) if methods == "all" else trials
-            machine = device, dtype, feature_cache, memory_budget, tokenizer, plugin or ()
-            runs = Benchmark(trials, out, clip, data, *machine)
-            notes = _notes(clip, data)
-            if plan == preset(protocol, chosen) and not dry_run:
-                note(f"expected of {plan.command}: {plan.expected}")
-            (_print_estimates if dry_run else _run)(runs, by, notes, as_json)
+            _carry_out(trials, out, clip, data, machine, by, dry_run, as_json)
+
+
+def _trials(
+    protocol: str,
+    chosen: str,
+    lists: Mapping[str, str | None],
+    changes: dict[str, Any],
+    plugins: Sequence[Path],
+    dry_run: bool,
+) -> list[Trial]:
+    """Those of a preset with what is given in its place; a note says what comes out where that is nothing."""
+    from cocoop.methods.plugins import load_plugins
+    from cocoop.protocols import narrowed, preset
+
+    load_plugins(plugins)
+    names = {name: _names(f"--{name}", line) for name, line in lists.items()}
+    whole = preset(protocol, chosen)
+    plan = narrowed(whole, **names, **changes)
+    if plan == whole and not dry_run:
+        note(f"expected of {plan.command}: {plan.expected}")
+    return plan.trials(protocol)
+
+
+def _carry_out(
+    trials: Sequence[Trial],
+    out: Path,
+    clip: str,
+    data: Mapping[str, Dataset],
+    machine: tuple[Any, ...],
+    by: By,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    """Run the trials, or estimate them; `machine` are the last fields of `Benchmark`."""
+    from cocoop.protocols import Benchmark
+
+    (_print_estimates if dry_run else _run)(
+        Benchmark(trials, out, clip, data, *machine), by, _notes(clip, data), as_json
+    )
 
 
 def _within_reach(trials: Sequence[Trial], data: Mapping[str, Dataset]) -> list[Trial]:
@@ -281,6 +341,7 @@ def _row(trial: Trial, done: bool, estimate: Estimate) -> dict[str, Any]:
         "method": trial.method,
         "shots": trial.shots,
         "seed": trial.seed,
+        **({"changed": ", ".join(trial.varied)} if trial.protocol == "sensitivity" else {}),
         "done": done,
         "images": estimate.images,
         "classes": estimate.classes,

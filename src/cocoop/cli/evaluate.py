@@ -236,6 +236,7 @@ def _fit_of(figures: CalibrationFigures) -> dict[str, str]:
     return {
         "accuracy, %": f"{figures.accuracy:.2f}",
         "expected calibration error, %": f"{figures.expected_calibration_error:.2f}",
+        "class-wise calibration error, %": f"{figures.classwise_calibration_error:.2f}",
         "negative log-likelihood, nats": f"{figures.negative_log_likelihood:.4f}",
     }
 

@@ -174,8 +174,6 @@ def train(
       cocoop train oxford_pets --data-root data/ --out my-run
       cocoop train photos/ --out my-run --shots all --class-weight balanced --validate --keep best --patience 3
     """
-    from cocoop.results import state_file
-
     settings = _settings_of(method, set_ or (), plugin or ())
     check_new_run(out, source)
     given: dict[str, Any] = {"seed": seed, "epochs": epochs, "batch_size": batch_size, "lr": lr, "views": views}
@@ -184,7 +182,7 @@ def train(
     given["cuda_graph"] = cuda_graph
     dataset = read_source(source, data_root, class_names)
     classifier = _classifier(dataset, method, clip, settings, shots, augment, exif, given)
-    with _alone(out, restart), stopped_by_hand(partial(_how_to_go_on, state_file(out))):
+    with _alone(out, restart), stopped_by_hand(partial(_how_to_go_on, out)):
         _learn(classifier, dataset, out, validate, report_to, checkpoint_every, as_json)
     if not as_json and place().rank == 0:
         say_next(out, source, dataset, data_root, class_names, plugin or ())
@@ -299,9 +297,15 @@ def _learn(
     print(f"  {beside.accuracy:6.2f}  zero-shot, {dataset.template!r}")
 
 
-def _how_to_go_on(state: Path, error: KeyboardInterrupt) -> str:
+def _how_to_go_on(out: Path, error: KeyboardInterrupt) -> str:
     """What to say of a training that was stopped by hand."""
-    kept = "the same command goes on from here" if state.exists() else "nothing is kept; the same command begins anew"
+    from cocoop.results import state_file
+
+    kept = (
+        "the same command goes on from here"
+        if state_file(out).exists()
+        else "nothing is kept; the same command begins anew"
+    )
     return f"note: {str(error).rstrip('.') or 'stopped'}; {kept}"
 
 

@@ -5,7 +5,7 @@ from cocoop.data.cache import cache_folder
 from cocoop.data.dataset import Classes, Dataset
 from cocoop.data.drawn.offline import OFFLINE, OFFLINE_VARIANTS, SHIFTS, list_offline_dataset, read_offline_dataset
 from cocoop.data.examples import Example, class_names, positions_by_label
-from cocoop.data.few_shot import MAX_VAL_SHOTS, few_shot_indices, sample_few_shot
+from cocoop.data.few_shot import MAX_VAL_SHOTS, few_shot_indices, sample_few_shot, sample_lopsided
 from cocoop.data.fingerprint import fingerprint
 from cocoop.data.folder import images_below, read_folder, read_folder_dataset
 from cocoop.data.formats import IMAGE_FORMATS, IMAGE_SUFFIXES
@@ -21,6 +21,7 @@ from cocoop.data.papers.read import read_paper_dataset
 from cocoop.data.papers.table import IMAGENET_VARIANTS, PAPER_DATASETS, TRAINABLE, TRANSFER_TARGETS, PaperDataset, Sizes
 from cocoop.data.sources import Labelled, read_dataset
 from cocoop.data.split import Splits, halves, hold_out, random_split, read_split_json, split_content, split_hash
+from cocoop.data.words import PLAIN_NAMES, reworded
 
 __all__ = [
     "Classes",
@@ -45,6 +46,7 @@ __all__ = [
     "OFFLINE_VARIANTS",
     "OWN_TEMPLATE",
     "PAPER_DATASETS",
+    "PLAIN_NAMES",
     "PaperDataset",
     "Part",
     "SHIFTS",
@@ -76,7 +78,9 @@ __all__ = [
     "read_offline_dataset",
     "read_paper_dataset",
     "read_split_json",
+    "reworded",
     "sample_few_shot",
+    "sample_lopsided",
     "split_content",
     "split_hash",
     "write_miniature",

@@ -37,15 +37,41 @@ def sample_few_shot(
     return picks[0], picks[1]
 
 
+def sample_lopsided(train: Sequence[Example], shots: int, seed: int) -> list[Example]:
+    """As many images as `shots` of each class would be, but unequally many of the classes; the same for the same seed.
+
+    Every class has one. Each further image is of a class that is drawn with a chance in proportion to how many the
+    class has already (Polya's urn), among those that have images left: of many classes half get fewer than about 0.7
+    times, and one in twenty more than three times as many as `shots`.
+
+    `InputError` where `shots` is below 1.
+    """
+    _check_shots(shots)
+    groups = positions_by_label([example.label for example in train])
+    wanted = sum(min(shots, len(positions)) for positions in groups.values())
+    stream = Random(operator.index(seed))
+    urn, counts = [*groups], dict.fromkeys(groups, 1)  # a ball for every image so far
+    while len(urn) < wanted:
+        label = stream.choice(urn)
+        if counts[label] < len(groups[label]):
+            urn.append(label)
+            counts[label] += 1
+    return [train[i] for label, positions in groups.items() for i in stream.sample(positions, counts[label])]
+
+
 def few_shot_indices(labels: Sequence[int], shots: int, seed: int) -> list[int]:
     """The training picks of `sample_few_shot` as positions in `labels` [N], for images that are not files."""
     return _pick(labels, shots, Random(operator.index(seed)))
 
 
 def _pick(labels: Sequence[int], count: int, stream: Random) -> list[int]:
-    if count < 1:
-        raise InputError(f"shots: expected 1 or more images per class (the papers use 1, 2, 4, 8, 16); got {count}.")
+    _check_shots(count)
     picked: list[int] = []
     for items in positions_by_label(labels).values():
         picked += stream.sample(items, count) if len(items) >= count else items
     return picked
+
+
+def _check_shots(count: int) -> None:
+    if count < 1:
+        raise InputError(f"shots: expected 1 or more images per class (the papers use 1, 2, 4, 8, 16); got {count}.")

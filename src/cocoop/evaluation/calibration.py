@@ -56,7 +56,8 @@ def fit_temperature(logits: Tensor, labels: Sequence[int]) -> Temperature:
         return sum(_slope(part.double(), of, math.exp(log_b)) for part, of in parts)
 
     low, high = map(math.log, _BOUNDS)
-    if slope(high) <= 0:
+    all_right = bool((logits.gather(1, targets[:, None])[:, 0] == logits.amax(dim=1)).all())
+    if all_right or slope(high) <= 0:  # of all right the slope is below 0 everywhere, but for rounding
         raise InputError(
             f"calibration: expected some images that are not classified as labelled; got {len(targets):,} that are, "
             "from which follows only that the model may be surer than it is. Give more images, or harder ones."

@@ -1,4 +1,4 @@
-"""The four protocols of the papers as data: which trials there are, and what each learns from and is tested on."""
+"""The protocols as data: which trials there are, and what each learns from and is tested on."""
 
 from __future__ import annotations
 
@@ -18,8 +18,12 @@ PROTOCOLS = {
     "cross-dataset": "learn on one data set, test on the others, with their classes (CoCoOp, table 2)",
     "domain-generalization": "learn on one data set, test on its shifted variants (CoCoOp, table 3)",
     "few-shot": "learn on 1, 2, 4, 8 and 16 images of every class, test on the same classes (CoOp, figure 3)",
+    "sensitivity": "the same, and with other class names, other templates and unequal numbers of images",
 }
 """Name -> what it is."""
+
+ALL_CLASSES = ("few-shot", "sensitivity")
+"""The protocols that test on the classes they learn on."""
 
 TRANSFERS = ("cross-dataset", "domain-generalization")
 """The protocols that test on other data sets than the one they learn on. They have no baselines beside the methods."""
@@ -31,13 +35,24 @@ class Trial(TrialRecord):
     @property
     def folder(self) -> PurePosixPath:
         """Where the run folder of this trial lies below the benchmark's own."""
-        place = place_of(self.dataset)
-        return PurePosixPath(self.protocol, place, self.method, f"{self.shots}-shots", f"seed-{self.seed}")
+        place, varied = place_of(self.dataset), [re.sub(r"\W+", "-", words).strip("-") for words in self.varied]
+        return PurePosixPath(self.protocol, place, self.method, *varied, f"{self.shots}-shots", f"seed-{self.seed}")
 
     @property
     def training(self) -> dict[str, Any]:
         """The facts that decide what is learned: trials of any protocol that agree in them learn the same prompt."""
-        return {name: value for name, value in asdict(self).items() if name not in ("protocol", "tests")}
+        afterwards = ("protocol", "tests", "calibration", "coverage")
+        return {name: value for name, value in asdict(self).items() if name not in afterwards}
+
+    @property
+    def fits_held_out(self) -> bool:
+        """Whether anything is fitted on images that are neither learned from nor scored."""
+        return self.calibration is not None or self.coverage is not None or self.searches
+
+    @property
+    def searches(self) -> bool:
+        """Whether the method chooses its settings on such images."""
+        return bool(self.settings.get("search", False))
 
     @property
     def scores_together(self) -> bool:
@@ -72,7 +87,7 @@ def tests_of(protocol: str, dataset: str, targets: Sequence[str], method: str | 
     if protocol == "base-to-new":
         bound = method is not None and METHODS[method].bound is not None
         return tuple(TrialTest(half, dataset, half) for half in (HALVES[:1] if bound else HALVES))
-    if protocol == "few-shot":
+    if protocol in ALL_CLASSES:
         return (TrialTest("test", dataset, "all"),)
     others = [name for name in dict.fromkeys(targets) if name != dataset]
     if not others:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, get_args
 
 from cocoop.data import IMAGENET_VARIANTS, OFFLINE, PAPER_DATASETS, SHIFTS, TRAINABLE, TRANSFER_TARGETS
 from cocoop.errors import InputError, expect_choice
+from cocoop.evaluation import check_coverage
 from cocoop.methods import METHODS
 from cocoop.protocols.plan import PROTOCOLS, TRANSFERS, Trial, learns, tests_of
-from cocoop.results import BASELINES
+from cocoop.protocols.sensitivity import Variant, variants
+from cocoop.results import BASELINES, CalibrationWay
 from cocoop.results.published import PAPER_METHODS, special_settings
 
 VIEW_SEED = 1
@@ -25,7 +27,9 @@ class Preset:
     shots, seeds: all of them, for each method that learns.
     epochs: for all methods that learn; None takes the papers' (`settings`).
     views: how many random views of each training image to take in turn; None takes as many as the method's paper.
-    baselines: whether `BASELINES` run beside `methods`, except of `TRANSFERS`.
+    baselines: whether `BASELINES` run beside `methods`, except of `TRANSFERS` and of sensitivity.
+    calibration, coverage: of base-to-new, what is fitted on held-out base images; see `Reliability`.
+    search: whether methods that can choose their settings on held-out images do.
     command: how to run it. expected: what then comes out.
     """
 
@@ -38,11 +42,21 @@ class Preset:
     epochs: int | None = None
     views: int | None = None
     baselines: bool = True
+    calibration: CalibrationWay | None = None
+    coverage: float | None = None
+    search: bool = False
 
     def trials(self, protocol: str) -> list[Trial]:
-        """All trials, data set after data set; a method that has nothing to learn runs once for each."""
+        """All trials, data set after data set; a method that has nothing to learn runs once for each.
+
+        `InputError`: another protocol, or one in which nothing is calibrated where something is to be.
+        """
         expect_choice("protocol", protocol, PROTOCOLS)
-        beside = BASELINES if self.baselines and protocol not in TRANSFERS else ()
+        if protocol != "base-to-new" and (self.calibration, self.coverage) != (None, None):
+            raise InputError(
+                f"calibration: expected base-to-new, whose base classes it is fitted on; got {protocol}. Leave out "
+                "--calibration and --conformal."
+            )
         return [
             Trial(
                 protocol=protocol,
@@ -52,17 +66,37 @@ class Preset:
                 tests=tests_of(protocol, dataset, targets, method),
                 shots=shots,
                 seed=seed,
-                settings=settings(protocol, method, dataset, shots, self.epochs, self.views),
+                settings=settings(protocol, method, dataset, shots, self.epochs, self.views, self.search),
+                calibration=self.calibration,
+                coverage=self.coverage,
+                **variant._asdict(),
             )
             for dataset, targets in self.datasets.items()
-            for method in dict.fromkeys((*self.methods, *beside))
+            for method in self._methods(protocol)
             for shots in (self.shots if learns(method) else (0,))
+            for variant in self._variants(protocol, method, dataset, shots)
             for seed in (self.seeds if learns(method) else self.seeds[:1])
         ]
 
+    def _methods(self, protocol: str) -> list[str]:
+        """Those asked for, and those beside them."""
+        if protocol == "sensitivity":  # which measures leads over zero-shot
+            return [*dict.fromkeys(("zero-shot", *self.methods))]
+        beside = BASELINES if self.baselines and protocol not in TRANSFERS else ()
+        return [*dict.fromkeys((*self.methods, *beside))]
+
+    def _variants(self, protocol: str, method: str, dataset: str, shots: int) -> Sequence[Variant]:
+        return variants(method, dataset, shots, max(self.shots)) if protocol == "sensitivity" else [Variant()]
+
 
 def settings(
-    protocol: str, method: str, dataset: str, shots: int, epochs: int | None = None, views: int | None = None
+    protocol: str,
+    method: str,
+    dataset: str,
+    shots: int,
+    epochs: int | None = None,
+    views: int | None = None,
+    search: bool = False,
 ) -> dict[str, Any]:
     """The parameters of `PromptClassifier` in which trials differ, for one trial.
 
@@ -78,10 +112,11 @@ def settings(
     asked for. Every run is shown the same random views of an image, `VIEW_SEED`'s, so that each is encoded once.
     """
     recipe = METHODS[method].recipe
+    chosen: dict[str, Any] = {"search": True} if search and METHODS[method].searches() else {}
     if recipe is None:
-        return {}
-    chosen: dict[str, Any] = {"batch_size": recipe.batch_size}
-    chosen |= {"epochs": recipe.epochs} | special_settings(protocol, method, dataset, shots)
+        return chosen
+    chosen |= {"batch_size": recipe.batch_size, "epochs": recipe.epochs}
+    chosen |= special_settings(protocol, method, dataset, shots)
     chosen |= {"epochs": epochs} if epochs else {}
     if dataset in OFFLINE:
         return chosen | {"augment": False}
@@ -152,6 +187,20 @@ PRESETS: dict[str, dict[str, Preset]] = {
             expected="the table of docs/benchmarks.md",
         ),
     },
+    "sensitivity": {
+        "paper": Preset(
+            datasets={name: () for name in TRAINABLE},
+            shots=(1, 2, 4, 8, 16),
+            command=_PAPER.format("sensitivity"),
+            expected="of each lead over zero-shot CLIP, how much other words alone bring; no paper has these tables",
+        ),
+        "offline": Preset(
+            datasets={"digits": ()},
+            shots=(1, 2, 4, 8, 16),
+            command=_OFFLINE.format("sensitivity"),
+            expected="a table like that of docs/benchmarks.md, of CoOp and CoCoOp",
+        ),
+    },
 }
 """Protocol -> "paper" (photographs that the user has on disk) and "offline" (nothing but this package)."""
 
@@ -184,25 +233,43 @@ def narrowed(preset: Preset, datasets: Sequence[str] = (), targets: Sequence[str
     Of methods, "all" alone is every one that is registered.
 
     Raises:
-        InputError: an unknown method; a number of shots, epochs or views below 1; or views where no data
-            set is learned with any.
+        InputError: an unknown method or calibration; a number of shots, epochs or views below 1; a coverage that is no
+            probability, or is beside a search; views where no data set is learned with any; or a search where no method
+            has one.
     """
     changes = {name: value for name, value in changes.items() if value is not None and value != ()}
     if changes.get("methods") == ("all",):
         changes["methods"] = tuple(METHODS)
     for method in changes.get("methods", ()):
         expect_choice("method", method, METHODS)
+    if "calibration" in changes:
+        expect_choice("calibration", changes["calibration"], get_args(CalibrationWay))
+    if "coverage" in changes:
+        check_coverage("conformal", changes["coverage"])
+    if changes.get("search") and not any(
+        METHODS[method].searches() for method in changes.get("methods", preset.methods)
+    ):
+        able = ", ".join(name for name, method in METHODS.items() if method.searches())
+        raise InputError(f"search: expected a method that has settings to choose; {able} have. Name one (--methods).")
     for name in ("shots", "epochs", "views"):
         given = changes.get(name, 1)
         if min(given if isinstance(given, Sequence) else [given]) < 1:
             raise InputError(f"{name}: expected 1 or more; got {given}.")
     # What is named twice counts once.
-    changes = {name: tuple(dict.fromkeys(v)) if isinstance(v, Sequence) else v for name, v in changes.items()}
+    changes = {
+        name: tuple(dict.fromkeys(v)) if isinstance(v, Sequence) and not isinstance(v, str) else v
+        for name, v in changes.items()
+    }
     if datasets:
         changes["datasets"] = {name: targets or preset.datasets.get(name, ()) for name in datasets}
     elif targets:
         changes["datasets"] = {name: targets for name in preset.datasets}
     chosen = replace(preset, **changes)
+    if chosen.search and chosen.coverage is not None:
+        raise InputError(
+            "conformal: expected no search beside it, which chooses settings on the same held-out images, so that no "
+            "coverage would be guaranteed. Leave out --search or --conformal."
+        )
     if chosen.views is not None and all(dataset in OFFLINE for dataset in chosen.datasets):
         raise InputError(
             f"views: expected none of data sets that are drawn here ({', '.join(chosen.datasets)}), whose images are "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -11,19 +11,31 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn.functional import normalize
 
 from cocoop.classifier import Classifier
 from cocoop.clip import CLIP
-from cocoop.data import HALVES, Classes, Dataset, fingerprint
+from cocoop.data import HALVES, Classes, Dataset, Example, fingerprint
 from cocoop.errors import InputError
-from cocoop.evaluation import base_scores, measure_together, predict_probabilities, score
+from cocoop.evaluation import (
+    Scored,
+    base_scores,
+    distance_scales,
+    fit_held_out,
+    measure_reliability,
+    measure_together,
+    predict_probabilities,
+    score,
+)
 from cocoop.features import Features, FeatureStore, encode_pictures
-from cocoop.methods import METHODS, Method
+from cocoop.methods import BASELINE, METHODS, Method
 from cocoop.protocols.learned import learned_by
 from cocoop.protocols.plan import PROTOCOLS, Trial
-from cocoop.protocols.selection import Selection
+from cocoop.protocols.selection import HeldOutImages, Selection
 from cocoop.results import (
     Figures,
+    Reliability,
     Together,
     check_new,
     keeping,
@@ -36,6 +48,11 @@ from cocoop.results import (
     write_run,
 )
 from cocoop.results.card import model_card
+
+
+def labelled(examples: Sequence[Example]) -> tuple[list[Path], list[int]]:
+    """Their files and their labels."""
+    return [example.path for example in examples], [example.label for example in examples]
 
 
 class Peaks(NamedTuple):
@@ -84,27 +101,39 @@ class Runner:
         learned_from = self.data.training_set(trial)
         for test in trial.tests:  # a test image that is damaged is found here
             self._test_features(test.dataset, test.classes)
+        held_out = self.data.held_out(trial) if trial.fits_held_out else None
         earlier = self.learned_before(trial, learned_from)
         if earlier:
-            return self._write(trial, Classifier.load(earlier, self.clip), earlier)
+            return self._write(trial, Classifier.load(earlier, self.clip), held_out, earlier)
         classifier = self.classifier(trial, learned_from)
         with keeping(folder, learned_by(classifier)):
-            images, labels = [e.path for e in learned_from.train], [e.label for e in learned_from.train]
-            classifier.fit(images, labels, learned_from.class_names, checkpoint=state_file(folder))
-            return self._write(trial, classifier)
+            images, labels = labelled(learned_from.train)
+            validation = labelled(held_out.examples) if held_out and trial.searches else None
+            given: dict[str, Any] = {"validation": validation, "checkpoint": state_file(folder)}
+            classifier.fit(images, labels, learned_from.class_names, **given)
+            return self._write(trial, classifier, held_out)
 
-    def _write(self, trial: Trial, classifier: Classifier, earlier: Path | None = None) -> Path:
+    def _write(
+        self, trial: Trial, classifier: Classifier, held_out: HeldOutImages | None, earlier: Path | None = None
+    ) -> Path:
         """Score a fitted classifier and write the run folder; `earlier` is the run that its prompt was taken from."""
-        run = classifier.as_run()
+        run, data = classifier.as_run(), self.data.of(trial)
         results: dict[str, Figures] = {}
+        tests: dict[str, Scored] = {}
         for test in trial.tests:
-            scored = self.data.part(test.dataset, test.classes)
+            scored = data.part(test.dataset, test.classes)
             model = self.fitted_to(classifier.model_, scored)
             scores = score(model, self._test_features(test.dataset, test.classes), scored.test)
             test_hash = self.data.test_hash(test.dataset, test.classes)
             results[test.name] = replace(scores.figures, dataset=test.dataset, test_hash=test_hash, exif=scored.exif)
             run.predictions.update({f"{test.name}/{name}": values for name, values in scores.predictions.items()})
-        together = self._together(trial, classifier.model_, run.predictions) if trial.scores_together else None
+            tests[test.name] = scores.scored
+        together, reliability = None, None
+        if trial.scores_together:
+            tests["together"], together = self._together(trial, classifier.model_, run.predictions)
+        if trial.classes == "base":
+            reliability, calibrated = self._reliability(trial, classifier.model_, tests, held_out)
+            run.predictions.update(calibrated)
         costs = read_record(earlier) if earlier else self.peaks()
         record = replace(
             run.record,
@@ -113,6 +142,7 @@ class Runner:
             shots=trial.shots,
             results=results,
             together=together,
+            reliability=reliability,
             split_hash=self.data.training_hash(trial),
             trial=trial,
             peak_memory_mb=costs.peak_memory_mb,
@@ -123,7 +153,7 @@ class Runner:
         remove_state(state_file(folder))
         return folder
 
-    def _together(self, trial: Trial, learned: Method, predictions: dict[str, NDArray[Any]]) -> Together:
+    def _together(self, trial: Trial, learned: Method, predictions: dict[str, NDArray[Any]]) -> tuple[Scored, Together]:
         """Score the images of both halves into all classes, and put what figures follow from into the predictions."""
         base, new = (self.data.part(trial.dataset, half) for half in HALVES)
         base_classes = len(base.class_names)
@@ -138,7 +168,37 @@ class Runner:
             "together/confidence": probabilities.max(axis=1).astype(np.float32),
             "together/base_score": base_scores(probabilities, base_classes).astype(np.float32),
         }
-        return measure_together(probabilities, labels, base_classes)
+        return Scored(probabilities, labels, model.class_names), measure_together(probabilities, labels, base_classes)
+
+    def _reliability(
+        self, trial: Trial, learned: Method, tests: Mapping[str, Scored], held_out: HeldOutImages | None
+    ) -> tuple[Reliability, dict[str, NDArray[Any]]]:
+        """How well probabilities fit on all tests; what is fitted for that is fitted on base images `held_out`."""
+        if held_out is None:
+            return measure_reliability(tests)
+        base = self.data.part(trial.dataset, "base")
+        features = encode_pictures(self.clip, labelled(held_out.examples)[0], self.store, base.exif)
+        model = self.fitted_to(learned, base)
+        labels = np.array([example.label for example in held_out.examples], dtype=np.int32)
+        scored = Scored(predict_probabilities(model, features).numpy(), labels, base.class_names)
+        fit = fit_held_out(scored, held_out.part, trial.calibration is not None, trial.coverage)
+        distances = trial.calibration == "dac" and "new" in tests
+        scales = self._scales(trial, learned, features) if distances else None
+        return measure_reliability(tests, fit, scales)
+
+    @torch.no_grad()
+    def _scales(self, trial: Trial, learned: Method, features: Features) -> dict[str, Tensor]:
+        """Of each test the `distance_scales` of its classes, by the prompts of the mean of held-out images."""
+        both = self.data.part(trial.dataset, "all")
+        base_classes = len(self.data.part(trial.dataset, "base").class_names)
+        mean = normalize(features[:].mean(dim=0, keepdim=True), dim=-1)
+        tuned = self.fitted_to(learned, both).text_features(mean)
+        by_hand = BASELINE(self.clip, both.class_names, **BASELINE.template_settings(both.template)).text_features(mean)
+        if tuned is None or by_hand is None:  # no text features are learned, and so none has moved
+            gamma = torch.ones(len(both.class_names))
+        else:
+            gamma = distance_scales(normalize(tuned[0], dim=-1), by_hand[0], base_classes)
+        return {"base": gamma[:base_classes], "new": gamma[base_classes:], "together": gamma}
 
     def learned_before(self, trial: Trial, learned_from: Dataset) -> Path | None:
         """The finished run of another protocol that learned the same from the same images, if there is one."""

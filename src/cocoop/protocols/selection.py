@@ -9,7 +9,17 @@ from dataclasses import replace
 from functools import cache
 from typing import Literal, NamedTuple
 
-from cocoop.data import MAX_VAL_SHOTS, Classes, Dataset, Example, fingerprint, sample_few_shot, split_hash
+from cocoop.data import (
+    MAX_VAL_SHOTS,
+    Classes,
+    Dataset,
+    Example,
+    fingerprint,
+    reworded,
+    sample_few_shot,
+    sample_lopsided,
+    split_hash,
+)
 from cocoop.errors import InputError
 from cocoop.protocols.plan import Trial
 
@@ -34,17 +44,24 @@ class Selection:
         self.part = cache(lambda dataset, classes: self._datasets[dataset].select(classes))
         self._picked = cache(self._pick)
         self.test_hash = cache(self._hash_test)
+        self._in_words = cache(self._reworded)
         self._told = cache(fingerprint)
 
+    def of(self, trial: Trial) -> Selection:
+        """The same images under the words of a trial: its class names and its hand-written prompt."""
+        own = trial.names == "own" and trial.template is None
+        return self if own else self._in_words(trial.names, trial.template, tuple(trial.data))
+
     def training_set(self, trial: Trial) -> Dataset:
-        """The data set that a trial learns from; its training split holds the picked images.
+        """The data set that a trial learns from, in its words; its training split holds the picked images.
 
         As in the original the pick is made over all classes, so that base and new classes share one.
         """
+        words = self.of(trial)
         if not trial.shots:
-            part: Dataset = self.part(trial.dataset, trial.classes)
+            part: Dataset = words.part(trial.dataset, trial.classes)
             return part
-        return self._picked(trial.dataset, trial.classes, trial.shots, trial.seed)
+        return words._picked(trial.dataset, trial.classes, trial.shots, trial.seed, trial.draw)
 
     def training_hash(self, trial: Trial) -> str | None:
         """The `split_hash` of the picked images; None where there is nothing to learn."""
@@ -76,10 +93,16 @@ class Selection:
             "--search."
         )
 
-    def _pick(self, dataset: str, classes: Classes, shots: int, seed: int) -> Dataset:
+    def _pick(self, dataset: str, classes: Classes, shots: int, seed: int, draw: str) -> Dataset:
         whole = self._datasets[dataset]
-        picked, _ = sample_few_shot(whole.train, [], shots, seed)
+        if draw == "lopsided":
+            picked = sample_lopsided(whole.train, shots, seed)
+        else:
+            picked, _ = sample_few_shot(whole.train, [], shots, seed)
         return replace(whole, train=picked).select(classes)
+
+    def _reworded(self, names: str, template: str | None, datasets: tuple[str, ...]) -> Selection:
+        return Selection({name: reworded(self._datasets[name], names, template) for name in datasets})
 
     def _hash_test(self, dataset: str, classes: Classes) -> str:
         """SHA-256 (64 hex digits) of what is scored: which images, with which labels, into classes of which names."""

@@ -39,7 +39,7 @@ def comparison_tables(what: str, figures: Mapping[str, Asked]) -> list[Table]:
     Raises:
         InputError: predictions beside a record that are damaged.
     """
-    images = _Images()
+    images = Images()
     groups = list({id(group): group for asked in figures.values() for group in asked.groups}.values())
     labels = sorted({group.label for group in groups}, key=method_order)
     baselines = {group.label for group in groups if group.method in BASELINES}
@@ -59,28 +59,38 @@ def comparison_tables(what: str, figures: Mapping[str, Asked]) -> list[Table]:
     return [Table(_HEADER, tuple(rows), title, first.protocol, _NOTES, clip=first.clip)]
 
 
-def _cells(asked: Asked, label: str, against: str, images: _Images) -> tuple[Cell, ...]:
+def _cells(asked: Asked, label: str, against: str, images: Images) -> tuple[Cell, ...]:
     """Data sets, seeds, difference, interval and verdict; nothing where no data set has runs of both to compare."""
     mine, theirs = ({g.dataset: g for g in asked.groups if g.label == of} for of in (label, against))
     pairs = [(mine[dataset], theirs[dataset]) for dataset in mine if dataset in theirs]
     pairs = [pair for pair in pairs if images.same(asked.tests, pair)]
+    difference = compared(pairs, asked.tests, images)
+    if difference is None:
+        return ()
+    seeded = any(group.shots for pair in pairs for group in pair)
+    return (len(pairs), difference.seeds if seeded else "", *difference_cells(difference), difference.verdict)
+
+
+def compared(pairs: Sequence[tuple[Group, Group]], tests: Sequence[str], images: Images) -> PairedDifference | None:
+    """How far the first groups of some data sets' pairs are above the second ones; None without a common seed.
+
+    All groups have kept predictions of the same images of these tests (`Images.same`).
+    """
     seeds = sorted(set.intersection(*(_seeds(pair) for pair in pairs))) if pairs else []
     if not seeds:
-        return ()
+        return None
     # All data sets' first test before all data sets' second, as `harmonic` takes them.
-    tests = [
-        Paired(*(images.right(_of_seeds(group, seeds), test) for group in pair))
-        for test in asked.tests
-        for pair in pairs
+    sides = [
+        Paired(*(images.right(_of_seeds(group, seeds), test) for group in pair)) for test in tests for pair in pairs
     ]
     seeded = any(group.shots for pair in pairs for group in pair)
-    difference = paired_difference(tests, harmonic if len(asked.tests) > 1 else average, seeded)
-    return (len(pairs), len(seeds) if seeded else "", Difference(difference.value), *_told(difference))
+    return paired_difference(sides, harmonic if len(tests) > 1 else average, seeded)
 
 
-def _told(difference: PairedDifference) -> tuple[Cell, Cell]:
+def difference_cells(difference: PairedDifference) -> tuple[Difference, Cell]:
+    """A difference and its interval, "" where it has none."""
     low, high = difference.low, difference.high
-    return "" if low is None or high is None else Interval(low, high), difference.verdict
+    return Difference(difference.value), "" if low is None or high is None else Interval(low, high)
 
 
 def _seeds(pair: Sequence[Group]) -> set[int]:
@@ -103,7 +113,7 @@ class _Scored(NamedTuple):
     right: NDArray[np.bool_] = np.zeros(0, dtype=bool)
 
 
-class _Images:
+class Images:
     """Which test images runs classified right; the predictions beside a record are read once."""
 
     def __init__(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +19,7 @@ class Group:
     """Runs of one protocol, CLIP, data set, method, number of shots and settings.
 
     dataset: as `dataset_name` spells it. label: the method, and where runs of it differ in settings, those settings.
+    varied: in which words or draw they differ from the data set's and the papers'; nothing outside sensitivity.
     clip: the CLIP's name, and where two CLIPs share it, the start of its fingerprint. records: one per seed, in their
     order.
     """
@@ -30,10 +31,15 @@ class Group:
     label: str
     shots: int
     records: tuple[Record, ...]
+    varied: tuple[str, ...] = ()
 
     def rate(self, test: str, figure: str = "accuracy") -> Rate | None:
         """A figure of a test over the seeds; None where no run has that test."""
         return rate_over([getattr(of[test], figure) for of in map(results_of, self.records) if test in of])
+
+    def over(self, figure: Callable[[Record], float | None]) -> Rate | None:
+        """A figure over the runs that have it."""
+        return rate_over([value for value in map(figure, self.records) if value is not None])
 
     def together(self, figure: str) -> Rate | None:
         """A figure of `Together` over the runs that have it."""
@@ -62,6 +68,7 @@ def group_records(records: Iterable[Record]) -> list[Group]:
             label=_label(runs[0], varying[runs[0].protocol, runs[0].method]),
             shots=runs[0].shots,
             records=tuple(sorted(runs, key=lambda record: (record.seed is None, record.seed or 0))),
+            varied=runs[0].varied,
         )
         for runs in members.values()
     ]
@@ -116,7 +123,7 @@ def _order(group: Group) -> tuple[Any, ...]:
 
 def _cell(record: Record) -> tuple[str, ...]:
     """What names a run in a table, beside its shots; runs that agree in it are told apart by their settings."""
-    return record.protocol, record.clip_fingerprint, dataset_name(record.dataset), record.method
+    return record.protocol, record.clip_fingerprint, dataset_name(record.dataset), record.method, *record.varied
 
 
 def _spelled(value: Any) -> str:

@@ -29,7 +29,9 @@ from cocoop.reports.layout import (
     published_for,
     seeds_column,
 )
+from cocoop.reports.reliability import reliability_tables
 from cocoop.reports.rounding import counted
+from cocoop.reports.sensitivity import sensitivity_tables
 from cocoop.results import Record, harmonic_mean
 from cocoop.results.published import SHOTS
 
@@ -72,6 +74,7 @@ def base_to_new_tables(groups: Sequence[Group], ci95: bool = False) -> list[Tabl
         table = _table(title, ("base", "new", "H"), rows, chosen, ci95)
         tables.append(replace(table, notes=(*table.notes, *_on_bound(labels, tested))))
         tables += _together(shots, datasets, labels, place, ci95)
+        tables += reliability_tables(f"base to new{_shots(shots)}, {chosen[0].clip}", chosen, ci95)
         figures = {"base": ("base",), "new": ("new",), "H": ("base", "new")}
         asked = {name: Asked(tests, chosen) for name, tests in figures.items()}
         tables += comparison_tables(f"base to new{_shots(shots)}", asked)
@@ -205,6 +208,7 @@ _TABLES: Mapping[str, Callable[[Sequence[Group], bool], list[Table]]] = {
     "cross-dataset": transfer_tables,
     "domain-generalization": transfer_tables,
     "few-shot": few_shot_tables,
+    "sensitivity": sensitivity_tables,
     "own-images": own_images_tables,
 }
 

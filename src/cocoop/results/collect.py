@@ -14,6 +14,7 @@ from cocoop.errors import InputError, plainly
 from cocoop.results.faults import fault_of_file
 from cocoop.results.files import read_json
 from cocoop.results.formats import record_from_json
+from cocoop.results.reliability import Reliability
 from cocoop.results.run_folder import CONFIG, HISTORY, read_config, read_history, read_predictions
 from cocoop.results.schema import Epoch, Figures, RunRecord, Together
 from cocoop.results.tensors import Array
@@ -59,6 +60,11 @@ class Record:
         return self.content.seed
 
     @property
+    def varied(self) -> tuple[str, ...]:
+        """In which words or draw it differs from the data set's and the papers'; nothing of most runs."""
+        return tuple(self.content.trial.varied) if self.content.trial else ()
+
+    @property
     def clip(self) -> str:
         """The name of the CLIP."""
         return self.content.clip
@@ -88,6 +94,11 @@ class Record:
     def together(self) -> Together | None:
         """Of base-to-new, the figures over both halves' classes at once; None where they were not scored."""
         return self.content.together
+
+    @property
+    def reliability(self) -> Reliability | None:
+        """Of base-to-new, how well probabilities fit; None where that was not measured."""
+        return self.content.reliability
 
     @property
     def zero_shot(self) -> dict[str, Figures]:

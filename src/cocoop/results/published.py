@@ -124,14 +124,16 @@ _FEW_SHOT_CONTEXT = {"context": None, "context_length": 16}
 def special_settings(protocol: str, method: str, dataset: str, shots: int) -> dict[str, Any]:
     """The settings in which a method's paper departs from its usual ones, in a protocol, on a data set, with few shots.
 
-    CoOp starts from words and learns for 200 epochs in CoCoOp's tables, whatever the shots; in its own few-shot figures
-    it starts from random vectors, and learns for fewer epochs with fewer shots. Sources: CoOp:configs/trainers, COOP.md
-    and scripts @ ff61507c; Prompt-align:ProGrad.public/scripts/prograd.sh @ 1b762036; TaskRes:scripts @ 293cc9e.
+    CoOp starts from words and learns for 200 epochs in CoCoOp's tables, whatever the shots; in its own few-shot
+    figures, and so in sensitivity, it starts from random vectors, and learns for fewer epochs with fewer shots.
+    Sources: CoOp:configs/trainers, COOP.md and scripts @ ff61507c; Prompt-align:ProGrad.public/scripts/prograd.sh @
+    1b762036; TaskRes:scripts @ 293cc9e.
     """
-    own = dict(_FEW_SHOT_CONTEXT) if (protocol, method) == ("few-shot", "coop") else {}
+    few_shot = protocol in ("few-shot", "sensitivity")
+    own = dict(_FEW_SHOT_CONTEXT) if method == "coop" and few_shot else {}
     if dataset == "imagenet" and method in _EPOCHS_ON_IMAGENET:
         return {"epochs": _EPOCHS_ON_IMAGENET[method], **own}
-    if method == "coop" and protocol != "few-shot":
+    if method == "coop" and not few_shot:
         return own
     fewer = [epochs for most, epochs in _EPOCHS_OF_FEWER.get(method, ()) if shots <= most]
     return ({"epochs": fewer[0]} if fewer else {}) | own

@@ -17,7 +17,14 @@ from cocoop.results.typed import Check, Count, Percent, Probability
 FORMAT = 5
 """Of `record.json` and `config.json`."""
 
-PROTOCOL_NAMES = ("base-to-new", "cross-dataset", "domain-generalization", "few-shot", "own-images")
+PROTOCOL_NAMES = (
+    "base-to-new",
+    "cross-dataset",
+    "domain-generalization",
+    "few-shot",
+    "sensitivity",
+    "own-images",
+)
 """The values of a record's "protocol", in the order of reports."""
 
 Exif = Literal["apply", "ignore", "original"]
@@ -44,7 +51,7 @@ class Mistake:
 class Figures:
     """How a model did on one test; the figures are those of `cocoop.evaluation.Metrics`, which has the formulas.
 
-    dataset: whose images; None for lists of images. test_hash: of the images' places, labels and class names; None
+    dataset: whose images; None for lists of images. test_hash: of the images' places, labels and own class names; None
     outside the papers' protocols.
     exif: how the images were opened, see `cocoop.rgb.as_rgb`.
     n: images. classes: those that they were classified into, with images or without; None in formats 1 to 4.
@@ -135,6 +142,15 @@ class TrialRecord:
     draw: Literal["even", "lopsided"] = "even"
     calibration: CalibrationWay | None = None
     coverage: Probability | None = None
+
+    @property
+    def varied(self) -> list[str]:
+        """In which words or draw it differs from the data set's and the papers'; nothing of most trials."""
+        return [
+            *([f"{self.names} names"] if self.names != "own" else []),
+            *([f"template {self.template!r}"] if self.template is not None else []),
+            *([f"{self.draw} draw"] if self.draw != "even" else []),
+        ]
 
 
 @dataclass(frozen=True)

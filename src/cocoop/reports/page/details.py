@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any
 
@@ -55,7 +55,7 @@ def diagnoses(groups: Sequence[Group]) -> list[Diagnosis]:
 
     Of the groups with the most shots, the best is the one with the highest mean accuracy over its tests (for
     base-to-new, with the highest harmonic mean). Zero-shot CLIP stands for itself only where nothing else was run. Of
-    own images every run is shown.
+    own images every run is shown, of sensitivity those under the data set's own words and even draws.
 
     Args:
         groups: of one protocol and one CLIP.
@@ -63,6 +63,7 @@ def diagnoses(groups: Sequence[Group]) -> list[Diagnosis]:
     if groups and groups[0].protocol == "own-images":
         runs = [(group.label, record) for group in groups for record in group.records]
         return [Diagnosis(label, test, run) for label, run in runs for test in run.results]
+    groups = [group for group in groups if not group.varied]
     datasets = dict.fromkeys(group.dataset for group in groups)
     of_datasets = ([group for group in groups if group.dataset == name] for name in datasets)
     return list(chain.from_iterable(map(_of_dataset, of_datasets)))
@@ -124,8 +125,35 @@ def diagnosis_body(diagnosis: Diagnosis, styles: Looks) -> Markup:
             *([confusion_figure(matrix)] if matrix is not None and len(matrix.names) <= DRAWN else []),
         ],
         caption=" ".join(_captions(gained, curves, matrix)),
-        facts={**_extremes(gained), **_calibration(figures, beside), **_confused(matrix)},
+        facts={
+            **_extremes(gained),
+            **_calibration(figures, beside),
+            **_reliability_facts(diagnosis),
+            **_confused(matrix),
+        },
         mistakes=gallery(figures.mistakes, figures.exif) if figures.mistakes else "",
+    )
+
+
+def together_html(diagnosis: Diagnosis, styles: Looks, opened: bool = False) -> Markup | None:
+    """Reliability into the classes of both halves, beside a `diagnosis` of one; None where it was not measured."""
+    both = replace(diagnosis, test="together")
+    record, together = both.run, both.run.together
+    if record.reliability is None or together is None or "together" not in record.reliability.tests:
+        return None
+    curves = _curves(both, styles) if "together/label" in record.predictions() else {}
+    return render(
+        "diagnosis.html",
+        opened=opened,
+        title=_title(both),
+        accuracies=f"{_named(both)}: {together.accuracy:.2f} %",
+        body=render(
+            "diagnosis_body.html",
+            pictures=[reliability_figure(curves)] if curves else [],
+            caption=" ".join(_captions((), curves, None)),
+            facts=_reliability_facts(both),
+            mistakes="",
+        ),
     )
 
 
@@ -133,15 +161,19 @@ def _curves(diagnosis: Diagnosis, styles: Looks) -> Curves:
     """Of zero-shot CLIP, if it is a run with predictions, and of the run; without settings, for which is no room."""
     run, baseline, test = diagnosis.run, diagnosis.baseline, diagnosis.test
     curves: Curves = {}
-    if baseline is not None and test in baseline.results and (predictions := baseline.predictions()):
+    if baseline is not None and f"{test}/label" in (predictions := baseline.predictions()):
         curves["zero-shot"] = reliability(baseline, test, predictions), styles[diagnosis.baseline_label]
-    curves[run.method] = reliability(run, test, run.predictions()), styles[diagnosis.label]
+    predictions, look = run.predictions(), styles[diagnosis.label]
+    curves[run.method] = reliability(run, test, predictions), look
+    if f"{test}/calibrated" in predictions:
+        curves["calibrated"] = reliability(run, test, predictions, "calibrated"), look._replace(dash="2 3")
     return curves
 
 
 def test_name(test: str) -> str:
     """What a test of a record is on, in words; nothing to say of the test split of what was learned."""
-    return {"base": "base classes", "new": "new classes", "test": ""}.get(test, f"tested on {dataset_name(test)}")
+    names = {"base": "base classes", "new": "new classes", "together": "base and new classes together", "test": ""}
+    return names.get(test, f"tested on {dataset_name(test)}")
 
 
 def _title(diagnosis: Diagnosis) -> str:
@@ -150,10 +182,15 @@ def _title(diagnosis: Diagnosis) -> str:
 
 
 def _accuracies(diagnosis: Diagnosis) -> str:
-    run, beside = diagnosis.run, diagnosis.baseline_figures
-    shots = f"{counted(run.shots, 'shot')}, " if run.shots else ""
-    text = f"{diagnosis.label}, {shots}seed {run.seed}: {diagnosis.figures.accuracy:.2f} %"
+    beside = diagnosis.baseline_figures
+    text = f"{_named(diagnosis)}: {diagnosis.figures.accuracy:.2f} %"
     return f"{text}; zero-shot {beside.accuracy:.2f} %" if beside else text
+
+
+def _named(diagnosis: Diagnosis) -> str:
+    """Which run it is of."""
+    shots = f"{counted(diagnosis.run.shots, 'shot')}, " if diagnosis.run.shots else ""
+    return f"{diagnosis.label}, {shots}seed {diagnosis.run.seed}"
 
 
 def _captions(
@@ -165,6 +202,7 @@ def _captions(
         yield (
             "Reliability: the share that is correct over the confidence, in 15 bins; on the diagonal the confidence is "
             "right, below it too high. The area of a mark is its share of the images."
+            + (" Dotted: calibrated on held-out images of base classes." if "calibrated" in curves else "")
         )
     if matrix is not None and len(matrix.names) > DRAWN:
         yield f"No picture of the confusions, because {len(matrix.names):,} classes are more than {DRAWN:,}."
@@ -187,6 +225,24 @@ def _calibration(figures: Figures, beside: Figures | None) -> dict[str, str]:
     return {
         "expected calibration error": f"{error}; zero-shot {beside.expected_calibration_error:.2f}" if beside else error
     }
+
+
+def _reliability_facts(diagnosis: Diagnosis) -> dict[str, str]:
+    """Calibration errors by each way that there is, and conformal sets, of base-to-new."""
+    measured = diagnosis.run.reliability
+    if measured is None or diagnosis.test not in measured.tests:
+        return {}
+    fits, facts = measured.tests[diagnosis.test], dict[str, str]()
+    for way, figures in (("as they are", fits.plain), ("temperature", fits.temperature), ("dac", fits.dac)):
+        if figures is not None:
+            error, classwise = figures.expected_calibration_error, figures.classwise_calibration_error
+            facts[f"probabilities, {way}"] = f"calibration error {error:.2f}, class-wise {classwise or 0:.2f}"
+    if fits.sets is not None and measured.fit is not None and measured.fit.coverage is not None:
+        facts[f"conformal sets of {100 * measured.fit.coverage:g} %"] = (
+            f"{fits.sets.covered:.2f} % covered, {fits.sets.size:.2f} classes on average"
+            + ("" if diagnosis.test == "base" else "; the stated coverage is guaranteed for base classes alone")
+        )
+    return facts
 
 
 def _confused(matrix: Confusions | None) -> dict[str, str]:

@@ -91,28 +91,34 @@ def _percent(part: int, whole: int) -> float | None:
     return 100 * part / whole if whole else None
 
 
-def reliability(record: Record, test: str, predictions: Mapping[str, NDArray[Any]]) -> Reliability:
+def reliability(
+    record: Record, test: str, predictions: Mapping[str, NDArray[Any]], confidence: str = "confidence"
+) -> Reliability:
     """Bin the predictions of a test by confidence; bins are open below and closed above (Guo et al. 2017, eq. 3).
+
+    `confidence` names that of each image; "calibrated" is the one that some runs of base-to-new have, too.
 
     Raises:
         InputError: predictions that do not fit the record.
     """
-    label, predicted, confidence = _arrays(record, test, predictions)
-    bins = np.digitize(confidence, np.arange(1, BINS) / BINS, right=True)
+    label, predicted, sure = _arrays(record, test, predictions, confidence)
+    bins = np.digitize(sure, np.arange(1, BINS) / BINS, right=True)
     counts = np.bincount(bins, minlength=BINS)
     with np.errstate(invalid="ignore"):
-        means = [np.bincount(bins, weights=of, minlength=BINS) / counts for of in (confidence, label == predicted)]
+        means = [np.bincount(bins, weights=of, minlength=BINS) / counts for of in (sure, label == predicted)]
     return Reliability(counts, *means)
 
 
-def _arrays(record: Record, test: str, predictions: Mapping[str, NDArray[Any]]) -> tuple[NDArray[Any], ...]:
+def _arrays(
+    record: Record, test: str, predictions: Mapping[str, NDArray[Any]], confidence: str = "confidence"
+) -> tuple[NDArray[Any], ...]:
     try:
-        label, predicted, confidence = (predictions[f"{test}/{name}"] for name in ("label", "predicted", "confidence"))
+        label, predicted, sure = (predictions[f"{test}/{name}"] for name in ("label", "predicted", confidence))
     except KeyError as error:
         raise _misfit(record, test, f"no {error.args[0]!r}") from error
-    if not len(label) == len(predicted) == len(confidence) > 0:
-        raise _misfit(record, test, f"{len(label)}, {len(predicted)} and {len(confidence)} entries")
-    return label, predicted, confidence.astype(np.float64)
+    if not len(label) == len(predicted) == len(sure) > 0:
+        raise _misfit(record, test, f"{len(label)}, {len(predicted)} and {len(sure)} entries")
+    return label, predicted, sure.astype(np.float64)
 
 
 def _misfit(record: Record, test: str, fault: str) -> InputError:

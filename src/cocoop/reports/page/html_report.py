@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
 
 from markupsafe import Markup
 
@@ -10,7 +11,7 @@ from cocoop.reports.cautions import cautions
 from cocoop.reports.cells import Table
 from cocoop.reports.groups import Group, dataset_order, group_records
 from cocoop.reports.page import comparison_figures as draw
-from cocoop.reports.page.details import Diagnosis, diagnoses, diagnosis_html
+from cocoop.reports.page.details import Diagnosis, diagnoses, diagnosis_html, together_html
 from cocoop.reports.page.run_sections import environment_section, runs_section
 from cocoop.reports.page.style import Looks, css_colors, looks
 from cocoop.reports.page.svg import Picture
@@ -35,6 +36,10 @@ _ABOUT = {
         "Learned on one data set, the source; tested on pictures of the same classes in another style.",
     ),
     "few-shot": ("Few-shot", "Learned from a growing number of images of every class; tested on the same classes."),
+    "sensitivity": (
+        "Sensitivity",
+        "How far a lead over zero-shot CLIP depends on class names, template, number of images and their draw.",
+    ),
     "own-images": (
         "Own images",
         "Learned from a few images of each class; tested on the others. Beside it zero-shot CLIP, which learns "
@@ -127,19 +132,26 @@ def _protocol(
                     (picture, f"{caption} CLIP: {clip}.")
                     for picture, caption in _overview(mine, [table for table in tables if table.clip == clip], styles)
                 ],
-                "diagnoses": [diagnosis_html(test, styles, opened) for test in of_tests[protocol, clip]],
+                "diagnoses": [*chain.from_iterable(_parts(test, styles, opened) for test in of_tests[protocol, clip])],
             }
             for clip, mine in clips.items()
         ],
     )
 
 
+def _parts(test: Diagnosis, styles: Looks, opened: bool) -> Iterable[Markup]:
+    """A test, and behind the new classes both halves together."""
+    yield diagnosis_html(test, styles, opened)
+    if test.test == "new" and (together := together_html(test, styles, opened)):
+        yield together
+
+
 def _overview(groups: Sequence[Group], tables: Sequence[Table], styles: Looks) -> Iterable[tuple[Picture, str]]:
     """The pictures of one protocol and CLIP that compare methods, and their captions."""
     protocol = groups[0].protocol
-    if protocol == "few-shot":
+    if protocol in ("few-shot", "sensitivity"):
         yield (
-            draw.few_shot_figure(groups, styles),
+            draw.few_shot_figure([group for group in groups if not group.varied], styles),
             "Accuracy over the number of training images of each class. Bars: one standard deviation over seeds; the "
             "dotted line is zero-shot CLIP.",
         )
