@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
 
@@ -25,8 +26,15 @@ from cocoop.reports import text_table
 from cocoop.serving import encode, named_pictures, new_feature_file
 
 _CLASSES = 10
+_FIRST = 32  # pictures before any turn
 _CELLS = [("tiny", "features", 10), ("tiny", "exact", 10), ("ViT-B/16", "features", 1), ("ViT-B/16", "exact", 1)]
 """Size, way, and how many times as many pictures as of the slowest."""
+
+
+def _write(folder: Path, pictures: Sequence[bytes], count: int) -> None:
+    folder.mkdir()
+    for number in range(count):
+        (folder / f"{number:05}.jpg").write_bytes(pictures[number % len(pictures)])
 
 
 @torch.no_grad()
@@ -51,13 +59,13 @@ def main() -> None:
     options = parser.parse_args()
     rows = []
     with tempfile.TemporaryDirectory() as root, counter("turns", len(_CELLS) * options.rounds, " turns") as bar:
-        pictures = photographs(options.images)
+        pictures, first = photographs(options.images), Path(root, "first")
+        _write(first, pictures[:_FIRST], _FIRST)
         for shape, way, times in _CELLS:
             clip, folder = random_clip(shape), Path(root, f"{shape.replace('/', '-')}-{way}")
-            folder.mkdir()
             count = times * options.images
-            for number in range(count):
-                (folder / f"{number:05}.jpg").write_bytes(pictures[number % len(pictures)])
+            _write(folder, pictures, count)
+            carried_out(clip, way, first, Path(root, f"{folder.name}.parquet"))  # a plan leaves starting out
             planned, happened = [], []
             for turn in range(options.rounds):
                 rates, [side] = measure_rates(clip, pictures, Path(root)), measure_text(clip, [way], _CLASSES)
