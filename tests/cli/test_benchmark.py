@@ -87,7 +87,8 @@ def test_every_method_is_compared_with_the_baselines(cocoop, digits):
     assert ran.code == 0, ran.err
     told = json.loads(ran.out)
     assert told["done"] == 2 + 1 + 1 + 2 + 2
-    base_to_new, _, compared = told["tables"]
+    base_to_new, _, calibration, compared = told["tables"]
+    assert {row["probabilities"] for row in calibration["rows"]} == {"plain"}  # unless it is asked for
     assert [row["method"] for row in base_to_new["rows"]] == [*BASELINES, "coop"]
     assert [(row["against"], row["figure"]) for row in compared["rows"]] == [
         *((against, figure) for against in BASELINES[:2] for figure in ("base", "new", "H")),
