@@ -1,11 +1,13 @@
 """A small hub on this machine, for the real huggingface_hub client in a process of its own.
 
-It speaks what the client needs: what a revision of a model holds, its tree, and its files. Written from the hub's
-public API (https://huggingface.co/docs/hub/api) and the headers that the client reads.
+It speaks what the client needs: what a revision of a model holds, its tree, and its files; and to write, a new model
+and a commit of files, all of which it takes as regular ones, not by way of LFS. Written from the hub's public API
+(https://huggingface.co/docs/hub/api) and the headers that the client reads.
 """
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import os
@@ -68,7 +70,7 @@ class Model:
 
 @dataclass
 class FakeHub:
-    """The server. `requests` lists "METHOD path" of all that it was asked, `tokens` what they were sent with."""
+    """The server. `requests` lists "METHOD path" of all that it was asked, `tokens` what it was read with."""
 
     models: dict[str, Model]
     status: int | None = None
@@ -79,13 +81,15 @@ class FakeHub:
     """Answer with a beginning that goes on for 30 s: no single wait for bytes is long, the whole is."""
     requests: list[str] = field(default_factory=list)
     tokens: set[str | None] = field(default_factory=set)
+    messages: list[str] = field(default_factory=list)
+    """Of the commits that were made."""
 
     def __enter__(self) -> FakeHub:
         handler = type("Handler", (_Handler,), {"hub": self})
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
         self.server.daemon_threads = True
         self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True).start()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -129,6 +133,46 @@ class _Handler(BaseHTTPRequestHandler):
 
     do_HEAD = do_GET
 
+    def do_POST(self) -> None:
+        path = unquote(urlsplit(self.path).path)
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        self.hub.requests.append(f"{self.command} {path}")
+        if path == "/api/validate-yaml":
+            return self._answer({"errors": [], "warnings": []})
+        if self.hub.status is not None:
+            return self._send(self.hub.status)
+        if self.headers.get("Authorization") != f"Bearer {TOKEN}":
+            return self._send(401, {"X-Error-Message": "Invalid username or password."})
+        if path == "/api/repos/create":
+            asked = json.loads(body)
+            repo = f"{asked['organization']}/{asked['name']}"
+            taken = repo in self.hub.models
+            self.hub.models.setdefault(repo, Model({"main": {}}, private=asked.get("visibility") == "private"))
+            return self._answer({"url": f"{self.hub.url}/{repo}"}, 409 if taken else 200)
+        owner, name, action, branch = path.removeprefix("/api/models/").split("/", 3)
+        model = self.hub.models[f"{owner}/{name}"]
+        if branch not in model.revisions:
+            return self._send(404, {"X-Error-Code": "RevisionNotFound"})
+        if action == "preupload":
+            files = [{"path": file["path"], "uploadMode": "regular"} for file in json.loads(body)["files"]]
+            return self._answer({"files": [file | {"shouldIgnore": False} for file in files]})
+        return self._commit(f"{owner}/{name}", model, branch, [json.loads(line) for line in body.splitlines()])
+
+    def _commit(self, repo: str, model: Model, branch: str, lines: list[dict[str, Any]]) -> None:
+        header, *files = (line["value"] for line in lines)
+        self.hub.messages.append(header["summary"])
+        new = {file["path"]: base64.b64decode(file["content"]) for file in files}
+        proposed = "create_pr=1" in self.path
+        place = f"refs/pr/{sum(name.startswith('refs/pr/') for name in model.revisions) + 1}" if proposed else branch
+        model.revisions[place] = model.revisions[branch] | new
+        commit = model.commit(place)
+        answer = {"commitUrl": f"{self.hub.url}/{repo}/commit/{commit}", "commitOid": commit}
+        pull = {"pullRequestUrl": f"{self.hub.url}/{repo}/discussions/1"} if proposed else {}
+        self._answer(answer | pull)
+
+    def _answer(self, content: object, status: int = 200) -> None:
+        self._send(status, content=json.dumps(content).encode())
+
     def _describe(self, repo: str, model: Model, rest: list[str]) -> None:
         commit = model.commit("/".join(rest[1:]) or "main")
         if commit is None:
@@ -140,7 +184,8 @@ class _Handler(BaseHTTPRequestHandler):
                 for name, content in files.items()
             ]
             return self._send(200, content=json.dumps(tree).encode())
-        names = [{"rfilename": name} for name in files]
+        sized = "blobs=" in self.path
+        names = [{"rfilename": name} | ({"size": len(files[name])} if sized else {}) for name in files]
         return self._send(200, content=json.dumps({"id": repo, "sha": commit, "siblings": names}).encode())
 
     def _content(self, model: Model, rest: list[str]) -> None:
@@ -167,7 +212,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header(name, value)
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()
-        if self.command == "GET":
+        if self.command != "HEAD":
             self.wfile.write(content)
 
     def log_message(self, format: str, *args: Any) -> None:

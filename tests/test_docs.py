@@ -60,6 +60,7 @@ ONLY_PARSED = {
     r"plan (1e9|200000)": "measures, as the line before it does; in tests/cli/test_plan.py",
     r"--to torch-export": "takes half a minute; in tests/cli/test_export.py",
     r"--report-to": "needs a logger",
+    r"owner/name": "needs the hub; in tests/test_sharing.py",
     r"\bRN50\.pt|ViT-B-16\.pt|info ViT-B/16": "needs a released CLIP",
     r"datasets check all --data-root data": "fails on purpose: nothing of the fifteen lies there",
     r"shards/\*\.tar": "needs archives",
@@ -67,7 +68,7 @@ ONLY_PARSED = {
 }
 """Patterns of lines that are parsed and not run -> why."""
 
-NOT_RUN = {"datasets.load_dataset(": "needs the hub", "import ray": "needs Ray"}
+NOT_RUN = {"datasets.load_dataset(": "needs the hub", ".push_to_hub(": "needs the hub", "import ray": "needs Ray"}
 """What Python blocks hold that are compiled and not run -> why."""
 
 SHORTER = {

@@ -19,7 +19,7 @@ SOURCE = Path(cocoop.__file__).parent
 BOTTOM = {"escapes", "reading", "errors", "shapes", "pipes", "class_names", "progress", "child", "atomic", "rgb"}
 TORCH_FREE = BOTTOM | {"data", "results"}
 MODELS = BOTTOM | {"weights", "clip", "methods"}
-PARTS_OF_THE_CLASSIFIER = {"arguments", "labels", "saved", "fitting", "callbacks", "loggers", "old_names"}
+PARTS_OF_THE_CLASSIFIER = {"arguments", "labels", "saved", "sharing", "fitting", "callbacks", "loggers", "old_names"}
 MAY_IMPORT = {
     "escapes": set(),
     "reading": set(),
@@ -51,6 +51,7 @@ MAY_IMPORT = {
     | TORCH_FREE
     | {"ranks", "features", "training", "arguments", "labels", "learning", "identity", "callbacks"},
     "saved": MODELS | {"results", "arguments", "identity", "fitting"},
+    "sharing": BOTTOM | {"weights", "clip", "data", "results"},
     "old_names": set(),
     "fitted": MODELS | {"results", "features", "evaluation", "arguments", "labels", "fitting"},
     "classifier": MODELS
@@ -58,7 +59,7 @@ MAY_IMPORT = {
     | {"ranks", "features", "training", "evaluation", "fitted"}
     | PARTS_OF_THE_CLASSIFIER,
     "estimator": BOTTOM | {"classifier", "old_names"},
-    "serving": MODELS | {"data", "results", "features", "evaluation", "fitting", "labels", "classifier"},
+    "serving": MODELS | {"data", "results", "features", "evaluation", "fitting", "labels", "classifier", "sharing"},
     "official": MODELS | {"results", "arguments", "labels", "fitting", "classifier"},
     "shards": BOTTOM | {"clip", "data", "methods", "features", "serving", "workers"},
     "reports": TORCH_FREE,

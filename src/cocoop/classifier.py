@@ -11,6 +11,7 @@ from dataclasses import asdict, replace
 from inspect import Parameter, signature
 from os import PathLike
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Self
 
 from cocoop import fitting
@@ -29,6 +30,7 @@ from cocoop.results.card import model_card
 from cocoop.rgb import Exif
 from cocoop.saved import lies_elsewhere, read_saved
 from cocoop.saved import to_run as fit_to_run
+from cocoop.sharing import found_run, push_run
 from cocoop.training import EVERY
 
 
@@ -208,6 +210,66 @@ class Classifier(FittedClassifier):
             run = run._replace(record=record)
             pictures = run_pictures(run)
             return write_run(folder, run, model_card(run.config, record, pictures), pictures)
+
+    def save_pretrained(
+        self, save_directory: str | PathLike[str], *, repo_id: str | None = None, push_to_hub: bool = False, **push: Any
+    ) -> str | None:
+        """`save` under the name that the hub's libraries have for it.
+
+        Args:
+            save_directory: the folder, which must be new.
+            repo_id: where to push it, "owner/name"; needed with `push_to_hub`.
+            push_to_hub: whether to push it, too.
+            push: further arguments of `push_to_hub`.
+
+        Returns:
+            The address of the commit if it was pushed, else None.
+
+        Raises:
+            InputError, RunError: as `save` and `push_to_hub`.
+        """
+        if (push_to_hub and repo_id is None) or (push and not push_to_hub):
+            raise InputError("save_pretrained: expected a repo_id, owner/name, and push_to_hub=True to push; got one.")
+        folder = self.save(save_directory)
+        return push_run(folder, str(repo_id), **push) if push_to_hub else None
+
+    def push_to_hub(self, repo_id: str, **push: Any) -> str:
+        """Push it to a repository of the hub as a run folder; the address of the commit.
+
+        Args:
+            repo_id: "owner/name"; made where missing.
+            push: commit_message, private, token, branch, create_pr, as `ModelHubMixin.push_to_hub` of huggingface_hub
+                has them; see `cocoop.sharing.push_run`.
+
+        Raises:
+            InputError, RunError: as `save` and `push_run`.
+        """
+        with TemporaryDirectory() as made:
+            return push_run(self.save(Path(made) / "run"), repo_id, **push)
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        pretrained_model_name_or_path: str | PathLike[str],
+        *,
+        revision: str | None = None,
+        token: str | bool | None = None,
+        cache_dir: str | PathLike[str] | None = None,
+        **load: Any,
+    ) -> Self:
+        """`load` a run folder, or one of the hub.
+
+        Args:
+            pretrained_model_name_or_path: a folder, which goes first, "owner/name" or "owner/name@revision".
+            revision: a branch, tag or commit, instead of behind an "@".
+            token: of the hub; None is HF_TOKEN or the login, False is none.
+            cache_dir: where files are kept; None is the client's cache.
+            load: clip, tokenizer, device and what else `load` takes.
+
+        Raises:
+            InputError: as `load`, or no such repository or revision, or no run in it.
+        """
+        return cls.load(found_run(pretrained_model_name_or_path, revision, token, cache_dir), **load)
 
     @classmethod
     def load(cls, folder: str | PathLike[str], clip: Any = None, tokenizer: Any = None, **machine: Any) -> Self:

@@ -30,6 +30,7 @@ def test_the_commands():
         "info",
         "plan",
         "predict",
+        "push",
         "report",
         "train",
         "datasets check",

@@ -17,7 +17,10 @@ from cocoop.progress import note
 if TYPE_CHECKING:
     from cocoop.data import Dataset
 
-RunFolder = Annotated[Path, typer.Argument(help="A run folder, as `cocoop train --out` leaves it.")]
+RunFolder = Annotated[
+    Path,
+    typer.Argument(help="A run folder, as `cocoop train --out` leaves it, or one of the hub, owner/name[@revision]."),
+]
 Source = Annotated[
     str,
     typer.Argument(

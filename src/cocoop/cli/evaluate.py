@@ -110,6 +110,7 @@ def evaluate(
 
     _check_options(classes, folder_classes, shortlist, inference, verify, calibrate, include_training)
     load_plugins(plugin or ())
+    run = _found(run, calibrate is not None)
     dataset = read_source(source, data_root, class_names)
     classifier = Classifier.load(
         run, clip, tokenizer, device=device, dtype=dtype, memory_budget=memory_budget, feature_cache=feature_cache
@@ -128,6 +129,18 @@ def evaluate(
         _calibrate(run, classifier, dataset, notes, as_json)
     else:
         _evaluate(classifier, dataset, notes, shortlist, inference, verify, include_training, as_json)
+
+
+def _found(run: Path, to_be_changed: bool) -> Path:
+    from cocoop.sharing import found_run
+
+    found = found_run(run)
+    if to_be_changed and found != run:
+        raise InputError(
+            f"{run}: expected a run folder here, which keeps the temperature; got one of the hub. Download it first: "
+            f"hf download {run} --local-dir DIR."
+        )
+    return found
 
 
 def _check_options(
@@ -225,11 +238,10 @@ def _calibrate(run: Path, classifier: Classifier, dataset: Dataset, notes: list[
 def _keep(run: Path, calibration: Calibration | None) -> None:
     from cocoop.results import read_config, read_record, rewrite_record
     from cocoop.results.card import model_card
-    from cocoop.results.pictures import CONFUSION, TRAINING
+    from cocoop.results.pictures import pictures_in
 
     record = replace(read_record(run), calibration=calibration)
-    pictures = [name for name in (TRAINING, CONFUSION) if (run / name).is_file()]
-    rewrite_record(run, record, model_card(read_config(run), record, pictures))
+    rewrite_record(run, record, model_card(read_config(run), record, pictures_in(run)))
 
 
 def _fit_of(figures: CalibrationFigures) -> dict[str, str]:

@@ -13,7 +13,10 @@ from cocoop.progress import note
 
 Run = Annotated[
     Path | None,
-    typer.Argument(help="A run folder, as `cocoop train --out` leaves it; without one, --clip and --classes."),
+    typer.Argument(
+        help="A run folder, as `cocoop train --out` leaves it, or one of the hub, owner/name[@revision]; without one, "
+        "--clip and --classes."
+    ),
 ]
 To = Annotated[
     str,
@@ -70,10 +73,12 @@ def export(
     from cocoop.errors import expect_choice
     from cocoop.methods.plugins import load_plugins
     from cocoop.serving import FORMS, TEMPLATE, export, load_learned
+    from cocoop.sharing import found_run
 
     expect_choice("--to", to, [*FORMS, _OFFICIAL])
     load_plugins(plugin or ())
     names = None if classes is None else split_names("--classes", classes, at_least=2)
+    run = None if run is None else found_run(run)
     if to == _OFFICIAL:
         _export_official(run, out, names, features, clip, tokenizer, as_json)
         return

@@ -42,7 +42,8 @@ RunAndSources = Annotated[
     list[str],
     typer.Argument(
         metavar="[RUN] SOURCE",
-        help="A run folder, as `cocoop train --out` leaves it, or what `cocoop export` wrote (without one, --clip and "
+        help="A run folder, as `cocoop train --out` leaves it, one of the hub (owner/name[@revision]), or what `cocoop "
+        "export` wrote (without one, --clip and "
         "--classes: zero-shot), and pictures: files, folders, 'patterns/*.jpg', - (paths on stdin), @FILE (a path per "
         "line), TABLE:COLUMN (.csv, .jsonl, .parquet), .tar archives; or features that `cocoop embed` wrote.",
     ),
@@ -96,6 +97,7 @@ def predict(
 
     Examples:
       cocoop predict my-run *.jpg
+      cocoop predict owner/name photo.jpg
       cocoop predict my-run photo.jpg --classes "cat,dog,red panda" --top 3
       cocoop predict my-run photos/ --out predictions.csv --threshold 0.5
       cocoop predict my-run photos/ --out predictions.csv --threshold 0.5 --resume
@@ -190,7 +192,9 @@ def _run_and_sources(given: Sequence[str], clip: str | None, classes: str | None
             f"predict: expected a run folder and then pictures; got {given[0]} alone. Name both; or, for zero-shot "
             "without a run, --clip, --classes and pictures."
         )
-    return given[0], given[1:]
+    from cocoop.sharing import found_run
+
+    return str(found_run(given[0])), given[1:]
 
 
 def _rows_of(sources: Sequence[str], left_out: LeftOut) -> Callable[[Predictor, Results], Iterator[Prediction]]:

@@ -35,24 +35,31 @@ Classifies images into {count} classes ({names}) with the CLIP {clip}{tokenizer}
 Rates in percent, rounded here; `record.json` has them unrounded, with the software and the machine.
 {pictures}
 ```sh
-cocoop predict this-folder image.jpg
+cocoop predict {place} image.jpg
 ```
 
 ```python
 import cocoop
 
-classifier = cocoop.PromptClassifier.load("this-folder")
+classifier = cocoop.PromptClassifier.{load}("{place}")
 classifier.predict(["image.jpg"])
 ```
+
+## Limits
+
+* The prompt belongs to the CLIP with the fingerprint `{fingerprint}`: on another it means nothing, and is refused.
+* It sees what its CLIP sees, and has that one's biases.{measured}
 """
 
 
-def model_card(config: RunConfig, record: RunRecord, pictures: Iterable[str] = ()) -> str:
-    """Markdown for a run, with the pictures of these names in its folder."""
+def model_card(config: RunConfig, record: RunRecord, pictures: Iterable[str] = (), hub_id: str | None = None) -> str:
+    """Markdown for a run, with the pictures of these names in its folder, or in the hub's repository of this id."""
     names, tokenizer = config.class_names, config.parameters.tokenizer
     facts = {
         **_origin_rows(record),
+        **({"data": markdown(record.dataset)} if record.dataset else {}),
         "training images": _known(record.training_images, ",d"),
+        **({"images per class": f"at most {record.shots:,}"} if record.shots else {}),
         **_training_rows(record),
         "seed": _known(record.seed, "d"),
         "trainable parameters": f"{record.trainable_parameters:,}",
@@ -69,7 +76,23 @@ def model_card(config: RunConfig, record: RunRecord, pictures: Iterable[str] = (
         clip=markdown(record.clip),
         tokenizer=f" and the tokenizer {markdown(tokenizer)}" if tokenizer else "",
         rows="\n".join(f"| {markdown(name)} | {value} |" for name, value in facts.items()),
+        place=hub_id or "this-folder",
+        load="from_pretrained" if hub_id else "load",
+        fingerprint=f"{record.clip_fingerprint[:12]}...",
+        measured=_measured(record),
         pictures="".join(f"\n![{_PICTURES[name]}]({name})\n" for name in pictures),
+    )
+
+
+def _measured(record: RunRecord) -> str:
+    """What the figures, if there are some, do not tell."""
+    seed = "unknown" if record.seed is None else record.seed
+    if not record.results:
+        return "\n* No figures were kept with it: score it on images of your own (`cocoop evaluate`)."
+    calibrated = "" if record.calibration else " Its probabilities are not calibrated."
+    return (
+        f"\n* The figures are of one training, with seed {seed}, and of images like those it learned from; other "
+        f"images may give others.{calibrated}"
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from cocoop.results.confusions import Confusions, count_confusions
 from cocoop.results.run_folder import Run
 from cocoop.results.schema import Epoch
 
-TRAINING, CONFUSION = "training.png", "confusion.png"
+PICTURES = TRAINING, CONFUSION = "training.png", "confusion.png"
 
 _MATRIX = 20  # up to so many classes a matrix is readable
 _PAIRS = 15  # of more classes
@@ -47,6 +48,11 @@ def run_pictures(run: Run) -> dict[str, bytes]:
         elif confusions.worst(1):
             pictures[CONFUSION] = _pairs_picture(confusions, families)
     return pictures
+
+
+def pictures_in(folder: Path) -> list[str]:
+    """The names of those that a run folder has."""
+    return [name for name in PICTURES if (folder / name).is_file()]
 
 
 def training_picture(history: Sequence[Epoch]) -> bytes:

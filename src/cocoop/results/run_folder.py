@@ -21,7 +21,7 @@ from cocoop.results.typed import MistypedError
 
 T = TypeVar("T")
 
-CONFIG, _TENSORS, HISTORY, _PREDICTIONS, _SAMPLE, _RECORD, _CARD = (
+CONFIG, _TENSORS, HISTORY, _PREDICTIONS, _SAMPLE, _RECORD, CARD = (
     "config.json",
     "prompt.safetensors",
     "metrics.jsonl",
@@ -30,6 +30,11 @@ CONFIG, _TENSORS, HISTORY, _PREDICTIONS, _SAMPLE, _RECORD, _CARD = (
     "record.json",
     "README.md",
 )
+
+REQUIRED = (CONFIG, _TENSORS, HISTORY, _RECORD)
+"""The files that every run folder has."""
+OPTIONAL = (_PREDICTIONS, _SAMPLE, CARD)
+"""Those that it may have beside them, and pictures."""
 
 
 class Run(NamedTuple):
@@ -75,7 +80,7 @@ def write_run(folder: str | PathLike[str], run: Run, card: str, pictures: Mappin
         if run.sample:
             write_tensors(made / _SAMPLE, run.sample)
         write_jsonl(made / HISTORY, map(asdict, run.history))
-        write_text(made / _CARD, card)
+        write_text(made / CARD, card)
         for name, content in (pictures or {}).items():
             write_whole(made / name, content, "a picture")
         write_json(made / _RECORD, asdict(run.record))
@@ -90,7 +95,7 @@ def rewrite_record(folder: str | PathLike[str], record: RunRecord, card: str) ->
     """
     with (
         renamed_to(Path(folder) / _RECORD, "a record") as new_record,
-        renamed_to(Path(folder) / _CARD, "a model card") as new_card,
+        renamed_to(Path(folder) / CARD, "a model card") as new_card,
     ):
         write_json(new_record, asdict(record))
         write_text(new_card, card)
@@ -106,7 +111,7 @@ def read_run(folder: str | PathLike[str]) -> Run:
     if not os.path.isdir(path):  # which, unlike that of `Path`, answers for names of any length
         there = "a file" if os.path.exists(path) else "no such folder"
         raise InputError(f"{path}: expected a run folder, as `cocoop train --out` leaves it; got {there}.")
-    missing = [name for name in (CONFIG, _TENSORS, HISTORY, _RECORD) if not (path / name).is_file()]
+    missing = [name for name in REQUIRED if not (path / name).is_file()]
     if missing:
         raise InputError(
             f"{path}: expected a finished run folder, as `cocoop train --out` leaves it; {', '.join(missing)} "

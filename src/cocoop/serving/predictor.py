@@ -25,6 +25,7 @@ from cocoop.rgb import Exif, chosen_exif
 from cocoop.serving.encode import encode
 from cocoop.serving.exported import HeadModel, PixelModel, is_exported, load_exported
 from cocoop.serving.tables import Named
+from cocoop.sharing import found_run
 
 TEMPLATE = "a photo of a {}."
 """The template of zero-shot, CLIP's own."""
@@ -124,10 +125,10 @@ class Predictor:
         exif: Exif | None = None,
         inference: str = "exact",
     ) -> Predictor:
-        """A fitted classifier from its run folder; arguments and errors as above."""
+        """A fitted classifier from its run folder, or one of the hub (`found_run`); arguments and errors as above."""
         names = None if classes is None else _names(classes)
         return cls(
-            os.path.abspath(run),
+            os.path.abspath(found_run(run)),
             names,
             device,
             workers,

@@ -12,9 +12,9 @@ import queue
 import re
 import threading
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cocoop.atomic import write_whole
 from cocoop.clip.sources.folder import (
@@ -63,6 +63,16 @@ _PLAIN_FILE = re.compile(r"[A-Za-z0-9][\w.-]*", re.ASCII)
 
 # A load should not hang on a network that swallows packets. HF_HUB_ETAG_TIMEOUT, the client's own setting, goes first.
 _PATIENCE = 5.0
+
+
+class Access(NamedTuple):
+    """How a repository is read: with which token, and kept in which folder; None is the client's own setting."""
+
+    token: str | bool | None = None
+    cache_dir: str | os.PathLike[str] | None = None
+
+
+_AS_SET = Access()
 
 
 def is_hub_id(name: str) -> bool:
@@ -120,6 +130,37 @@ def download_tokenizer(hub_id: str) -> Path:
     return repository.fetch(names)
 
 
+def download_files(
+    hub_id: str, required: Collection[str], others: Collection[str], most: int, what: str, access: Access = _AS_SET
+) -> Path:
+    """The folder with these files of a repository, after fetching what the cache lacks.
+
+    Args:
+        hub_id: "owner/name" or "owner/name@revision".
+        required: names of files that it must have.
+        others: names of files that are taken where it has them.
+        most: bytes that all of them may have together.
+        what: they are, in an error.
+        access: the token, and the folder where files are kept.
+
+    Raises:
+        InputError: as `download`; a required file is missing; or they are larger than `most`.
+        RunError: the cache cannot be written.
+    """
+    repository = _find(hub_id, access)
+    for name in required:
+        if name not in repository.files:
+            raise repository.lacks(name, what)
+    names = repository.has([*required, *others])
+    size = sum(repository.sizes.get(name, 0) for name in names)
+    if size > most:
+        raise InputError(
+            f"{hub_id}: expected {what} of at most {most:,} bytes; its files have {size:,}. Nothing was downloaded. If "
+            "you trust its author, download it yourself and give the folder."
+        )
+    return repository.fetch(names)
+
+
 @dataclass
 class _Repository:
     """One revision of a repository.
@@ -131,6 +172,8 @@ class _Repository:
         files: what it holds, on the hub if that answers, else in the cache.
         folder: its snapshot in the cache; None if the cache has none, or one of another commit.
         silence: why the hub does not answer, if it does not.
+        sizes: in bytes, of files whose size the hub says.
+        access: how it is read.
     """
 
     hub_id: str
@@ -140,6 +183,8 @@ class _Repository:
     files: Collection[str]
     folder: Path | None
     silence: Exception | None
+    sizes: Mapping[str, int] = field(default_factory=dict)
+    access: Access = _AS_SET
 
     def has(self, names: Collection[str]) -> list[str]:
         """Those of these files that it has."""
@@ -166,7 +211,8 @@ class _Repository:
         if folder is not None and not absent:  # the client draws progress bars even where nothing is left to download
             return folder
         try:
-            self.folder = Path(snapshot_download(self.repo, revision=self.commit, allow_patterns=absent))
+            given = self.access._asdict()
+            self.folder = Path(snapshot_download(self.repo, revision=self.commit, allow_patterns=absent, **given))
         except Exception as error:  # the hub, the network, the disk: they raise what they please
             raise hub_error(self.hub_id, error, absent[0]) from error
         if folder is None and self.revision != self.commit:  # the client notes it only where it is given the revision
@@ -175,7 +221,7 @@ class _Repository:
         return self.folder
 
 
-def _find(name: str) -> _Repository:
+def _find(name: str, access: Access = _AS_SET) -> _Repository:
     hub_id = full_id(name)
     if not is_hub_id(hub_id):
         raise InputError(
@@ -186,33 +232,35 @@ def _find(name: str) -> _Repository:
 
     repo, _, revision = hub_id.partition("@")
     revision = revision or DEFAULT_REVISION
-    cached, answer = _cached(hub_id, repo, revision), _ask(repo, revision)
+    cached, answer = _cached(hub_id, repo, revision, access), _ask(repo, revision, access)
     if not isinstance(answer, Exception):
         commit = answer.sha or revision
         files = [file.rfilename for file in answer.siblings or []]
+        sizes = {file.rfilename: file.size for file in answer.siblings or [] if file.size is not None}
         current = cached if cached and cached.name == commit else None
-        return _Repository(hub_id, repo, revision, commit, files, current, None)
+        return _Repository(hub_id, repo, revision, commit, files, current, None, sizes, access)
     if cached is None or isinstance(answer, RevisionNotFoundError):
         raise hub_error(hub_id, answer, "copy") from answer
     files = [path.name for path in cached.iterdir() if path.is_file()]
-    return _Repository(hub_id, repo, revision, cached.name, files, cached, answer)
+    return _Repository(hub_id, repo, revision, cached.name, files, cached, answer, access=access)
 
 
-def _cached(hub_id: str, repo: str, revision: str) -> Path | None:
+def _cached(hub_id: str, repo: str, revision: str, access: Access) -> Path | None:
     """The snapshot that the cache has of a revision, whole or not. Asks nobody."""
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
 
     try:
         # No patterns: with them the client would also judge whether the snapshot is whole.
-        return Path(snapshot_download(repo, revision=revision, local_files_only=True, allow_patterns=[]))
+        given = access._asdict() | {"local_files_only": True, "allow_patterns": []}
+        return Path(snapshot_download(repo, revision=revision, **given))
     except LocalEntryNotFoundError:
         return None
     except HFValidationError as error:
         raise InputError(f"{hub_id}: expected a hub id, owner/name or owner/name@revision; got: {error}") from error
 
 
-def _ask(repo: str, revision: str) -> ModelInfo | Exception:
+def _ask(repo: str, revision: str, access: Access) -> ModelInfo | Exception:
     """What the hub says of a repository, or why it says nothing. One request: the client would repeat it for long."""
     from huggingface_hub import HfApi, constants
 
@@ -221,7 +269,8 @@ def _ask(repo: str, revision: str) -> ModelInfo | Exception:
 
     def ask() -> None:
         try:
-            said.put(HfApi().model_info(repo, revision=revision, timeout=patience))
+            api = HfApi(token=access.token)
+            said.put(api.model_info(repo, revision=revision, timeout=patience, files_metadata=True))
         except Exception as error:  # as many kinds as there are networks
             said.put(error)
 

@@ -41,6 +41,28 @@ def hub_error(hub_id: str, error: Exception, missing: str) -> CocoopError:
     return _of_the_disk(hub_id, error) or _of_the_network(hub_id, error, missing)
 
 
+def push_error(repo: str, error: Exception) -> CocoopError:
+    """The error to raise because the hub or its client raised `error` when something was to be written to `repo`."""
+    from huggingface_hub import constants, errors
+
+    status = _status(error)
+    if status in (401, 403) or isinstance(error, errors.LocalTokenNotFoundError):
+        return InputError(
+            f"{repo}: expected a token that may write there; {constants.ENDPOINT} refused. Log in with `hf auth login` "
+            "or set HF_TOKEN, of an account that owns it; or give --create-pr (create_pr=True) to propose the change."
+        )
+    if isinstance(error, errors.HFValidationError):
+        return InputError(f"{repo}: expected the id of a repository, owner/name; got: {reason(error)}.")
+    if isinstance(error, errors.RevisionNotFoundError):
+        return InputError(f"{repo}: expected a branch that is there; got another. Make it on the hub first.")
+    if isinstance(error, errors.OfflineModeIsEnabled):
+        return InputError(f"{repo}: expected to reach {constants.ENDPOINT}; HF_HUB_OFFLINE is set. Unset it.")
+    return RunError(
+        f"{repo}: expected {constants.ENDPOINT} to take the files; got {reason(error)}. Check the network, and try "
+        "again."
+    )
+
+
 def _of_the_disk(hub_id: str, error: Exception) -> RunError | None:
     from huggingface_hub.constants import HF_HUB_CACHE
 
