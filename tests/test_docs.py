@@ -56,7 +56,7 @@ TEXTS = {
 ONLY_PARSED = {
     r"\$DATA": "needs the papers' data sets",
     r"cocoop bench\b": "measures for minutes",
-    r"--runner ray": "starts processes of its own, in tests/protocols/test_ray_tasks.py",
+    r"--runner ray": "starts processes of its own, in tests/shards/test_runners.py",
     r"plan (1e9|200000)": "measures, as the line before it does; in tests/cli/test_plan.py",
     r"--to torch-export": "takes half a minute; in tests/cli/test_export.py",
     r"--report-to": "needs a logger",
@@ -131,7 +131,7 @@ def furnished(tmp_path_factory) -> Path:
     rows = [f"photos/{photo.parent.name}/{photo.name},{photo.parent.name}" for photo in photos]
     (root / "photos.csv").write_text("\n".join(["path,label", *rows]))
     Image.open(photos[0]).save(root / "photo.jpg")
-    classifier = cocoop.PromptClassifier(clip="tiny", shots=2, epochs=1, device="cpu")
+    classifier = cocoop.PromptClassifier(clip="tiny", shots=2, epochs=2, device="cpu")
     run = classifier.fit(photos, [photo.parent.name for photo in photos]).save(root / "my-run")
     shutil.copytree(run, root / "runs" / "one")
     shutil.copy(run / "prompt.safetensors", root / "my-run.learned.safetensors")
@@ -148,7 +148,8 @@ def folder(furnished, tmp_path, monkeypatch) -> Path:
 
 
 @pytest.mark.parametrize(("page", "line"), COCOOP_LINES)
-def test_the_command_line_takes_it(page, line, folder):
+def test_the_command_line_takes_it(page, line, furnished, monkeypatch):
+    monkeypatch.chdir(furnished)
     assert parsed(words(line)) == shlex.split(COMMANDS.sub("", line))[0]
 
 

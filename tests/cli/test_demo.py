@@ -3,7 +3,6 @@
 import json
 from dataclasses import replace
 
-import pytest
 from PIL import Image
 
 from cocoop import METHODS, PromptClassifier
@@ -13,16 +12,12 @@ from cocoop.results import read_run
 RUNS = [("zero-shot", "0-shots", 1), *((m, "2-shots", s) for m in ("coop", "cocoop") for s in (1, 2))]
 
 
-@pytest.fixture
-def ran(cocoop, monkeypatch):
+def test_prints_one_table_and_leaves_runs_and_a_picture(cocoop, tmp_path, monkeypatch):
     monkeypatch.setattr(demo, "SEEDS", (1, 2))
     monkeypatch.setattr(demo, "SHOTS", 2)
     for method in ("coop", "cocoop"):
         monkeypatch.setattr(METHODS[method], "recipe", replace(METHODS[method].recipe, epochs=1))
-    return cocoop("demo", "--out", "out")
-
-
-def test_prints_one_table_and_leaves_runs_and_a_picture(ran, tmp_path):
+    ran = cocoop("demo", "--out", "out")
     assert ran.code == 0, ran.err
     table = ran.out.rstrip("\n").splitlines()
     assert (tmp_path / "out" / "table.md").read_text() == ran.out
@@ -43,9 +38,11 @@ def test_prints_one_table_and_leaves_runs_and_a_picture(ran, tmp_path):
         assert int(row[5].replace(",", "")) == records[0].trainable_parameters
     with Image.open(tmp_path / "out" / "base-to-new.png") as image:
         assert image.format == "PNG"
+    check_run_folder(tmp_path)
 
 
-def test_its_runs_are_ordinary_run_folders(ran, tmp_path):
+def check_run_folder(tmp_path):
+    """Its runs are ordinary ones."""
     folder = tmp_path / "out/base-to-new/digits/cocoop/2-shots/seed-1"
     record = json.loads((folder / "record.json").read_text())
     assert record["training_images"] == 5 * 2

@@ -43,7 +43,7 @@ def test_heads_take_pictures_and_features(cocoop, trained):
 
 
 def test_zero_shot_without_a_run(cocoop, photos):
-    arguments = ["--to", "torch-export", "--features", "--clip", "tiny", "--classes", "one,seven,three"]
+    arguments = ["--to", "safetensors-head", "--clip", "tiny", "--classes", "one,seven,three"]
     exported = cocoop("export", *arguments, "--out", "model")
     assert exported.code == 0 and "zero-shot, with the prompt 'a photo of a {}.'" in exported.err
     expected = cocoop("predict", "--clip", "tiny", "--classes", "one,seven,three", "photos", "--device", "cpu")

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 from exported_models import THOUSAND, Prompt
 from own_photos import write_photos
+from safetensors.torch import load_file, save_file
 
 from cocoop import PromptClassifier
 from cocoop.classifier import Classifier
+from cocoop.clip.sources.load import BUNDLED
 from cocoop.serving import export, load_learned
 
 
@@ -30,11 +34,27 @@ def learned(tmp_path_factory) -> Learned:
 
 
 @pytest.fixture(scope="session")
-def coop(tmp_path_factory) -> Prompt:
+def shallow(tmp_path_factory) -> Path:
+    """The bundled CLIP with the first two of its four image layers: exporters take seconds for each."""
+    folder = tmp_path_factory.mktemp("shallow") / "clip"
+    shutil.copytree(BUNDLED["tiny"], folder)
+    config = json.loads((folder / "config.json").read_text())
+    config["vision_config"]["num_hidden_layers"] = 2
+    (folder / "config.json").write_text(json.dumps(config))
+    deeper = tuple(f"vision_model.encoder.layers.{number}." for number in (2, 3))
+    tensors = load_file(folder / "model.safetensors")
+    kept = {name: tensor for name, tensor in tensors.items() if not name.startswith(deeper)}
+    assert len(kept) == len(tensors) - 2 * 16
+    save_file(kept, folder / "model.safetensors")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def coop(shallow, tmp_path_factory) -> Prompt:
     """A CoOp of three digits that has learned, and pictures of them."""
     root = tmp_path_factory.mktemp("coop")
     paths = sorted(map(str, write_photos(root / "photos", 12).glob("*/*")))
-    classifier = PromptClassifier("coop", shots=2, epochs=2, lr=0.1, augment=False, device="cpu", seed=3)
+    classifier = PromptClassifier("coop", shallow, shots=2, epochs=2, lr=0.1, augment=False, device="cpu", seed=3)
     classifier.fit(paths, [Path(path).parent.name for path in paths])
     return Prompt(classifier.save(root / "run"), classifier, paths)
 

@@ -24,18 +24,19 @@ from cocoop.serving.export import Learned
 from cocoop.serving.exported import Transform, export_card, read_exported
 
 
-@pytest.mark.parametrize("classes", [3, 1000])
+@pytest.mark.parametrize(("classes", "features"), [(3, False), (1000, True)])
 @pytest.mark.parametrize("to", ["onnx", "torch-export"])
-def test_pixels_give_the_probabilities_of_the_prompt(coop, exported, to, classes):
-    folder = exported(to, classes)
+def test_pixels_and_features_give_the_probabilities_of_the_prompt(coop, exported, to, classes, features):
+    folder = exported(to, classes, features)
     classifier = PromptClassifier.load(coop.run, device="cpu")
     if classes == 1000:
         classifier.set_classes(THOUSAND)
     assert json.loads((folder / "classes.json").read_text()) == classifier.classes_.tolist()
     for count in (1, 32):
         pixels = random_pixels(classifier.clip_, count)
-        expected = classifier.model_.probabilities(classifier.clip_.encode_images(pixels))
-        assert torch.allclose(torch.from_numpy(run_alone(folder, pixels)), expected, **NEAR)
+        encoded = classifier.clip_.encode_images(pixels)
+        expected = classifier.model_.probabilities(encoded)
+        assert torch.allclose(torch.from_numpy(run_alone(folder, encoded if features else pixels)), expected, **NEAR)
     assert expected.max() > 2 / classes  # not all the same
 
 

@@ -13,28 +13,27 @@ from exported_models import NEAR, class_probabilities_of, random_features, run_c
 import cocoop
 from cocoop import InputError, PromptClassifier, RunError
 from cocoop.bench import Shape, class_names, random_clip
+from cocoop.features import encode_pictures
 from cocoop.methods import expansions
 from cocoop.serving import export
 from cocoop.serving.export import Learned
 from cocoop.serving.exported import TangentHead
 
 
-@pytest.fixture(scope="session")
-def conditional(learned, tmp_path_factory) -> Learned:
+@pytest.fixture(scope="module")
+def conditional(learned, shallow) -> Learned:
     """A CoCoOp whose Meta-Net is scaled up until images move the prompts: it has learned for a moment only."""
-    return learned_of(cocoop.PromptClassifier.load(learned.run, device="cpu"), 30.0)
-
-
-def learned_of(classifier: PromptClassifier, scale: float) -> Learned:
+    classifier = PromptClassifier(clip=shallow, shots=2, epochs=1, device="cpu", seed=3)
+    classifier.fit(learned.paths, [Path(path).parent.name for path in learned.paths])
     with torch.no_grad():
-        classifier.model_.meta_net[2].weight.mul_(scale)
+        classifier.model_.meta_net[2].weight.mul_(30)
     return Learned("cocoop", classifier.model_, classifier.classes_.tolist(), "apply", sample=classifier.sample_)
 
 
 @pytest.mark.parametrize(("to", "features"), [("onnx", False), ("torch-export", True), ("safetensors-head", True)])
 def test_a_conditional_prompt_as_its_tangent(conditional, learned, tmp_path, monkeypatch, to, features):
     made = export(conditional, to, tmp_path / "model", features)
-    encoded = learned.classifier.encode(learned.paths)
+    encoded = encode_pictures(conditional.model.clip, learned.paths)
     exact = conditional.model.probabilities(encoded)
     assert (exact - conditional.model.probabilities(encoded.roll(1, 0))).abs().max() > 1e-3
     constant = (encoded @ conditional.model.shared_text_features()[0].T * conditional.model.clip.logit_scale).softmax(1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import re
 import sys
 import zipfile
 from pathlib import Path
@@ -35,21 +36,22 @@ def test_a_predictor_gives_the_rows_of_the_run(coop, exported, to, features):
     assert all((row.feature is not None) == features for row in predictor.stream(named[:1]))
 
 
-def test_a_predictor_of_tensors_takes_the_clip_that_they_are_of(coop, exported, tiny, golden):
-    head = exported("safetensors-head")
+def test_a_predictor_of_tensors_takes_the_clip_that_they_are_of(coop, exported, golden):
+    head, clip = exported("safetensors-head"), coop.classifier.clip_
     assert np.allclose(
-        class_probabilities_of(head, coop.paths, tiny), coop.classifier.predict_proba(coop.paths), **NEAR
+        class_probabilities_of(head, coop.paths, clip), coop.classifier.predict_proba(coop.paths), **NEAR
     )
-    with pytest.raises(InputError, match=r"expected the CLIP of its image features \(tiny, .*Say where that"):
+    name = re.escape(clip.name)
+    with pytest.raises(InputError, match=rf"expected the CLIP of its image features \({name}, .*Say where that"):
         Predictor.load(head, clip=golden)
 
 
-def test_a_calibrated_run_is_calibrated_as_a_file_too(coop, tiny, tmp_path):
-    classifier = PromptClassifier.load(coop.run, clip=tiny)
+def test_a_calibrated_run_is_calibrated_as_a_file_too(coop, tmp_path):
+    classifier = PromptClassifier.load(coop.run, clip=coop.classifier.clip_)
     plain = classifier.predict_proba(coop.paths)
     classifier.calibrate(coop.paths, [Path(path).parent.name for path in coop.paths])
     made = export(load_learned(classifier.save(tmp_path / "run")), "safetensors-head", tmp_path / "head")
-    calibrated = class_probabilities_of(made.folder, coop.paths, tiny)
+    calibrated = class_probabilities_of(made.folder, coop.paths, classifier.clip_)
     assert np.allclose(calibrated, classifier.predict_proba(coop.paths), **NEAR)
     assert np.abs(calibrated - plain).max() > 10 * NEAR["atol"]
 
