@@ -98,6 +98,7 @@ def test_is_refused_and_nothing_runs(program, tmp_path, key, value):
         "other/models/model.json",
     ],
 )
+@pytest.mark.filterwarnings("ignore:Duplicate name:UserWarning")  # zipfile says so, and writes it
 def test_more_parts_are_refused(program, name):
     with pytest.raises(InputError, match=r"which no program of this package has|two of one name|more than one folder"):
         read_exported(program(**{name: b"{}"}))

@@ -46,7 +46,7 @@ image = image.resize((w, h), Image.Resampling.{resampling}).crop((left, top, lef
 _SQUASH = "image = image.resize((n, n), Image.Resampling.{resampling})\n"
 _OPEN = {"apply": 'ImageOps.exif_transpose(Image.open("image.jpg"))'}
 _PICTURE = """\
-how, n = json.load(open("preprocess.json")), {size}
+how, n = json.loads(Path("preprocess.json").read_bytes()), {size}
 image = {opened}.convert("RGB")
 {resize}\
 pixels = (np.asarray(image, np.float32) / 255 - how["mean"]) / how["std"]
@@ -85,7 +85,7 @@ _LOGITS = {
     "tangent-plain": _TANGENT.format(compared="products - squares"),
 }
 _END = """\
-classes = json.load(open("classes.json"))
+classes = json.loads(Path("classes.json").read_bytes())
 print(classes[probabilities[0].argmax()], probabilities[0].max())
 """
 
@@ -130,7 +130,7 @@ def _facts(form: Form, description: Description, transform: Transform, width: in
 
 
 def _code(form: Form, description: Description, transform: Transform, width: int) -> str:
-    imports = f"import json\n\nimport numpy as np\n{_IMPORTS[form.file]}\n"
+    imports = f"import json\nfrom pathlib import Path\n\nimport numpy as np\n{_IMPORTS[form.file]}\n"
     run = _RUN[form.file].format(input=description.input, logits=_LOGITS[description.head]) + _END
     if description.input != "pixels":
         return f"{imports}\n{_FEATURES.format(width=width)}{run}"
