@@ -5,6 +5,8 @@ import json
 import pytest
 import torch
 
+from cocoop.bench import RATES_HEADER, WAYS, photographs
+
 
 def test_the_command(cocoop):
     arguments = "--shape tiny --class-counts 120 --batch-sizes 1 --rounds 1 --device cpu --json"
@@ -32,9 +34,26 @@ def test_the_command(cocoop):
     assert way["tangent_of_tower"] == pytest.approx(way["tangent_ms"] / way["tower_ms"])
 
 
+def test_the_rates_of_a_plan(cocoop, monkeypatch):
+    few = photographs()[:4]
+    monkeypatch.setattr("cocoop.bench.photographs", lambda: few)
+    arguments = "--predict --shape tiny --class-counts 3 --rounds 1 --device cpu"
+    told = json.loads(cocoop("bench", *arguments.split(), "--json").out)
+    assert told["shape"] == "tiny" and told["rates"]["dtype"] == "float32"
+    assert [(side["way"], side["classes"]) for side in told["text_sides"]] == [(way, 3) for way in WAYS[1:]]
+    ran = cocoop("bench", *arguments.split())
+    first, _, table = ran.out.partition("\n\n")
+    assert (ran.code, first) == (0, "tiny, random weights, float32; pictures: drawn JPEGs of 500 x 375 pixels")
+    header, _, *rows = table.splitlines()
+    assert [cell.strip() for cell in header.strip("|").split("|")] == [*RATES_HEADER]
+    assert len(rows) > len(WAYS[1:])
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        ("--predict --class-counts 3,1", "bench: expected 2 classes or more, and 1 round or more; got 1 and 5"),
+        ("--predict --rounds 0", "1 round or more; got 10 and 0"),
         ("--shape ViT-X", "shape: expected one of tiny, ViT-B/32"),
         ("--shape tiny --dtype int8", "dtype: expected one of"),
         ("--shape tiny --device abacus", "device: expected auto, cpu"),

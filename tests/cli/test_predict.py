@@ -225,6 +225,13 @@ def test_what_cannot_work(cocoop, paths, tmp_path, arguments, message):
     assert ran.code == 2 and message in ran.err and ran.err.count("\n") == 1, ran.err
 
 
+def test_nothing_to_embed_leaves_no_file(cocoop, tmp_path):
+    (tmp_path / "empty").mkdir()
+    ran = cocoop("embed", "empty", "--clip", "tiny", "--out", "features.npy")
+    assert (ran.code, ran.out) == (2, "") and "empty: expected pictures; got none" in ran.err
+    assert [path.name for path in tmp_path.iterdir()] == ["empty"]
+
+
 def test_parquet_without_pyarrow_says_what_to_install(cocoop, paths, monkeypatch):
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     for arguments in (

@@ -72,6 +72,7 @@ def test_a_shard_that_is_set_aside_is_named(cocoop, tars):
         ([*ZERO_SHOT, "tars/s-0.tar", "--shards", "x", "--shard", "3/3"], "--shard: expected I/N, I from 0 to N-1"),
         ([*ZERO_SHOT, "tars/s-0.tar", "--shards", "x", "--shard", "1"], "--shard: expected I/N"),
         ([*ZERO_SHOT, "tars/s-0.tar", "--shards", "x", "--jobs", "2:1"], "--jobs: expected a number of 1 or more"),
+        ([*ZERO_SHOT, "tars/s-0.tar", "--shards", "x", "--jobs", "all"], "--jobs: expected a number of 1 or more"),
         ([*ZERO_SHOT, "tars/s-0.tar", "--shards", "x", "--jobs", "1:2"], "--jobs: expected one number for processes"),
         ([*ZERO_SHOT, "tars/s-0.tar", "--shards", "x", "--runner", "dask"], "--runner: expected one of processes, ray"),
         ([*ZERO_SHOT, "none.tar", "--shards", "x"], "none.tar: expected shards; got no such file"),

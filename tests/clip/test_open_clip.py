@@ -25,6 +25,8 @@ def test_a_file_alone_needs_to_be_told_the_activation(tmp_path):
         assert CLIP.load(path, tokenizer=TINY, device="cpu").fingerprint == told.fingerprint
     with pytest.raises(InputError, match=r"quick_gelu: expected nothing.*open_clip_config\.json"):
         CLIP.load(path, tokenizer=TINY, quick_gelu=True)
+    with pytest.raises(InputError, match="quick_gelu: expected True, False or None; got 'yes'"):
+        CLIP.load(STATES["ViT"], tokenizer=TINY, quick_gelu="yes")
 
 
 def test_open_clips_own_description_of_a_model_will_do(tmp_path):

@@ -134,6 +134,12 @@ def test_both_paths_equal_transformers(activation, layers):
             torch.testing.assert_close(ours, theirs, rtol=0, atol=2e-6)
 
 
+def test_slots_behind_a_class_s_own_tokens_take_one_context_for_all_images():
+    prompts = Prompts(TOWERS[torch.float32], ["x"] * 2, random_prompts([1, 3], 0, slots=2, slots_first=False))
+    with pytest.raises(InputError, match=r"context: expected one value for all images, .*; got 3"):
+        prompts.encode(random_context(3, 2, torch.float32))
+
+
 def test_many_images_without_gradients_go_through_in_groups(monkeypatch):
     prompts = random_prompts([1, 5, 2, 2, 9, 3], seed=3, slots=4)
     context = random_context(7, 4, torch.float64)

@@ -20,6 +20,7 @@ from cocoop.training import DivergedError, Step, loss_scale, train
 from cocoop.training.loop import _order
 from cocoop.training.loss_scale import LossScale
 from cocoop.training.step import read
+from cocoop.training.stopped import explain
 
 NAMES = FACTS["class_names"]
 FEATURES = VALUES["image_features"]
@@ -290,3 +291,18 @@ def test_float16_with_loss_scaling_learns_what_float32_learns(golden, monkeypatc
         moved.append(torch.nn.utils.parameters_to_vector(model.parameters()).detach() - start.detach())
         assert moved[-1].dtype == torch.float32
     assert relative_error(moved[1], moved[0]) < 0.05
+
+
+@pytest.mark.parametrize(
+    ("loss", "place", "precision", "said", "advice"),
+    [
+        (float("inf"), (2, 0), "float32", "a finite loss; got inf in epoch 2, step 0", "Lower the learning rate."),
+        (0.5, (0, 3), "float16", "gradients that fit float16 at some scale", "or load the CLIP with dtype float32."),
+        (0.5, (0, 3), "bfloat16", "finite gradients; got others, at a loss of 0.5 ", "or load the CLIP with dtype"),
+        (0.5, (0, 0), "float64", "finite gradients; got others", "look for numbers in them that are not finite."),
+    ],
+)
+def test_what_is_said_of_a_training_that_diverged(loss, place, precision, said, advice):
+    message = explain(loss, *place, 0.002, precision)
+    assert message.startswith(f"training: expected {said}") and advice in message
+    assert f"(learning rate 0.002, dtype {precision})" in message
