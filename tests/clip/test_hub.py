@@ -302,7 +302,7 @@ def test_a_download_that_fails(monkeypatch, tmp_path, fault, kind, message):
 
     class Answer:
         sha = "0" * 40
-        siblings = (type("File", (), {"rfilename": "config.json"}),)
+        siblings = (type("File", (), {"rfilename": "config.json", "size": None}),)
 
     def fail(*_, local_files_only=False, **__):
         raise huggingface_hub.errors.LocalEntryNotFoundError("none") if local_files_only else fault
