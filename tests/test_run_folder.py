@@ -12,6 +12,7 @@ from own_photos import listing
 from cocoop import InputError, RunError
 from cocoop.results import Figures, check_new, read_run, run_folder, write_run
 from cocoop.results.card import model_card
+from cocoop.results.schema import FORMAT
 
 RUN = records.RUN
 
@@ -153,8 +154,9 @@ def test_folders_that_are_no_runs(folder, tmp_path):
 def test_a_later_format_is_refused(folder):
     for name in ("config.json", "record.json"):
         content = json.loads((folder / name).read_text())
-        (folder / name).write_text(json.dumps(content | {"format": 5}))
-        with pytest.raises(InputError, match=rf"{name}: .*'format' is 5, not 1 to 4: use the version that wrote it"):
+        (folder / name).write_text(json.dumps(content | {"format": FORMAT + 1}))
+        told = rf"{name}: .*'format' is {FORMAT + 1}, not 1 to {FORMAT}: use the version that wrote it"
+        with pytest.raises(InputError, match=told):
             read_run(folder)
         (folder / name).write_text(json.dumps(content))
     assert read_run(folder).config == RUN.config
