@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint format bench fuzz clean
+.PHONY: demo test coverage lint format bench fuzz clean
 
 demo: .venv/core
 	rm -rf cocoop-demo
@@ -10,6 +10,13 @@ demo: .venv/core
 
 test: .venv/dev
 	$(BIN)/python -m pytest -q -n auto --dist loadfile
+
+coverage: export COVERAGE_FILE := $(CURDIR)/.coverage
+coverage: .venv/dev  # commands in other folders write there, too
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest -q -n auto --dist loadfile
+	$(BIN)/coverage combine -q
+	$(BIN)/coverage report --skip-covered
 
 lint: .venv/dev
 	$(BIN)/ruff check .

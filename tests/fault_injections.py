@@ -164,12 +164,18 @@ def overtaken(patch: Patch) -> None:
 
 def nowhere_to_print(patch: Patch) -> None:
     """`> /dev/full`."""
-    patch.setattr("sys.stdout", open("/dev/full", "w"))  # noqa: SIM115
+    _sent_nowhere(patch, "sys.stdout")
 
 
 def nowhere_to_note(patch: Patch) -> None:
     """`2> /dev/full`."""
-    patch.setattr("sys.stderr", open("/dev/full", "w"))  # noqa: SIM115
+    _sent_nowhere(patch, "sys.stderr")
+
+
+def _sent_nowhere(patch: Patch, stream: str) -> None:
+    full = open("/dev/full", "w")  # noqa: SIM115
+    patch.setattr(stream, full)
+    _UNDO.append(full.close)
 
 
 def nothing(patch: Patch) -> None:

@@ -71,6 +71,7 @@ def site(tmp_path_factory):
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield f"http://127.0.0.1:{server.server_port}", handler.asked
     server.shutdown()
+    server.server_close()
 
 
 def browse(address: str, work: Path, *options: str) -> subprocess.CompletedProcess[str]:
