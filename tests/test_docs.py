@@ -76,6 +76,7 @@ SHORTER = {
     "export --clip openai/clip-vit-base-patch16": "export --clip tiny",
     "--clip openai/clip-vit-base-patch16": "--clip tiny --epochs 2",
     "--shots 8 --seeds 1,2": "--shots 1 --seeds 1 --epochs 1",
+    "model.pth.tar-10 --clip": "model.pth.tar-2 --clip",
     "photos/ --jobs 2": "photos/ --shots 1 --seeds 1 --epochs 1",
     "photos/ --runner slurm": "photos/ --shots 1 --seeds 1 --epochs 1 --runner slurm",
 }

@@ -9,6 +9,7 @@ import torch
 from golden_clip import FACTS, VALUES
 
 from cocoop import CLIP, METHODS, CoCoOp, CoOp, InputError, ZeroShot
+from cocoop.methods.zero_shot_ensemble import TEMPLATES
 
 NAMES = FACTS["class_names"]
 IMAGES = VALUES["image_features"]
@@ -133,6 +134,7 @@ def test_the_docs_list_every_setting_with_its_default():
         (method, name): default for methods, name, default in rows for method in re.findall("`(.+?)`", methods)
     }
     shown = {"('a photo of a {}.',)": "a photo of a {}.", "None": "none", "False": "false"}
+    shown[str((*TEMPLATES, "a photo of a {}."))] = "seven and a photo of a {}."
     defaults = {
         (method, name): shown.get(str(default), str(default))
         for method, kind in METHODS.items()

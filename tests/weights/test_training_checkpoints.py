@@ -56,6 +56,7 @@ def checkpoint(**beside):
     return {"state_dict": model.state_dict(), "epoch": 3, **kept}, model.state_dict()
 
 
+@pytest.mark.filterwarnings("ignore:Detected pickle protocol:UserWarning")  # of torch.load
 @pytest.mark.parametrize("protocol", [2, 4, 5])
 def test_a_scheduler_that_is_pickled_as_an_object(path, protocol):
     saved, state = checkpoint()

@@ -31,7 +31,8 @@ def demo(out: Out = Path("cocoop-demo")) -> None:
 
     check_new(out)
     digits = read_dataset("digits", out)
-    trials = narrowed(preset("base-to-new", "offline"), ["digits"], shots=(SHOTS,), seeds=SEEDS).trials("base-to-new")
+    plan = narrowed(preset("base-to-new", "offline"), ["digits"], shots=(SHOTS,), seeds=SEEDS, baselines=False)
+    trials = plan.trials("base-to-new")
     for failure in Benchmark(trials, out, "tiny", {"digits": digits}, device="cpu").run():
         raise RunError(f"{failure.task.folder}: {failure.reason}")
 
