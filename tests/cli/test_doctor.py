@@ -3,6 +3,7 @@
 import json
 import resource
 import shutil
+import sys
 from collections import namedtuple
 from importlib.metadata import version
 from pathlib import Path
@@ -173,7 +174,8 @@ def test_a_torchvision_that_is_broken(site, code, why):
     assert found.remedy.startswith("pip uninstall torchvision; or ")
 
 
-def test_a_torchvision_that_works(site):
+def test_a_torchvision_that_works(site, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torchvision", None)  # whatever this process has done with the name
     install(site, "torchvision", "", "0.99")
     install(site, "transformers", "")
     (site / "transformers" / "image_utils.py").write_text("import torchvision")

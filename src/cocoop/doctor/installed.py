@@ -9,7 +9,6 @@ import sys
 from collections.abc import Iterator
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, metadata, requires, version
-from importlib.util import find_spec
 
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
@@ -86,10 +85,10 @@ def torchvision() -> Iterator[Finding]:
 
     Cocoop needs none, and works beside a broken one. Other programs that share the installation do not.
     """
-    if find_spec("torchvision") is None:
+    there = _version("torchvision")  # not `find_spec`, which only says what this process has done with the name
+    if there is None:
         yield Finding("torchvision", "not installed, not needed")
         return
-    there = _version("torchvision") or "of unknown version"
     search = os.pathsep.join(filter(None, sys.path))
     ran = subprocess.run(
         [sys.executable, "-c", _BESIDE_TORCHVISION],
