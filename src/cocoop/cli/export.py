@@ -8,8 +8,10 @@ from typing import Annotated
 import typer
 
 from cocoop.cli.common import AnyClip, AsJson, Classes, Plugins, Tokenizer, print_json, split_names
-from cocoop.errors import InputError
+from cocoop.errors import InputError, expect_choice
 from cocoop.progress import note
+
+_OFFICIAL = "official"
 
 Run = Annotated[
     Path | None,
@@ -34,9 +36,6 @@ Features = Annotated[
         "--features", help="Leave the image tower out: from image features to probabilities, in a small file."
     ),
 ]
-
-
-_OFFICIAL = "official"
 
 
 def export(
@@ -70,7 +69,6 @@ def export(
     """
     from dataclasses import asdict
 
-    from cocoop.errors import expect_choice
     from cocoop.methods.plugins import load_plugins
     from cocoop.serving import FORMS, TEMPLATE, export, load_learned
     from cocoop.sharing import found_run

@@ -43,9 +43,9 @@ RunAndSources = Annotated[
     typer.Argument(
         metavar="[RUN] SOURCE",
         help="A run folder, as `cocoop train --out` leaves it, one of the hub (owner/name[@revision]), or what `cocoop "
-        "export` wrote (without one, --clip and "
-        "--classes: zero-shot), and pictures: files, folders, 'patterns/*.jpg', - (paths on stdin), @FILE (a path per "
-        "line), TABLE:COLUMN (.csv, .jsonl, .parquet), .tar archives; or features that `cocoop embed` wrote.",
+        "export` wrote (without one, --clip and --classes: zero-shot), and pictures: files, folders, 'patterns/*.jpg', "
+        "- (paths on stdin), @FILE (a path per line), TABLE:COLUMN (.csv, .jsonl, .parquet), .tar archives; "
+        "or features that `cocoop embed` wrote.",
     ),
 ]
 Top = Annotated[int, typer.Option(min=1, help="Give this many classes per image, best first.")]

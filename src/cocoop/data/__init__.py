@@ -4,7 +4,7 @@ from cocoop.data.base_new import HALVES, base_to_new
 from cocoop.data.cache import cache_folder
 from cocoop.data.dataset import Classes, Dataset
 from cocoop.data.drawn.offline import OFFLINE, OFFLINE_VARIANTS, SHIFTS, list_offline_dataset, read_offline_dataset
-from cocoop.data.examples import Example, class_names, positions_by_label
+from cocoop.data.examples import Example, class_names, labelled, positions_by_label
 from cocoop.data.few_shot import MAX_VAL_SHOTS, few_shot_indices, sample_few_shot, sample_lopsided
 from cocoop.data.fingerprint import fingerprint
 from cocoop.data.folder import images_below, read_folder, read_folder_dataset
@@ -64,6 +64,7 @@ __all__ = [
     "halves",
     "hold_out",
     "layout_tree",
+    "labelled",
     "list_offline_dataset",
     "open_image",
     "picked_hash",

@@ -46,6 +46,11 @@ def class_names(examples: Sequence[Example]) -> list[str]:
     return [names[label] for label in labels]
 
 
+def labelled(examples: Sequence[Example]) -> tuple[list[Path], list[int]]:
+    """The files [N] of `examples`, and their labels [N], as `Classifier.fit` takes them."""
+    return [example.path for example in examples], [example.label for example in examples]
+
+
 def positions_by_label(labels: Iterable[int]) -> dict[int, list[int]]:
     """Label -> its positions in `labels`; labels in order of first appearance, positions ascending.
 

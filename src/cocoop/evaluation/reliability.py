@@ -53,7 +53,6 @@ def fit_held_out(
 
     The threshold is that of the plain probabilities: a temperature fitted on the same images would void its guarantee.
     """
-    fit = HeldOutFit(images=len(held_out.labels), part=part, coverage=coverage)
     found: dict[str, Any] = {}
     if temperature:
         try:
@@ -63,7 +62,7 @@ def fit_held_out(
             pass
     if coverage is not None:
         found["threshold"] = conformal_threshold(held_out.probabilities, held_out.labels, coverage)
-    return HeldOutFit(**vars(fit) | found)
+    return HeldOutFit(images=len(held_out.labels), part=part, coverage=coverage, **found)
 
 
 def measure_reliability(

@@ -66,8 +66,7 @@ def read_pixels(
     if processes:
         outcomes = from_processes(decode, map(_sendable, images), at_once, processes, _collated)
     else:
-        by_threads = in_turns if device == "cpu" else from_threads
-        outcomes = by_threads(decode.__getitem__, images, AHEAD * at_once, usable_cpus())
+        outcomes = by_threads(decode.__getitem__, images, AHEAD * at_once, usable_cpus(), device)
     for outcome in outcomes:
         if isinstance(outcome, CocoopError):
             raise outcome
@@ -96,6 +95,11 @@ def _collated(outcomes: Sequence[ReadImages | CocoopError]) -> ReadImages | Coco
         contents += outcome.contents
         pixels.append(outcome.pixels)
     return ReadImages(contents, torch.cat(pixels))
+
+
+def by_threads(function: Callable[[T], R], items: Iterable[T], count: int, threads: int, device: str) -> Iterator[R]:
+    """`function` of each item, in order, `count` at a time: ahead of a tower on a GPU, in turns with one on the CPU."""
+    return (in_turns if device == "cpu" else from_threads)(function, items, count, threads)
 
 
 def from_threads(function: Callable[[T], R], items: Iterable[T], ahead: int, threads: int) -> Iterator[R]:

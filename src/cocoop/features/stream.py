@@ -17,7 +17,7 @@ from torch.utils.data import Dataset
 from cocoop.clip import Preprocess
 from cocoop.data import ImageError, open_image
 from cocoop.errors import InputError, reason
-from cocoop.features.ahead import AHEAD, from_processes, from_threads, in_turns, usable_cpus
+from cocoop.features.ahead import AHEAD, by_threads, from_processes, usable_cpus
 from cocoop.features.encode import images_at_once
 from cocoop.features.pixels import content_of_open
 from cocoop.features.store import FeatureStore
@@ -101,12 +101,8 @@ def encode_stream(
     rows: list[tuple[K, _Decoded | ImageError]] = []
     # As `encode_pictures`: one batch alone is not filled up, unless its features may stand beside those of others.
     to_encode, full = 0, kept is not None
-    if clip.device.type == "cpu" and not processes:
-        outcomes = in_turns(read, pictures, AHEAD * at_once, threads)
-    else:
-        outcomes = ahead(read, pictures, at_once, threads, processes)
     try:
-        for key, read_one in outcomes:
+        for key, read_one in ahead(read, pictures, at_once, threads, processes, clip.device.type):
             outcome = read_one if kept is None else kept.once(read_one)
             rows.append((key, outcome))
             to_encode += isinstance(outcome, _Decoded) and outcome.pixels is not None
@@ -127,10 +123,18 @@ def processes_beside(clip: Encoder) -> int:
     return usable_cpus() if many and clip.device.type != "cpu" else 0
 
 
-def ahead(function: Callable[[T], R], items: Iterable[T], at_once: int, threads: int, processes: int) -> Iterator[R]:
-    """`function` of each item, in order, computed some batches ahead, by threads first and then by processes."""
+def ahead(
+    function: Callable[[T], R],
+    items: Iterable[T],
+    at_once: int,
+    threads: int,
+    processes: int,
+    device: str = "cpu",
+) -> Iterator[R]:
+    """`function` of each item, in order, some batches at a time: by threads, see `by_threads`, and then processes."""
     rest = iter(items)
-    yield from from_threads(function, islice(rest, _BY_THREADS) if processes else rest, AHEAD * at_once, threads)
+    first = islice(rest, _BY_THREADS) if processes else rest
+    yield from by_threads(function, first, AHEAD * at_once, threads, device)
     for more in islice(rest, 1):
         yield from _by_processes(function, chain([more], rest), at_once, processes)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple, cast
 
 from cocoop.classifier import Classifier
-from cocoop.data import Dataset, Example, fingerprint, halves
+from cocoop.data import Dataset, Example, fingerprint, halves, labelled
 from cocoop.errors import InputError
 from cocoop.evaluation import LEAST, calibration_figures, predict_logits
 from cocoop.labels import number_labels
@@ -38,9 +38,9 @@ def calibrate(classifier: Classifier, dataset: Dataset) -> Calibration:
         InputError: as `Classifier.calibrate`, and a half that is too small.
     """
     parts, names = parts_of(classifier, dataset), dataset.class_names
-    classifier.calibrate(*_labelled(parts.fit), names)
+    classifier.calibrate(*labelled(parts.fit), names)
     fitted = cast(Calibration, classifier.calibration_)
-    paths, labels = _labelled(parts.others)
+    paths, labels = labelled(parts.others)
     logits = predict_logits(classifier.model_, classifier.encode(paths))
     scored = (logits, number_labels(classifier.classes_, labels, names), classifier.model_.class_names)
     calibration = replace(
@@ -84,7 +84,3 @@ def _without_copies(
     """Those whose file's bytes are not those of one of the others."""
     scored = {told(example.path) for example in others}
     return [example for example in examples if told(example.path) not in scored]
-
-
-def _labelled(examples: Sequence[Example]) -> tuple[list[str], list[int]]:
-    return [str(example.path) for example in examples], [example.label for example in examples]

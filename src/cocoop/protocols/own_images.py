@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from cocoop.arguments import check_parameters, check_validation
 from cocoop.callbacks import Callback
 from cocoop.classifier import Classifier
-from cocoop.data import Dataset, Example, ImageError, check_images, fingerprint, split_hash
+from cocoop.data import Dataset, Example, ImageError, check_images, fingerprint, labelled, split_hash
 from cocoop.errors import InputError
 from cocoop.evaluation import score
 from cocoop.features import Features, fingerprints, read_together
@@ -96,18 +96,14 @@ def _fit(
     state: Mapping[str, Any],
 ) -> None:
     given: dict[str, Any] = {"callbacks": callbacks, **state}
-    given["validation"] = None if held is None else _columns(held.examples)
-    images, labels = _columns([dataset.train[position] for position in test.given])
+    given["validation"] = None if held is None else labelled(held.examples)
+    images, labels = labelled([dataset.train[position] for position in test.given])
     try:
         classifier.fit(images, labels, dataset.class_names, test.encode, **given)
     except ImageError:
         paths = [example.path for example in dataset.test or dataset.train]
         check_images(paths, lambda paths: progress(paths, "checking images", unit=" images"))
         raise
-
-
-def _columns(examples: Sequence[Example]) -> tuple[list[Path], list[int]]:
-    return [example.path for example in examples], [example.label for example in examples]
 
 
 def _scored(classifier: Classifier, dataset: Dataset, test: _Test) -> Run:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -16,7 +16,7 @@ from torch.nn.functional import normalize
 
 from cocoop.classifier import Classifier
 from cocoop.clip import CLIP
-from cocoop.data import HALVES, Classes, Dataset, Example, fingerprint
+from cocoop.data import HALVES, Classes, Dataset, fingerprint, labelled
 from cocoop.errors import InputError
 from cocoop.evaluation import (
     Scored,
@@ -48,11 +48,6 @@ from cocoop.results import (
     write_run,
 )
 from cocoop.results.card import model_card
-
-
-def labelled(examples: Sequence[Example]) -> tuple[list[Path], list[int]]:
-    """Their files and their labels."""
-    return [example.path for example in examples], [example.label for example in examples]
 
 
 class Peaks(NamedTuple):
@@ -177,10 +172,10 @@ class Runner:
         if held_out is None:
             return measure_reliability(tests)
         base = self.data.part(trial.dataset, "base")
-        features = encode_pictures(self.clip, labelled(held_out.examples)[0], self.store, base.exif)
-        model = self.fitted_to(learned, base)
-        labels = np.array([example.label for example in held_out.examples], dtype=np.int32)
-        scored = Scored(predict_probabilities(model, features).numpy(), labels, base.class_names)
+        images, labels = labelled(held_out.examples)
+        features = encode_pictures(self.clip, images, self.store, base.exif)
+        probabilities = predict_probabilities(self.fitted_to(learned, base), features).numpy()
+        scored = Scored(probabilities, np.array(labels, dtype=np.int32), base.class_names)
         fit = fit_held_out(scored, held_out.part, trial.calibration is not None, trial.coverage)
         distances = trial.calibration == "dac" and "new" in tests
         scales = self._scales(trial, learned, features) if distances else None

@@ -43,7 +43,7 @@ class Group:
 
     def together(self, figure: str) -> Rate | None:
         """A figure of `Together` over the runs that have it."""
-        return rate_over([getattr(record.together, figure) for record in self.records if record.together])
+        return self.over(lambda record: getattr(record.together, figure) if record.together else None)
 
     @property
     def seeds(self) -> tuple[int, ...]:
