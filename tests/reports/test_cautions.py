@@ -107,6 +107,18 @@ def test_another_clip_and_settings_that_are_not_the_papers():
     assert cautions(made(*own)) == []  # the papers have none of these
 
 
+@pytest.mark.parametrize("protocol", ["few-shot", "sensitivity"])
+def test_fewer_shots_are_the_papers_where_curves_over_shots_are_asked_for(protocol):
+    test = {"test": records.test_figures(50, n=PAPER_DATASETS["dtd"].sizes.test)}
+    settings = records.SETTINGS["cocoop"]
+    runs = [
+        records.record(protocol, "dtd", "cocoop", test, shots, seed=seed, settings=settings)
+        for shots in (1, 16)
+        for seed in (1, 2, 3)
+    ]
+    assert cautions(made(*runs)) == []
+
+
 @pytest.fixture
 def smoke(tmp_path):
     """Runs as the smoke preset makes them: one shot, seed and epoch, on miniatures with the bundled CLIP."""

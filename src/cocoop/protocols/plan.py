@@ -11,7 +11,7 @@ from typing import Any
 from cocoop.data import HALVES
 from cocoop.errors import InputError, expect_choice
 from cocoop.methods import METHODS
-from cocoop.results import TrialRecord, TrialTest
+from cocoop.results import ALL_CLASSES, TrialRecord, TrialTest
 
 PROTOCOLS = {
     "base-to-new": "learn on the first half of the classes, test on both halves (CoCoOp, table 1)",
@@ -21,9 +21,6 @@ PROTOCOLS = {
     "sensitivity": "the same, and with other class names, other templates and unequal numbers of images",
 }
 """Name -> what it is."""
-
-ALL_CLASSES = ("few-shot", "sensitivity")
-"""The protocols that test on the classes they learn on."""
 
 TRANSFERS = ("cross-dataset", "domain-generalization")
 """The protocols that test on other data sets than the one they learn on. They have no baselines beside the methods."""

@@ -9,7 +9,7 @@ from statistics import pvariance
 from cocoop.data import PAPER_DATASETS
 from cocoop.reports.groups import Group, dataset_order, group_records, results_of
 from cocoop.reports.rounding import counted
-from cocoop.results import Record, departures, harmonic_mean, is_published_clip
+from cocoop.results import ALL_CLASSES, Record, departures, harmonic_mean, is_published_clip
 from cocoop.results.published import SHOTS
 
 _NAMED = 8  # data sets or methods named in one line
@@ -61,7 +61,7 @@ def _other_sizes(groups: Sequence[Group]) -> dict[str, int]:
             continue
         images = sum(figures.n for figures in tests.values())
         # Of a method that takes no new classes half of the test is known, which is a miniature if the whole is one.
-        if group.protocol == "few-shot" or "new" in tests or _is_miniature(group.dataset, images):
+        if group.protocol in ALL_CLASSES or "new" in tests or _is_miniature(group.dataset, images):
             sizes.setdefault(group.dataset, images)
     paper = {name: PAPER_DATASETS[name].sizes.test for name in sizes if name in PAPER_DATASETS}
     return {name: sizes[name] for name in sorted(paper, key=dataset_order) if 0 < sizes[name] != paper[name]}
@@ -145,7 +145,7 @@ def _on_settings(groups: Sequence[Group]) -> Iterator[str]:
         if group.dataset in PAPER_DATASETS:
             settings = group.records[0].settings
             changes = departures(group.method, group.dataset, settings, group.protocol, group.shots)
-            if group.protocol != "few-shot" and group.shots not in (0, SHOTS):
+            if group.protocol not in ALL_CLASSES and group.shots not in (0, SHOTS):
                 changes.append(f"{counted(group.shots, 'shot')} instead of {SHOTS}")
             if changes:
                 seen[f"{group.label}: {', '.join(changes)}"][group.dataset] = None

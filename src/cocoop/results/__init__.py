@@ -31,6 +31,7 @@ from cocoop.results.reliability import (
 )
 from cocoop.results.run_folder import Run, read_config, read_record, read_run, rewrite_record, write_run
 from cocoop.results.schema import (
+    ALL_CLASSES,
     PROTOCOL_NAMES,
     Environment,
     Epoch,
@@ -49,6 +50,7 @@ from cocoop.results.schema import (
 from cocoop.results.summary import harmonic_mean, mean_std
 
 __all__ = [
+    "ALL_CLASSES",
     "BASELINES",
     "PACKAGES",
     "PROTOCOL_NAMES",

@@ -11,6 +11,8 @@ import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from cocoop.results.schema import ALL_CLASSES
+
 SHOTS = 16
 """Training images per class of every published figure."""
 
@@ -129,7 +131,7 @@ def special_settings(protocol: str, method: str, dataset: str, shots: int) -> di
     Sources: CoOp:configs/trainers, COOP.md and scripts @ ff61507c; Prompt-align:ProGrad.public/scripts/prograd.sh @
     1b762036; TaskRes:scripts @ 293cc9e.
     """
-    few_shot = protocol in ("few-shot", "sensitivity")
+    few_shot = protocol in ALL_CLASSES
     own = dict(_FEW_SHOT_CONTEXT) if method == "coop" and few_shot else {}
     if dataset == "imagenet" and method in _EPOCHS_ON_IMAGENET:
         return {"epochs": _EPOCHS_ON_IMAGENET[method], **own}

@@ -27,6 +27,9 @@ PROTOCOL_NAMES = (
 )
 """The values of a record's "protocol", in the order of reports."""
 
+ALL_CLASSES = ("few-shot", "sensitivity")
+"""The protocols that learn from growing numbers of images of all classes, and test on these."""
+
 Exif = Literal["apply", "ignore", "original"]
 Keep = Literal["last", "best"]
 ClassWeight = Literal["balanced"] | None

@@ -19,7 +19,7 @@ from cocoop.reports.page.tables import html_cautions, html_table
 from cocoop.reports.page.template import render
 from cocoop.reports.protocol_tables import protocol_tables
 from cocoop.reports.rounding import counted
-from cocoop.results import Record, check_predictions
+from cocoop.results import ALL_CLASSES, Record, check_predictions
 
 _ABOUT = {
     "base-to-new": (
@@ -149,7 +149,7 @@ def _parts(test: Diagnosis, styles: Looks, opened: bool) -> Iterable[Markup]:
 def _overview(groups: Sequence[Group], tables: Sequence[Table], styles: Looks) -> Iterable[tuple[Picture, str]]:
     """The pictures of one protocol and CLIP that compare methods, and their captions."""
     protocol = groups[0].protocol
-    if protocol in ("few-shot", "sensitivity"):
+    if protocol in ALL_CLASSES:
         yield (
             draw.few_shot_figure([group for group in groups if not group.varied], styles),
             "Accuracy over the number of training images of each class. Bars: one standard deviation over seeds; the "
