@@ -66,6 +66,7 @@ def make_clips(folder: Path) -> None:
 
 def make_prompts(folder: Path) -> None:
     """Checkpoints of CoOp and CoCoOp as the original code leaves them, and a log."""
+    folder.mkdir(parents=True)
     names = ["one", "seven"]
     for method in ("coop", "cocoop"):
         learned = {name: tensor.detach() for name, tensor in METHODS[method](tiny(), names).state_dict().items()}
