@@ -5,8 +5,8 @@ r"""Kill commands fifty times at random moments, finish them, and compare with w
 The commands are a training by each method and, between them, `embed` with a feature cache, `benchmark` with two
 processes, `predict` and `report`, in turn. A SIGKILL hits the command and all its processes, or in every other turn its
 first process alone; of three attempts one is killed while it starts, and two some time after they got further. Then the
-same command is started again, which is killed at its next turn; one that ends before it is killed is compared and begun
-anew. At the end all are finished. Compared are, byte for byte, learned tensors, predictions, configurations, pictures,
+same command is started again, which is killed at its next turn; one that has made everything before it is killed is
+compared and begun anew. At the end all are finished. Compared are, byte for byte, learned tensors, predictions, configurations, pictures,
 rows, features, pages, and records and histories without seconds and memory. How far a command is counts steps that are
 kept (of a whole epoch 1,000), blocks of features, runs or rows. Linux only: it looks for left processes in /proc.
 """
@@ -57,7 +57,7 @@ class Work:
     name: str
     command: str
     out: str
-    far: Callable[[Path], float]
+    far: Callable[[Path], int]
     seconds: float = 0.0
     start: float = 0.0
     expected: dict[str, bytes] = field(default_factory=dict)
@@ -78,15 +78,15 @@ def works() -> list[Work]:
     return [work for pair in zip(trainings, cycle(others), strict=False) for work in pair]
 
 
-def steps(at: Path) -> float:
-    """How many steps of a training are kept, about: epochs count a thousand."""
+def steps(at: Path) -> int:
+    """How many steps of a training are kept, about: epochs count a thousand, and a finished one a million."""
     state = at / ".run.state"
     try:
         with safe_open(state, "np") as file:
             told = json.loads(file.metadata()["training"])
     except FileNotFoundError:
-        return 1e9 if (at / "run").exists() else 0
-    return 1000.0 * len(told["history"]) + (told["begun"]["steps"] if told["begun"] else 0)
+        return 1_000_000 if (at / "run").exists() else 0
+    return 1000 * len(told["history"]) + (told["begun"]["steps"] if told["begun"] else 0)
 
 
 def blocks(at: Path) -> int:
@@ -242,17 +242,19 @@ def main() -> None:
             moment, ended, left = kill(at, work, stream, turn % 3 == 0, turn % 2 == 0)
             orphans += left
             broken += torn(at, work)
-            if ended:  # begun anew, so that it can be killed
+            whole = made(at, work) == work.expected
+            if ended:
                 early += 1
-                unequal += made(at, work) != work.expected
+                unequal += not whole
                 broken += left_over(at)
+            else:
+                lost += work.far(at) < before
+                number += 1
+                turns[work.name] += 1
+                who = "all" if turn % 2 == 0 else "the first"
+                print(f"| {number} | {work.name} | {moment:.1f} | {who} | {before:,} | {work.far(at):,} |", flush=True)
+            if ended or whole:  # begun anew, so that it can be killed; a killed one may have been whole by then
                 shutil.rmtree(at)
-                continue
-            lost += work.far(at) < before
-            number += 1
-            turns[work.name] += 1
-            who = "all" if turn % 2 == 0 else "the first"
-            print(f"| {number} | {work.name} | {moment:.1f} | {who} | {before:,} | {work.far(at):,} |", flush=True)
         for work in all_works:
             at = root / "killed" / work.name.replace(" ", "-")
             finish(at, work)
