@@ -3,12 +3,13 @@ r"""Kill commands fifty times at random moments, finish them, and compare with w
     python benchmarks/kill_and_resume.py
 
 The commands are a training by each method and, between them, `embed` with a feature cache, `benchmark` with two
-processes, `predict` and `report`, in turn. A SIGKILL hits the command and all its processes, or in every other turn its
-first process alone; of three attempts one is killed while it starts, and two some time after they got further. Then the
-same command is started again, which is killed at its next turn; one that has made everything before it is killed is
-compared and begun anew. At the end all are finished. Compared are, byte for byte, learned tensors, predictions, configurations, pictures,
-rows, features, pages, and records and histories without seconds and memory. How far a command is counts steps that are
-kept (of a whole epoch 1,000), blocks of features, runs or rows. Linux only: it looks for left processes in /proc.
+processes, `predict` and `report`, in turn. A SIGKILL hits the command and all its processes, or in every other turn
+its first process alone; of three attempts one is killed while it starts, and two some time after they got further.
+Then the same command is started again, which is killed at its next turn; one that has made everything before it is
+killed is compared and begun anew. At the end all are finished. Compared are, byte for byte, learned tensors,
+predictions, configurations, pictures, rows, features, pages, and records and histories without seconds and memory.
+How far a command is counts steps that are kept (of a whole epoch 1,000), blocks of features, runs or rows. Linux
+only: it looks for left processes in /proc.
 """
 
 from __future__ import annotations
