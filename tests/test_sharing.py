@@ -225,6 +225,15 @@ def test_commands(hub, run, capsys):
         assert command("predict", place, "0.png", "1.png", "--device", "cpu") == 0
         outs.append(capsys.readouterr().out)
     assert outs[0] == outs[1] and len(outs[0].splitlines()) == 2
+    zero_shot = ("--clip", "tiny", "--classes", "one,seven", "--device", "cpu", "--json")
+    outs = []
+    for place in (run, "o/mine@refs/pr/1"):  # the CLIP of another machine, and other classes; not zero-shot
+        assert command("predict", place, "0.png", *zero_shot) == 0
+        outs.append(capsys.readouterr())
+    assert outs[0] == outs[1] and "zero-shot" not in outs[0].err
+    for missing in (("o/missing.png", "0.png"), ("o/mine",)):  # pictures, by the ending, and one name alone
+        assert command("predict", *missing, *zero_shot) == 2
+        assert f"{missing[0]}: expected picture files" in capsys.readouterr().err
     assert command("export", "o/mine@refs/pr/1", "--to", "official", "--out", "output") == 0
     assert command("evaluate", "o/mine@refs/pr/1", "photos", "--calibrate") == 2
     assert "expected a run folder here, which keeps the temperature; got one of the hub" in capsys.readouterr().err

@@ -182,10 +182,7 @@ def _stopped_by_hand(results: Results, resumable: bool) -> Iterator[None]:
 
 def _run_and_sources(given: Sequence[str], clip: str | None, classes: str | None) -> tuple[str | None, Sequence[str]]:
     """Without a run, CLIP and classes are said, and what comes first is a source."""
-    from cocoop.serving import is_exported
-
-    is_run = is_exported(given[0]) or any(os.path.exists(Path(given[0]) / name) for name in _OF_A_RUN)
-    if clip is not None and classes is not None and not is_run:
+    if clip is not None and classes is not None and not _has_run(given):
         return None, given
     if len(given) == 1:
         raise InputError(
@@ -195,6 +192,18 @@ def _run_and_sources(given: Sequence[str], clip: str | None, classes: str | None
     from cocoop.sharing import found_run
 
     return str(found_run(given[0])), given[1:]
+
+
+def _has_run(given: Sequence[str]) -> bool:
+    """Whether a run or an exported model comes first, or what is not here and written like one of the hub."""
+    from cocoop.clip.sources.hub import is_hub_id
+    from cocoop.data import IMAGE_SUFFIXES
+    from cocoop.serving import is_exported
+
+    first, *sources = given
+    if os.path.lexists(first):
+        return is_exported(first) or any(os.path.exists(Path(first) / name) for name in _OF_A_RUN)
+    return bool(sources) and is_hub_id(first) and Path(first).suffix.lower() not in IMAGE_SUFFIXES
 
 
 def _rows_of(sources: Sequence[str], left_out: LeftOut) -> Callable[[Predictor, Results], Iterator[Prediction]]:
