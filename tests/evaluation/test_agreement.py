@@ -2,6 +2,7 @@
 
 import json
 import math
+import time
 
 import numpy as np
 import pytest
@@ -73,13 +74,25 @@ def test_a_shortlist_that_misses_the_top_class_is_reported(misled):
 
 
 def test_both_sets_of_figures_and_times(misled):
+    started = time.perf_counter()
     agreement = verify(Shortlist(misled, 3), IMAGES, LABELS)
+    passed = time.perf_counter() - started
     for metrics, model in ((agreement.approximate, Shortlist(misled, 3)), (agreement.exact, misled)):
         probabilities = model.probabilities(IMAGES).double().numpy()
         assert metrics == measure(probabilities, np.array(LABELS), NAMES)
     assert agreement.approximate != agreement.exact
     assert agreement.approximate_seconds > 0 and agreement.exact_seconds > 0
+    assert agreement.approximate_seconds + agreement.exact_seconds <= passed
     assert json.loads(json.dumps(agreement.as_dict()))["exact"]["n"] == 6
+
+
+def test_both_at_a_temperature(misled):
+    agreement = verify(TangentPrompts(misled, IMAGES), IMAGES, LABELS, temperature=3.0)
+    for metrics, model in ((agreement.approximate, TangentPrompts(misled, IMAGES)), (agreement.exact, misled)):
+        probabilities = (model.probabilities(IMAGES).double().log() / 3).softmax(dim=1).numpy()
+        by_hand = measure(probabilities, np.array(LABELS), NAMES)
+        assert metrics.accuracy == by_hand.accuracy
+        assert metrics.expected_calibration_error == pytest.approx(by_hand.expected_calibration_error, rel=1e-5)
 
 
 def test_a_shortlist_of_all_classes_agrees_exactly(misled):

@@ -76,6 +76,12 @@ def test_figures_by_hand():
     assert figures.negative_log_likelihood == pytest.approx(-(2 * math.log(sure) + math.log(1 - sure)) / 3)
 
 
+def test_ten_images_are_enough():
+    logits, labels = (part[:10] for part in drawn(4.0))
+    temperature, (low, high) = fit_temperature(torch.from_numpy(logits), labels.tolist())
+    assert low < temperature < high
+
+
 def test_what_is_refused():
     logits, labels = (part[:12] for part in drawn(1.0))
     with pytest.raises(InputError, match=r"expected 10 labelled images or more .*; got 9"):

@@ -9,7 +9,7 @@ from peak_bytes import PeakBytes
 
 from cocoop import CLIP, CoCoOp, CoOp
 from cocoop.bench import class_names
-from cocoop.evaluation import evaluate, measure, predict_probabilities
+from cocoop.evaluation import class_probabilities, evaluate, measure, predict_probabilities
 from cocoop.methods import Shortlist, images_at_once
 
 
@@ -53,6 +53,13 @@ def test_the_figures_take_some_numbers_per_image_and_no_copy(drawn):
 def test_probabilities_in_batches_are_those_of_all(drawn, dtype):
     probabilities = drawn[0].to(dtype)
     assert torch.equal(predict_probabilities(Given(256), probabilities), probabilities)
+
+
+def test_class_probabilities_sum_to_1_in_float64(drawn):
+    probabilities, _ = drawn
+    found = class_probabilities(Given(256), probabilities[:100])
+    np.testing.assert_allclose(found.sum(axis=1), 1, rtol=1e-14)
+    np.testing.assert_allclose(found, probabilities[:100], rtol=1e-6)
 
 
 @pytest.fixture(scope="module")

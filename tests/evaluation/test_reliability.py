@@ -1,6 +1,7 @@
 """Calibration errors, conformal sets and distances, against scikit-learn, counting by hand and simulation."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -147,6 +148,18 @@ def test_scales_of_new_classes_by_the_formula(base, new, seed):
     torch.testing.assert_close(distance_scales(tuned, tuned, base), torch.ones(base + new).double())
 
 
+def test_scales_are_exact_with_many_classes_that_are_alike():
+    """Beyond 25 rows torch would compute distances by products, in which those of near features lose their digits."""
+    rng = np.random.default_rng(0)
+    near = torch.nn.functional.normalize(unit(rng, 1) + 1e-6 * unit(rng, 40), dim=1)
+    far, base = unit(rng, 40), 30
+    differences = (near[:, None] - near[None, :base]).norm(dim=2).sort(dim=1).values[:, :5].mean(dim=1)
+    by_hand = torch.exp(-(far[:, None] - far[None, :base]).norm(dim=2).sort(dim=1).values[:, :5].mean(dim=1))
+    torch.testing.assert_close(
+        distance_scales(near, far, base)[base:], (torch.exp(-differences) / by_hand)[base:], rtol=1e-12, atol=0
+    )
+
+
 def test_what_is_fitted_and_what_follows():
     rng = np.random.default_rng(3)
 
@@ -161,6 +174,7 @@ def test_what_is_fitted_and_what_follows():
     fit = fit_held_out(held_out, "val", temperature=True, coverage=0.8)
     assert fit.temperature == pytest.approx(fit_temperature(held_out.logits, held_out.labels.tolist()).value)
     assert fit.threshold == conformal_threshold(held_out.probabilities, held_out.labels, 0.8)  # of the plain ones
+    assert (fit.images, fit.part, fit.coverage) == (300, "val", 0.8)
     gamma = torch.tensor([0.5, 0.8, 1.1])
     reliability, confidences = measure_reliability({"new": new}, fit, {"new": gamma})
     fits = reliability.tests["new"]
@@ -173,6 +187,11 @@ def test_what_is_fitted_and_what_follows():
     assert fits.plain == new.figures() and fits.plain.accuracy == fits.temperature.accuracy == fits.dac.accuracy
     np.testing.assert_allclose(confidences["new/calibrated"], by_hand.max(axis=1), rtol=1e-6)
     assert fits.sets == conformal_sets(new.probabilities, new.labels, fit.threshold)
+    assert reliability.fit is fit
+    scaled = (new.logits / fit.temperature).softmax(dim=1).amax(dim=1)  # without distances
+    unscaled, last = measure_reliability({"new": new}, fit)
+    assert unscaled.tests["new"] == replace(fits, dac=None)
+    np.testing.assert_allclose(last["new/calibrated"], scaled, rtol=1e-6)
     alone, nothing = measure_reliability({"new": new})
     assert (alone.fit, alone.tests["new"].temperature, alone.tests["new"].sets, nothing) == (None, None, None, {})
 

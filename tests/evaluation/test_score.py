@@ -59,6 +59,12 @@ def test_the_most_confident_mistakes_come_first(drawn):
     assert [(m.confidence, m.image, m.label, m.predicted) for m in mistakes] == by_hand[:MISTAKES]
 
 
+def test_equally_confident_mistakes_stay_in_order():
+    examples = [Example(Path(f"{n:02}.png"), 1, "dog") for n in range(40)]
+    mistakes = score(Given(), torch.tensor([[0.6, 0.3, 0.1]] * 40), examples).figures.mistakes
+    assert [mistake.image for mistake in mistakes] == [f"{n:02}.png" for n in range(MISTAKES)]
+
+
 def test_no_mistake(drawn):
     examples = [Example(Path("a.png"), 2, "emu")]
     assert score(Given(), torch.tensor([[0.1, 0.2, 0.7]]), examples).figures.mistakes == []

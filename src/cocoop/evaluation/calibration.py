@@ -74,7 +74,7 @@ def fit_temperature(logits: Tensor, labels: Sequence[int]) -> Temperature:
 
 
 def calibration_figures(
-    logits: Tensor, labels: Sequence[int], class_names: Sequence[str], temperature: float | Tensor = 1.0
+    logits: Tensor, labels: Sequence[int], class_names: Sequence[str], temperature: float | Tensor
 ) -> CalibrationFigures:
     """How well softmax(logits [N, K] / temperature) fits the labels [N] of images; errors as `measure`.
 
