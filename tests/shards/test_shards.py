@@ -153,6 +153,16 @@ def test_a_file_that_only_looks_like_an_output_is_refused(pictures, tmp_path, he
         work(job, shards)
 
 
+def test_an_output_that_was_written_anew_without_statistics_is_refused(pictures, tmp_path):
+    job, shards, output = Job(PREDICT, str(tmp_path / "out")), listed(TARS[:1], tmp_path), tmp_path / "out/s-0.parquet"
+    work(job, shards)
+    pq.write_table(pq.read_table(output), output)
+    work(job, shards)  # with statistics it is what it was
+    pq.write_table(pq.read_table(output), output, write_statistics=False)
+    with pytest.raises(InputError, match=r"s-0\.parquet: .*got no statistics of its errors.*Remove it"):
+        work(job, shards)
+
+
 def test_a_list_stays_as_it_was_made(pictures, tmp_path):
     shutil.copytree("photos", tmp_path / "photos")
     source, out = [str(tmp_path / "photos")], tmp_path / "out"

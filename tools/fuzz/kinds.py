@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import of_lists, of_models, of_pictures, of_runs
+from . import of_lists, of_models, of_pictures, of_runs, of_shards
 from .kind import Kind
 
 KINDS = {
@@ -18,6 +18,7 @@ KINDS = {
     "tables and archives of pictures": Kind(of_lists.make_tables, of_lists.read_table, (".png",)),
     "files of features": Kind(of_lists.make_feature_files, of_lists.read_feature_file),
     "predictions to go on with": Kind(of_lists.make_results, of_lists.go_on_with_results, (".png",)),
+    "outputs of shards": Kind(of_shards.make_outputs, of_shards.go_on, (".png",)),
     "data sets of `datasets`": Kind(of_lists.make_saved, of_lists.read_saved),
     "weights": Kind(of_models.make_weights, of_models.read_the_weights),
     "CLIPs": Kind(of_models.make_clips, of_models.load_clip, (".md",)),

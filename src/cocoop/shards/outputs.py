@@ -53,10 +53,12 @@ def _done(folder: OutputFolder, made_of: dict[str, Any], shard: Shard) -> Done:
 
 
 def _missing(footer: Any, column: str) -> int:
-    """How many rows have nothing in a column, as the statistics of the row groups say."""
+    """How many rows have nothing in a column, as the statistics of the row groups say. `ValueError` without these."""
     number = footer.schema.names.index(column)
-    groups = (footer.row_group(group).column(number) for group in range(footer.num_row_groups))
-    return sum(group.statistics.null_count for group in groups)
+    groups = [footer.row_group(group).column(number).statistics for group in range(footer.num_row_groups)]
+    if not all(group is not None and group.has_null_count for group in groups):
+        raise ValueError("no statistics of its errors, as where another program has written it anew")
+    return sum(group.null_count for group in groups)
 
 
 def _check_same(place: str, there: Any, here: dict[str, Any]) -> None:
