@@ -7,7 +7,7 @@ its weight is gamma / sqrt(var + eps) times the checkpoint's, its bias beta - me
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, cast
 
 import torch
@@ -68,9 +68,11 @@ class AttentionPool(nn.Module):
         self.v_proj = nn.Linear(width, width)
         self.c_proj = nn.Linear(width, joint_width)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, observe: Callable[[Tensor], Tensor] | None = None) -> Tensor:
         """Image features before the unit norm."""
         cells = x.flatten(2).mT
+        if observe is not None:
+            cells = observe(cells)
         states = torch.cat([cells.mean(dim=1, keepdim=True), cells], dim=1) + self.positional_embedding
         parts = (self.q_proj(states[:, :1]), self.k_proj(states), self.v_proj(states))
         pooled = F.scaled_dot_product_attention(
@@ -91,12 +93,12 @@ class ResNetTower(nn.Module):
         grid: G. joint_width: E.
 
     Attributes:
-        image_size: N = 32 G, pixels.
+        image_size: N = 32 G, pixels. grid: G.
     """
 
     def __init__(self, layers: Sequence[int], width: int, grid: int, joint_width: int) -> None:
         super().__init__()
-        self.image_size = 32 * grid
+        self.grid, self.image_size = grid, 32 * grid
         self.conv1 = nn.Conv2d(3, width // 2, 3, stride=2, padding=1)
         self.conv2 = nn.Conv2d(width // 2, width // 2, 3, padding=1)
         self.conv3 = nn.Conv2d(width // 2, width, 3, padding=1)
@@ -129,13 +131,17 @@ class ResNetTower(nn.Module):
         tower.load_state_dict(weights, assign=True)
         return tower.requires_grad_(False)
 
-    def forward(self, pixels: Tensor) -> Tensor:
-        """Image features before the unit norm."""
+    def forward(self, pixels: Tensor, observe: Callable[[Tensor], Tensor] | None = None) -> Tensor:
+        """Image features before the unit norm.
+
+        `observe` is given the cells that are pooled, [B, G * G, 32 w], row by row, and what it returns takes their
+        place.
+        """
         x = self.conv1(pixels).relu_()
         x = self.conv2(x).relu_()
         x = F.avg_pool2d(self.conv3(x).relu_(), 2)
         x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
-        return cast(Tensor, self.attnpool(x))
+        return cast(Tensor, self.attnpool(x, observe))
 
     @property
     def formula(self) -> dict[str, Any]:

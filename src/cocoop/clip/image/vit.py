@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -13,6 +13,9 @@ from torch.nn import functional as F
 from cocoop.clip.activations import ACTIVATIONS
 from cocoop.clip.fill import check_layers, fill
 from cocoop.errors import InputError, expect_choice
+
+Observe = Callable[[Tensor], Tensor]
+"""Is given what an image feature is pooled from, and gives back what takes its place."""
 
 
 class Layer(nn.Module):
@@ -44,14 +47,14 @@ class Layer(nn.Module):
         attended = self._attend(x, scratch)
         return self._finish(x.flatten(0, 1), attended.flatten(0, 1), scratch).view(x.shape)
 
-    def of_class_token(self, x: Tensor, scratch: Tensor | None) -> Tensor:
-        """The first token of every image after this layer, [B, D].
+    def of_class_token(self, x: Tensor, scratch: Tensor | None, observe: Observe | None = None) -> Tensor:
+        """The first token of every image after this layer, [B, D]; `observe` as in `ImageTower.forward`.
 
         With one query per head no token needs a key or value of its own: q (W_k n + b_k) is (W_k^T q) n and a number
         that is the same for all tokens, which softmax does not see, and a mean of W_v n + b_v is W_v of the mean of n,
         and b_v.
         """
-        normed = self.layer_norm1(x)
+        normed = self.layer_norm1(x) if observe is None else observe(self.layer_norm1(x))
         query, key, value = (self.self_attn[f"{name}_proj"] for name in "qkv")
         q = query(normed[:, 0]).unflatten(-1, (self.heads, -1))
         asked = torch.einsum("bhd,hdw->bhw", q, key.weight.unflatten(0, (self.heads, -1)))
@@ -115,7 +118,7 @@ class ImageTower(nn.Module):
     The modules have the names of transformers' `CLIPVisionModel`, and compute the same up to rounding.
 
     Attributes:
-        image_size: N, pixels.
+        image_size: N, pixels. grid: G patches in a row.
         formula: the settings that the tensors do not show, by transformers' names: heads, activation, eps.
     """
 
@@ -133,7 +136,7 @@ class ImageTower(nn.Module):
         eps: float,
     ) -> None:
         super().__init__()
-        self.patch, self.image_size = patch, grid * patch
+        self.patch, self.grid, self.image_size = patch, grid, grid * patch
         self.formula: dict[str, Any] = {"num_attention_heads": heads, "hidden_act": activation, "layer_norm_eps": eps}
         blocks = nn.ModuleList(Layer(width, hidden, heads, activation, eps) for _ in range(layers))
         self.vision_model = nn.ModuleDict(
@@ -173,8 +176,12 @@ class ImageTower(nn.Module):
         sizes = (width, channels, patch, grid, _layers(weights), hidden, joint_width)
         return fill("image tower", lambda: cls(*sizes, heads, activation, eps), _placed(weights))
 
-    def forward(self, pixels: Tensor) -> Tensor:
-        """Image features before the unit norm."""
+    def forward(self, pixels: Tensor, observe: Observe | None = None) -> Tensor:
+        """Image features before the unit norm.
+
+        `observe` is given the tokens that the last layer's attention reads, behind their norm, [B, 1 + G * G, D]: the
+        class's and then the patches', row by row. What it returns takes their place.
+        """
         parts: Any = self.vision_model
         x = parts["pre_layrnorm"](parts["embeddings"](pixels))
         *inner, last = parts["encoder"]["layers"]
@@ -182,7 +189,7 @@ class ImageTower(nn.Module):
         scratch = None if torch.is_grad_enabled() else x.new_empty(tokens * last.scratch_width)
         for layer in inner:
             x = layer(x, scratch)
-        features: Tensor = self.projection(parts["post_layernorm"](last.of_class_token(x, scratch)))
+        features: Tensor = self.projection(parts["post_layernorm"](last.of_class_token(x, scratch, observe)))
         return features
 
     def describe(self) -> dict[str, Any]:
