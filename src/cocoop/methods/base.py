@@ -206,6 +206,13 @@ class Method(nn.Module, ABC):
         """
         return None
 
+    def context_vectors(self) -> Tensor | None:
+        """What is learned in the place of a prompt's words: [M, D], or [K, M, D] where each class has a context.
+
+        Here None: there is no prompt, or one of words alone.
+        """
+        return None
+
     def loss(self, image_features: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """What training makes small, a scalar, and the logits [B, K]: here `cross_entropy`."""
         logits: Tensor = self(image_features)

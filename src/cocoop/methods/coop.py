@@ -94,6 +94,10 @@ class CoOp(PromptMethod):
         before = {"end": length, "middle": length // 2, "front": 0}[self.class_position]
         return [*context[:before], *tokens[:cut], *context[before:], *tokens[cut:]]
 
+    def context_vectors(self) -> Tensor:
+        """v_1 .. v_M, [M, D], or [K, M, D] of class-specific contexts."""
+        return self.ctx
+
     def text_features(self, image_features: Tensor) -> Tensor:
         """The same [1, K, E] for all images."""
         return self.encode(self._prompts, self.ctx.flatten(0, -2)[None])

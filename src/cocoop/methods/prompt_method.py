@@ -169,6 +169,10 @@ class ConditionalPrompts(PromptMethod):
         """The keyword arguments that build this method again."""
         return {"context": self._words, "context_length": len(self.ctx), "similarity": self.similarity}
 
+    def context_vectors(self) -> Tensor:
+        """`ctx` [M, D], without what an image adds."""
+        return self.ctx
+
     @abstractmethod
     def context(self, image_features: Tensor) -> Tensor:
         """Each image's context vectors, unit-norm image features [B, E] -> [B, M, D]."""
