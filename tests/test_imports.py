@@ -77,6 +77,9 @@ MAY_IMPORT = {
         "loggers",
         "workers",
     },
+    "explain": MODELS
+    | TORCH_FREE
+    | {"features", "evaluation", "labels", "classifier", "serving", "reports", "protocols"},
     "doctor": MODELS | {"data", "results", "features"},
     "bench": MODELS | {"data", "results", "features", "training"},
 }

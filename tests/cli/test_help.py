@@ -25,6 +25,7 @@ def test_the_commands():
         "doctor",
         "embed",
         "evaluate",
+        "explain",
         "export",
         "import",
         "info",

@@ -88,7 +88,7 @@ def test_lists_have_commas():
         ("benchmark", "--preset", PRESET_NAMES),
         *(
             (command, "--exif", [word for word in EXIF if word != "original"])
-            for command in ("train", "evaluate", "predict")
+            for command in ("train", "evaluate", "explain", "predict")
         ),
     ],
 )

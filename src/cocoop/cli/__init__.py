@@ -21,6 +21,7 @@ from cocoop.cli import (
     doctor,
     embed,
     evaluate,
+    explain,
     export,
     import_prompt,
     info,
@@ -92,6 +93,7 @@ _add(app, "info", info.info, "What a CLIP is: towers, sizes, and the memory that
 _add(app, "train", train.train, "Learn a prompt from a folder of images.", by_ranks=True)
 _add(app, "evaluate", evaluate.evaluate, "Score a learned prompt on labelled images.")
 _add(app, "predict", predict.predict, "Classify pictures: files, folders, lists, tables, archives.")
+_add(app, "explain", explain.explain, "Say what a prompt learned, and what it makes of images.")
 _add(app, "embed", embed.embed, "Write the image features of pictures into a file.")
 _add(app, "export", export.export, "Write a prompt as an ONNX model, a torch program, or a head's tensors.")
 _add(app, "import", import_prompt.import_prompt, "Make a run of a prompt that the original code learned.")

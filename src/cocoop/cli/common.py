@@ -74,6 +74,10 @@ Classes = Annotated[
         "--classes @FILE, a text file with one a line, or a list in .json.",
     ),
 ]
+FolderClasses = Annotated[
+    bool, typer.Option("--folder-classes", help="Classify into the classes of these images, not those trained on.")
+]
+IncludeTraining = Annotated[bool, typer.Option("--include-training", help="Score the images it was trained on, too.")]
 Device = Annotated[str, typer.Option(metavar="DEVICE", help="auto, cpu, cuda, cuda:1, mps, ...")]
 Dtype = Annotated[
     str, typer.Option(metavar="auto|float32|bfloat16|float16|float64|tf32", help="What it computes in; tf32 on a GPU.")
@@ -125,6 +129,12 @@ Plugins = Annotated[
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
+
+
+def check_class_options(classes: str | None, folder_classes: bool) -> None:
+    """`InputError` where both --classes and --folder-classes are given."""
+    if classes is not None and folder_classes:
+        raise InputError("--classes: expected nothing beside --folder-classes, which takes the images'. Give one.")
 
 
 def split_names(option: str, given: str, at_least: int = 1) -> list[str]:

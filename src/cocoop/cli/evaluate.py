@@ -18,6 +18,8 @@ from cocoop.cli.common import (
     Dtype,
     ExifOption,
     FeatureCache,
+    FolderClasses,
+    IncludeTraining,
     InferenceOption,
     MemoryBudget,
     OtherClip,
@@ -26,6 +28,7 @@ from cocoop.cli.common import (
     Shortlist,
     Source,
     Tokenizer,
+    check_class_options,
     print_json,
     read_source,
     split_names,
@@ -40,10 +43,6 @@ if TYPE_CHECKING:
     from cocoop.methods import Inference
     from cocoop.results import Calibration, CalibrationFigures
 
-FolderClasses = Annotated[
-    bool, typer.Option("--folder-classes", help="Classify into the classes of these images, not those trained on.")
-]
-IncludeTraining = Annotated[bool, typer.Option("--include-training", help="Score the images it was trained on, too.")]
 Calibrate = Annotated[
     bool | None,
     typer.Option(
@@ -152,8 +151,7 @@ def _check_options(
     calibrate: bool | None,
     include_training: bool,
 ) -> None:
-    if classes is not None and folder_classes:
-        raise InputError("--classes: expected nothing beside --folder-classes, which takes the images'. Give one.")
+    check_class_options(classes, folder_classes)
     if verify and shortlist is None and inference == "exact":
         raise InputError(
             "--verify: expected --inference tangent or --shortlist N beside it, whose agreement it reports; got none. "

@@ -4,7 +4,13 @@ from cocoop.evaluation.agreement import Agreement, verify
 from cocoop.evaluation.calibration import LEAST, Temperature, calibration_figures, fit_temperature
 from cocoop.evaluation.conformal import check_coverage, conformal_sets, conformal_threshold
 from cocoop.evaluation.distances import distance_scales
-from cocoop.evaluation.evaluate import class_probabilities, evaluate, predict_logits, predict_probabilities
+from cocoop.evaluation.evaluate import (
+    class_probabilities,
+    evaluate,
+    expect_finite,
+    predict_logits,
+    predict_probabilities,
+)
 from cocoop.evaluation.metrics import Metrics, classwise_calibration_error, distinct, measure
 from cocoop.evaluation.reliability import Scored, fit_held_out, measure_reliability
 from cocoop.evaluation.score import MISTAKES, Scores, score
@@ -28,6 +34,7 @@ __all__ = [
     "distance_scales",
     "distinct",
     "evaluate",
+    "expect_finite",
     "fit_held_out",
     "fit_temperature",
     "measure",

@@ -45,8 +45,7 @@ def _in_parts(rows_of: Callable[[Tensor], Tensor], model: Inference, image_featu
             if start == 0:
                 whole = torch.empty(count, part.shape[1], dtype=part.dtype)
             whole[start : start + len(part)] = part
-            if not whole[start : start + len(part)].isfinite().all():
-                raise RunError(_not_finite(model.clip))
+            expect_finite(whole[start : start + len(part)], model.clip)
             bar.update(len(part))
     return whole
 
@@ -58,11 +57,14 @@ def class_probabilities(model: Inference, image_features: Features) -> NDArray[n
     return probabilities
 
 
-def _not_finite(clip: CLIP) -> str:
-    return (
-        f"probabilities: expected finite ones; got NaN from the CLIP {clip.name}, computing in {clip.precision.name}. "
-        "Take float32 (--dtype float32); if they are no better, its weights are damaged: download it again."
-    )
+def expect_finite(outputs: Tensor, clip: CLIP) -> None:
+    """`RunError` where probabilities or logits are not finite, because weights are damaged or the dtype too small."""
+    if not outputs.isfinite().all():
+        raise RunError(
+            f"probabilities: expected finite ones; got NaN from the CLIP {clip.name}, computing in "
+            f"{clip.precision.name}. Take float32 (--dtype float32); if they are no better, its weights are damaged: "
+            "download it again."
+        )
 
 
 def evaluate(model: Inference, image_features: Features, labels: Sequence[int]) -> Metrics:
