@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn.functional import normalize
 
-from cocoop import CoCoOp, CoOp
+from cocoop import CLIP, CoCoOp, CoOp
 from cocoop.explain.condition import CHANGED, mean_token, moved, prompted, shares, tokens_of
 
 NAMES = ["seven", "wild_goose", "one", "red circle"]
@@ -67,6 +67,12 @@ def test_a_pi_that_is_the_same_for_all_is_shared_whole(tiny):
         model.meta_net.linear2.weight.zero_()
     found = shares(model, features(tiny, 5), "")
     assert found.shared == pytest.approx(100) and found.own < 1e-6 * found.token
+
+
+def test_a_sample_of_less_precision_than_the_clip(tiny):
+    model = CoCoOp(CLIP.load("tiny", device="cpu", dtype="float64"), NAMES)
+    [part] = list(prompted(model, features(tiny, 2).double(), features(tiny, 3)))
+    assert part.logits.shape == (2, 4) and shares(model, features(tiny, 3), "").images == 3
 
 
 def with_context(model, context):

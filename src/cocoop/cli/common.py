@@ -77,7 +77,7 @@ Classes = Annotated[
 FolderClasses = Annotated[
     bool, typer.Option("--folder-classes", help="Classify into the classes of these images, not those trained on.")
 ]
-IncludeTraining = Annotated[bool, typer.Option("--include-training", help="Score the images it was trained on, too.")]
+IncludeTraining = Annotated[bool, typer.Option("--include-training", help="Take the images it was trained on, too.")]
 Device = Annotated[str, typer.Option(metavar="DEVICE", help="auto, cpu, cuda, cuda:1, mps, ...")]
 Dtype = Annotated[
     str, typer.Option(metavar="auto|float32|bfloat16|float16|float64|tf32", help="What it computes in; tf32 on a GPU.")

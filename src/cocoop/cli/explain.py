@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 Images = Annotated[
     list[str] | None,
     typer.Argument(
-        metavar="[IMAGES]",
+        metavar="IMAGES",
         help="Labelled images, as `cocoop evaluate` takes them: a folder of folders, a manifest, a name; with these "
         "there are accuracies. Or pictures, as `cocoop predict` takes them. Without any the run alone is explained.",
     ),

@@ -82,7 +82,8 @@ class Prompted(NamedTuple):
 @torch.no_grad()
 def tokens_of(model: ConditionalPrompts, image_features: Tensor) -> Tensor:
     """Pi: what images [B, E] add to each context vector, [B, M, D] float64; of one shared pi all M are equal."""
-    added: Tensor = model.context(image_features).double() - model.ctx.double()
+    given = image_features.to(model.ctx.device, model.ctx.dtype)
+    added: Tensor = model.context(given).double() - model.ctx.double()
     return added
 
 
@@ -133,7 +134,7 @@ def prompted(model: ConditionalPrompts, image_features: Features, sample: Featur
         logits = torch.stack([model.logits(part, features).double().cpu() for features in (own, by_mean, without)])
         expect_finite(logits, model.clip)
         ways = (tokens_of(model, part) - mean).square().sum(dim=2).mean(dim=1).sqrt()
-        turned = _angles(own, by_mean).mean(dim=1)
+        turned = _angles(own, by_mean).double().mean(dim=1)
         yield Prompted(logits[0], logits[1], logits[2], (100 * ways / length).cpu(), turned.cpu())
 
 
@@ -156,7 +157,7 @@ def moved(part: Prompted, names: Sequence[str], temperature: float) -> list[Move
 
 def _angles(features: Tensor, others: Tensor) -> Tensor:
     """Degrees between vectors [n, K, E] and [1, K, E]: by the chord of unit vectors, exact for small angles, too."""
-    chords = F.normalize(features.double(), dim=-1) - F.normalize(others.double(), dim=-1)
+    chords = F.normalize(features, dim=-1) - F.normalize(others, dim=-1)
     angles: Tensor = 2 * (chords.norm(dim=-1) / 2).clamp(max=1).asin().rad2deg()
     return angles
 

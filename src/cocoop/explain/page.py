@@ -8,6 +8,7 @@ from typing import NamedTuple
 from markupsafe import Markup
 
 from cocoop.class_names import prompt_name
+from cocoop.explain.condition import Moved
 from cocoop.explain.explanation import Explained, Explanation
 from cocoop.explain.pictures import Seen
 from cocoop.explain.tables import (
@@ -112,7 +113,11 @@ def _picture(image: Explained, seen: Seen) -> _Picture:
         label="" if image.label is None else prompt_name(image.label),
         percent=f"{100 * image.probability:.1f}",
         where=where(image),
-        moved="" if moved is None else f"Pi moves the context by {moved.own:.2f} %, and percents: {changes(moved)}.",
+        moved="" if moved is None else _moved(moved),
         picture=data_uri(seen.picture, "image/jpeg"),
         evidence=data_uri(seen.evidence, "image/jpeg"),
     )
+
+
+def _moved(moved: Moved) -> str:
+    return f"Pi moves the context by {moved.own:.2f} %. Percent by its mean, then by its own: {changes(moved)}."
