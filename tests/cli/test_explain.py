@@ -43,6 +43,7 @@ def test_the_run_alone(cocoop, trained):
 def test_pictures_of_other_classes(cocoop, trained):
     ran = cocoop("explain", "run", "photos/one", "photos/three/1.png", "--classes", "cat,one,red panda")
     assert ran.code == 0 and "7 images" in ran.out and "accuracy" not in ran.out and "red panda" in ran.out
+    assert "note: 2 of the run's 3 classes are not among the 3 to choose from here" in ran.err
 
 
 def test_a_picture_that_cannot_be_read_is_named(cocoop, trained):

@@ -72,6 +72,15 @@ def test_it_is_how_the_logit_follows_each_cell(double, build):
         assert found[i].flatten().tolist() == pytest.approx(positive / positive.sum(), rel=1e-4, abs=1e-5)
 
 
+def test_who_observes_changes_nothing_unless_he_means_to(double):
+    size, tower = double.preprocess.size, double.image_tower
+    pixels = torch.randn(2, 3, size, size, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+    with torch.no_grad():
+        plain = tower(pixels)
+        assert torch.equal(tower(pixels, lambda tokens: tokens), plain)
+        assert not torch.equal(tower(pixels, lambda tokens: 2 * tokens), plain)
+
+
 def test_the_prompts_dependence_on_the_image_counts(tiny):
     model, pixels = conditional(tiny), torch.randn(1, 3, 32, 32, generator=torch.Generator().manual_seed(2))
     with torch.no_grad():

@@ -132,11 +132,14 @@ def test_the_picture_is_what_the_model_sees(tiny, tmp_path):
     assert blue[20, 140] < 80 and blue[140, 20] > 245 and plain.min() > 245
 
 
-def test_sources_of_pictures(photos, tmp_path, monkeypatch):
+def test_sources_of_pictures(conditional, photos, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "some").mkdir()
-    shutil.copy(photos[0], tmp_path / "some" / "a.png")
     (tmp_path / "some" / "b.txt").write_text("")
-    given = pictures_given(["some"])
-    assert [picture.key for picture in given.pictures] == ["some/a.png"] and given.labels is None
-    assert "1 .txt" in given.notes[0]
+    picked = conditional.picked_
+    others = [number for number in range(len(photos)) if number not in picked]
+    for number, of in ((others[0], ""), (picked[0], ", 1 of which the run learned from or was validated on")):
+        shutil.copy(photos[number], tmp_path / "some" / "a.png")
+        given = pictures_given(conditional, ["some"])
+        assert [picture.key for picture in given.pictures] == ["some/a.png"] and given.labels is None
+        assert "1 .txt" in given.notes[0] and given.of == f"the images given{of}"

@@ -81,6 +81,7 @@ def explain(
     from cocoop.classifier import Classifier
     from cocoop.explain import explain as explained
     from cocoop.methods.plugins import load_plugins
+    from cocoop.protocols.cautions import other_classes
     from cocoop.results import check_file
     from cocoop.sharing import found_run
 
@@ -90,6 +91,7 @@ def explain(
     load_plugins(plugin or ())
     machine = {"device": device, "dtype": dtype, "memory_budget": memory_budget}
     classifier = Classifier.load(found_run(run), clip, tokenizer, **machine)
+    trained = classifier.classes_.tolist()
     if classes is not None:
         classifier.set_classes(split_names("--classes", classes, at_least=2))
     labelled = {
@@ -98,7 +100,8 @@ def explain(
         "--class-names": class_names,
     }
     given = _given(classifier, images or (), data_root, labelled, exif)
-    _tell(*explained(classifier, str(run), given), out, as_json)
+    notes = list(other_classes(trained, classifier.model_.class_names))
+    _tell(*explained(classifier, str(run), given, notes), out, as_json)
 
 
 def _tell(explanation: Explanation, pictures: Sequence[Seen], out: Path | None, as_json: bool) -> None:
@@ -152,4 +155,4 @@ def _given(
                 f"{' '.join(sources) or 'no images'}. Leave it out, or name such."
             )
     classifier.exif = chosen_exif(exif, classifier.exif)
-    return pictures_given(sources) if sources else None
+    return pictures_given(classifier, sources) if sources else None

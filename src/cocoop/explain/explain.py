@@ -48,13 +48,16 @@ class _Classified(NamedTuple):
     prompts: tuple[Prompt, ...]
 
 
-def explain(classifier: Classifier, run: str, given: Given | None) -> tuple[Explanation, list[Seen]]:
+def explain(
+    classifier: Classifier, run: str, given: Given | None, notes: Sequence[str] = ()
+) -> tuple[Explanation, list[Seen]]:
     """Explain a fitted classifier, set to the classes to choose from, and what it makes of images.
 
     Args:
         classifier: of any method. Probabilities are calibrated, if it is.
         run: what it is called.
         given: the images; with None there is only what the run itself tells.
+        notes: what else to know beside it, a line each.
 
     Returns:
         The explanation, and the pictures of its `shown` images.
@@ -85,7 +88,7 @@ def explain(classifier: Classifier, run: str, given: Given | None) -> tuple[Expl
         shown=tuple(shown),
         evidence=ABOUT,
         unread=() if read is None else tuple(read.unread),
-        notes=(*_lacking(classifier, sample), *(() if given is None else given.notes)),
+        notes=(*_lacking(classifier, sample), *(() if given is None else given.notes), *notes),
     )
     return explanation, pictures
 

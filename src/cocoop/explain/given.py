@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from contextlib import suppress
+from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,6 +16,7 @@ from cocoop.data import (
     OFFLINE_VARIANTS,
     PAPER_DATASETS,
     Dataset,
+    ImageError,
     LeftOut,
 )
 from cocoop.data.hugging_face import HUB_PREFIX
@@ -22,6 +25,7 @@ from cocoop.errors import InputError
 from cocoop.labels import number_labels
 from cocoop.protocols.own_images import not_trained_on
 from cocoop.serving import Named, named_pictures
+from cocoop.serving.encode import load
 
 
 class Given(NamedTuple):
@@ -53,13 +57,16 @@ def is_labelled(sources: Sequence[str]) -> bool:
     return os.path.isfile(source) and source.lower().endswith((*MANIFEST_SUFFIXES, ".json"))
 
 
-def pictures_given(sources: Sequence[str]) -> Given:
-    """Pictures without labels, as `named_pictures` reads them. `InputError` as there, or where there is none."""
+def pictures_given(classifier: Classifier, sources: Sequence[str]) -> Given:
+    """Pictures without labels, as `named_pictures` reads them. `InputError` as there, or where there is none.
+
+    None is left out; of those that the classifier learned from it is said how many there are.
+    """
     left_out = LeftOut()
     pictures = list(named_pictures(sources, left_out))
     if not pictures:
         raise InputError(f"{', '.join(sources)}: expected pictures; got none. Name some, or a folder that holds some.")
-    return Given(pictures, None, "the images given", tuple(left_out.notes()))
+    return Given(pictures, None, f"the images given{_learned_from(classifier, pictures)}", tuple(left_out.notes()))
 
 
 def dataset_given(classifier: Classifier, dataset: Dataset, include_training: bool) -> Given:
@@ -93,6 +100,15 @@ def dataset_given(classifier: Classifier, dataset: Dataset, include_training: bo
         labels = None
         notes.append(f"there is no accuracy, because the labels do not fit. {error}")
     return Given([Named(str(example.path), example.path) for example in taken], labels, of, tuple(notes))
+
+
+def _learned_from(classifier: Classifier, pictures: Sequence[Named]) -> str:
+    known, count = classifier.trained_on | classifier.validated_on, 0
+    for named in pictures if known else ():
+        with suppress(ImageError):  # who encodes them says so
+            content = load(named.picture)
+            count += isinstance(content, bytes) and sha256(content).hexdigest() in known
+    return f", {count:,} of which the run learned from or was validated on" if count else ""
 
 
 def _has_only_folders(folder: Path) -> bool:
