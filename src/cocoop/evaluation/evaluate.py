@@ -9,7 +9,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from cocoop.clip import CLIP
 from cocoop.errors import RunError
 from cocoop.evaluation.metrics import Metrics, measure
 from cocoop.features import Features
@@ -45,7 +44,7 @@ def _in_parts(rows_of: Callable[[Tensor], Tensor], model: Inference, image_featu
             if start == 0:
                 whole = torch.empty(count, part.shape[1], dtype=part.dtype)
             whole[start : start + len(part)] = part
-            expect_finite(whole[start : start + len(part)], model.clip)
+            expect_finite(whole[start : start + len(part)], model)
             bar.update(len(part))
     return whole
 
@@ -57,9 +56,10 @@ def class_probabilities(model: Inference, image_features: Features) -> NDArray[n
     return probabilities
 
 
-def expect_finite(outputs: Tensor, clip: CLIP) -> None:
-    """`RunError` where probabilities or logits are not finite, because weights are damaged or the dtype too small."""
+def expect_finite(outputs: Tensor, model: Inference) -> None:
+    """`RunError` where probabilities or logits of a model are not finite: weights are damaged, or the dtype small."""
     if not outputs.isfinite().all():
+        clip = model.clip
         raise RunError(
             f"probabilities: expected finite ones; got NaN from the CLIP {clip.name}, computing in "
             f"{clip.precision.name}. Take float32 (--dtype float32); if they are no better, its weights are damaged: "

@@ -132,7 +132,7 @@ def prompted(model: ConditionalPrompts, image_features: Features, sample: Featur
         with model.clip.products():
             own = model.text_features(part)
         logits = torch.stack([model.logits(part, features).double().cpu() for features in (own, by_mean, without)])
-        expect_finite(logits, model.clip)
+        expect_finite(logits, model)
         ways = (tokens_of(model, part) - mean).square().sum(dim=2).mean(dim=1).sqrt()
         turned = _angles(own, by_mean).double().mean(dim=1)
         yield Prompted(logits[0], logits[1], logits[2], (100 * ways / length).cpu(), turned.cpu())
