@@ -109,6 +109,9 @@ def test_what_does_not_apply_is_said(tiny, photos, method, words):
     text = explanation_page(explanation, pictures)
     assert ("The method learns no context vectors." in text) is not words
     assert len(explanation_tables(explanation)) == 1 + words
+    alone, _ = explain(fitted(tiny, photos, method), "run", None)
+    assert len(explanation_tables(alone)) == words
+    assert sum("nothing to tell of the run alone" in text for text in alone.notes) == (not words)
 
 
 def test_class_specific_vectors_have_their_class(tiny):

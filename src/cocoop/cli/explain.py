@@ -118,8 +118,8 @@ def _tell(explanation: Explanation, pictures: Sequence[Seen], out: Path | None, 
         note(f"note: {text}")
     if as_json:
         print_json(explanation.as_dict())
-    else:
-        print(for_stdout(format_tables(explanation_tables(explanation), "table")))
+    elif tables := explanation_tables(explanation):
+        print(for_stdout(format_tables(tables, "table")))
     if out is not None:
         write_text(out, explanation_page(explanation, pictures, shlex.join(["cocoop", *sys.argv[1:]])) + "\n")
         note(f"page: {out}")

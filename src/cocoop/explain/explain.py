@@ -88,7 +88,7 @@ def explain(
         shown=tuple(shown),
         evidence=ABOUT,
         unread=() if read is None else tuple(read.unread),
-        notes=(*_lacking(classifier, sample), *(() if given is None else given.notes), *notes),
+        notes=(*_lacking(classifier, sample, read), *(() if given is None else given.notes), *notes),
     )
     return explanation, pictures
 
@@ -181,7 +181,7 @@ def _shares(classifier: Classifier, read: _Read | None) -> Iterator[Shares]:
         yield shares(model, read.features, read.of)
 
 
-def _lacking(classifier: Classifier, sample: Tensor | None) -> Iterator[str]:
+def _lacking(classifier: Classifier, sample: Tensor | None, read: _Read | None) -> Iterator[str]:
     """What does not apply to this method, or cannot be told."""
     model, name = classifier.model_, classifier.method
     if model.context_vectors() is None:
@@ -192,3 +192,5 @@ def _lacking(classifier: Classifier, sample: Tensor | None) -> Iterator[str]:
         yield f"{name} does not say what its context is, so what an image adds to it cannot be told"
     elif sample is None:
         yield "the run keeps no features of training images to take the mean of pi over: give two images or more"
+    if read is None and model.context_vectors() is None and sample is None:
+        yield "so there is nothing to tell of the run alone: name images, to see where the evidence in them lies"
