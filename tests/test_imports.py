@@ -60,6 +60,19 @@ MAY_IMPORT = {
     | PARTS_OF_THE_CLASSIFIER,
     "estimator": BOTTOM | {"classifier", "old_names"},
     "serving": MODELS | {"data", "results", "features", "evaluation", "fitting", "labels", "classifier", "sharing"},
+    "web": MODELS
+    | {
+        "data",
+        "results",
+        "features",
+        "training",
+        "fitting",
+        "callbacks",
+        "classifier",
+        "sharing",
+        "serving",
+        "workers",
+    },
     "official": MODELS | {"results", "arguments", "labels", "fitting", "classifier"},
     "shards": BOTTOM | {"clip", "data", "methods", "features", "serving", "workers"},
     "reports": TORCH_FREE,
@@ -136,6 +149,18 @@ INSIDE = {
         "feature_files": {"parquet"},
         "text_rows": {"predictor"},
         "rows": {"parquet", "predictor", "text_rows"},
+    },
+    "web": {
+        "limits": set(),
+        "batching": set(),
+        "models": set(),
+        "schema": set(),
+        "guard": set(),
+        "forms": {"limits"},
+        "lesson": set(),
+        "teaching": {"lesson", "models"},
+        "app": {"batching", "forms", "guard", "lesson", "limits", "models", "schema", "teaching"},
+        "start": {"app", "batching", "limits", "models", "teaching"},
     },
     "shards": {
         "places": set(),
@@ -269,6 +294,7 @@ def test_every_library_that_is_imported_is_a_declared_dependency():
         *extras["heic"],
         *extras["parquet"],
         *extras["cluster"],
+        *extras["serve"],
     ]
     declared = {re.match(r"[\w-]+", name)[0].lower().replace("_", "-") for name in required}
     modules = {module.split(".")[0] for path in FILES for module in imported(path)} - sys.stdlib_module_names

@@ -99,7 +99,7 @@ class _Worker(Generic[T, R]):
         self.connection, theirs = context.Pipe()
         # A killed driver must not leave processes behind that write into the folder of the next one.
         self.process = context.Process(target=serve, args=(theirs,), daemon=True)
-        with _deaf_to_interrupts():
+        with deaf_to_interrupts():
             self.process.start()
         theirs.close()
         self._send(partial(_work, start, device, threads, is_quiet()))
@@ -136,7 +136,7 @@ class _Worker(Generic[T, R]):
 
 
 @contextmanager
-def _deaf_to_interrupts() -> Iterator[None]:
+def deaf_to_interrupts() -> Iterator[None]:
     """Processes started inside never see Ctrl-C, which a terminal sends to all: the first process ends them."""
     if not hasattr(signal, "pthread_sigmask"):  # Windows
         yield

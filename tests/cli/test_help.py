@@ -33,6 +33,7 @@ def test_the_commands():
         "predict",
         "push",
         "report",
+        "serve",
         "train",
         "datasets check",
         "datasets list",

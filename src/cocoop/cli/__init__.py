@@ -29,6 +29,7 @@ from cocoop.cli import (
     predict,
     push,
     report,
+    serve,
     train,
 )
 from cocoop.cli.manners import (
@@ -98,6 +99,7 @@ _add(app, "embed", embed.embed, "Write the image features of pictures into a fil
 _add(app, "export", export.export, "Write a prompt as an ONNX model, a torch program, or a head's tensors.")
 _add(app, "import", import_prompt.import_prompt, "Make a run of a prompt that the original code learned.")
 _add(app, "push", push.push, "Push a run to the Hugging Face hub, with a model card.")
+_add(app, "serve", serve.serve, "A page to drop pictures on, and a JSON API, for learned prompts.")
 _add(app, "benchmark", benchmark.benchmark, "Carry out a protocol of the papers, many runs in one folder.")
 _add(app, "report", report.report, "Tables and pictures of runs, beside the published figures.")
 _add(app, "bench", bench.bench, "Measure speed and memory on this machine, beside the original's way.")

@@ -9,7 +9,7 @@ from cocoop.data.few_shot import MAX_VAL_SHOTS, few_shot_indices, sample_few_sho
 from cocoop.data.fingerprint import fingerprint
 from cocoop.data.folder import images_below, read_folder, read_folder_dataset
 from cocoop.data.formats import IMAGE_FORMATS, IMAGE_SUFFIXES
-from cocoop.data.images import ImageError, check_images, open_image, read_bytes
+from cocoop.data.images import ImageError, check_images, open_image, read_bytes, undecoded
 from cocoop.data.left_out import HIDDEN, OTHER, LeftOut
 from cocoop.data.manifest import read_manifest
 from cocoop.data.names import read_class_names
@@ -84,5 +84,6 @@ __all__ = [
     "sample_lopsided",
     "split_content",
     "split_hash",
+    "undecoded",
     "write_miniature",
 ]

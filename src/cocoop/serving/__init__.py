@@ -9,7 +9,7 @@ from cocoop.serving.pictures import TARS, archived, named_pictures
 from cocoop.serving.predictor import TEMPLATE, Prediction, Predictor
 from cocoop.serving.rows import RESUMABLE, Results, check_results, format_of, open_results
 from cocoop.serving.tables import Named, of_row_groups
-from cocoop.serving.text_rows import COLUMNS, entry_of
+from cocoop.serving.text_rows import COLUMNS, csv_of, entry_of
 
 __all__ = [
     "COLUMNS",
@@ -26,6 +26,7 @@ __all__ = [
     "archived",
     "check_results",
     "clip_head",
+    "csv_of",
     "encode",
     "entry_of",
     "export",

@@ -20,7 +20,7 @@ from cocoop.evaluation import class_probabilities
 from cocoop.features import EncodedRow, FeatureStore, usable_cpus
 from cocoop.fitting import feature_store, load_clip
 from cocoop.labels import new_classes
-from cocoop.methods import Inference, ZeroShot, described, inference_of
+from cocoop.methods import Inference, Method, ZeroShot, described, inference_of
 from cocoop.rgb import Exif, chosen_exif
 from cocoop.serving.encode import encode
 from cocoop.serving.exported import HeadModel, PixelModel, is_exported, load_exported
@@ -223,6 +223,16 @@ class Predictor:
         """How classes are found, in words, and of how many images so far; None where images share their prompts."""
         model = self._ready.model
         return None if isinstance(model, PixelModel | HeadModel) else described(model)
+
+    @property
+    def bound_(self) -> str | None:
+        """Why it classifies into its own classes alone; None where it takes others."""
+        model = self._ready.model
+        if isinstance(model, PixelModel | HeadModel):
+            return "an exported model has its own"
+        while not isinstance(model, Method):
+            model = model.model
+        return model.bound
 
     @property
     def clip_(self) -> CLIP:

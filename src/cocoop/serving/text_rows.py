@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import IO, Any
 
 from cocoop.escapes import dumps, read_back, spreadsheet, visible
@@ -100,6 +100,12 @@ def _csv(cells: list[Any]) -> str:
     line = io.StringIO()
     csv.writer(line, lineterminator="\n").writerow(map(spreadsheet, cells))
     return line.getvalue()
+
+
+def csv_of(rows: Sequence[Prediction]) -> str:
+    """Predictions as a file of CSV, with as many columns as the longest row needs."""
+    lines = _Csv(max([1, *(len(row.top) for row in rows)]), embeddings=False)
+    return lines.head + "".join(map(lines.text, rows))
 
 
 class _JsonLines(TextRows):

@@ -1,0 +1,270 @@
+"""The routes: a page, and the JSON that it and programs ask."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from importlib.resources import files
+from typing import Any
+
+from fastapi import APIRouter, FastAPI, HTTPException, Request, Response
+from fastapi.exceptions import RequestValidationError
+from pydantic import ValidationError
+from starlette.exceptions import HTTPException as StarletteHTTPException
+
+from cocoop.data import ImageError
+from cocoop.errors import InputError, RunError, expect_choice
+from cocoop.reading import parse_json
+from cocoop.serving import Named, Prediction, csv_of, entry_of
+from cocoop.web import schema
+from cocoop.web.batching import ModelThread
+from cocoop.web.forms import Form, body_of, classes_of, form_of, number_of
+from cocoop.web.guard import Guard, Json, own_names, refusal
+from cocoop.web.lesson import zipped
+from cocoop.web.limits import PICTURES, Limits, Room, check_pixels
+from cocoop.web.models import WAYS, Answer, Models, Question, ServedRun
+from cocoop.web.teaching import Teacher
+
+_TOP = 5  # classes of a row, where nobody says
+_PAGE = {
+    "": ("page.html", "text/html"),
+    "page.css": ("page.css", "text/css"),
+    "page.js": ("page.js", "text/javascript"),
+    "icon.svg": ("icon.svg", "image/svg+xml"),
+}
+_RUN = {"run": {"type": "string", "description": "A name of GET /runs. Default: the first."}}
+_CLASSES = {
+    "classes": {"type": "string", "description": 'A JSON list of names. Default: the run\'s own. ["cat", "dog"]'}
+}
+_ERRORS: dict[int | str, dict[str, Any]] = {"4XX": {"model": schema.Error}, "5XX": {"model": schema.Error}}
+
+
+@dataclass(frozen=True)
+class Desk:
+    """What the routes use."""
+
+    models: Models
+    thread: ModelThread[Question, Answer]
+    teacher: Teacher
+    limits: Limits
+    room: Room
+
+
+router = APIRouter(responses=_ERRORS)
+
+
+def make_app(desk: Desk, host: str) -> FastAPI:
+    """The application; `host` is where it listens."""
+    app = FastAPI(
+        title="cocoop serve",
+        version=version("cocoop"),
+        description="Classifies pictures with learned prompts. Nothing that is sent is kept on the disk.",
+        docs_url=None,  # its pages fetch scripts from elsewhere
+        redoc_url=None,
+    )
+    app.state.desk = desk
+    app.include_router(router)
+    for path, (name, kind) in _PAGE.items():
+        content = files("cocoop.web").joinpath(name).read_bytes()
+        app.add_api_route(f"/{path}", _static(content, kind), include_in_schema=False, response_class=Response)
+    app.add_exception_handler(StarletteHTTPException, _refused)
+    app.add_exception_handler(RequestValidationError, _refused)
+    app.add_exception_handler(InputError, _refused)
+    app.add_exception_handler(RunError, _refused)
+    app.add_exception_handler(TimeoutError, _refused)
+    app.add_middleware(Guard, names=own_names(host))
+    return app
+
+
+def _static(content: bytes, kind: str) -> Any:
+    async def page() -> Response:
+        return Response(content, media_type=kind)
+
+    return page
+
+
+async def _refused(request: Request, error: Exception) -> Json:
+    """The one line of an error, with its status."""
+    if isinstance(error, StarletteHTTPException):
+        told = error.detail if "expected" in str(error.detail) else _of_route(request, error.status_code)
+        return refusal(error.status_code, str(told))
+    if isinstance(error, RequestValidationError):
+        first = error.errors()[0]
+        return refusal(422, f"{'.'.join(map(str, first['loc']))}: {first['msg']}")
+    if isinstance(error, TimeoutError):
+        seconds = _desk(request).limits.seconds
+        return refusal(503, f"expected an answer within {seconds:g} seconds; others are before you. Ask again later.")
+    return refusal(400 if isinstance(error, InputError) else 500, str(error))
+
+
+def _of_route(request: Request, status: int) -> str:
+    asked = f"{request.method} {request.url.path}"[:200]
+    if status == 405:
+        return f"expected another method for this address; got {asked}. /openapi.json lists all."
+    return f"expected an address of this server; got {asked}. /openapi.json lists all."
+
+
+def _desk(request: Request) -> Desk:
+    desk: Desk = request.app.state.desk
+    return desk
+
+
+@router.get("/health", response_model=schema.Health)
+async def health(request: Request) -> Json:
+    """Whether it answers."""
+    return Json({"status": "ok", "runs": len(_desk(request).models.runs), "version": version("cocoop")})
+
+
+@router.get("/runs", response_model=schema.Runs)
+async def runs(request: Request) -> Json:
+    """The runs that are served, and what a request may hold."""
+    desk = _desk(request)
+    limits = {name: getattr(desk.limits, name) for name in ("upload", "pixels", "classes", "seconds")}
+    told = [_told(run) for run in list(desk.models.runs.values())]
+    return Json({"runs": told, "limits": limits | {"pictures": PICTURES}})
+
+
+def _told(run: ServedRun) -> dict[str, Any]:
+    return {
+        "name": run.name,
+        "method": run.method,
+        "clip": run.parameters.clip if run.parameters else None,
+        "classes": [str(name) for name in run.classes],
+        "ways": run.able,
+        "refused": {way: refusal for way, refusal in run.ways.items() if refusal is not None},
+        "bound": run.bound,
+        "learns": run.learns,
+        "learned": run.learned,
+    }
+
+
+@router.post(
+    "/predict",
+    response_model=schema.Predicted,
+    openapi_extra=schema.form_schema(
+        _RUN
+        | _CLASSES
+        | {
+            "ways": {"type": "string", "description": f"Of {','.join(WAYS)}, with commas. Default: exact."},
+            "top": {"type": "integer", "description": f"Classes of each row, best first. Default: {_TOP}."},
+        },
+        ["image"],
+    ),
+)
+async def predict(request: Request) -> Json:
+    """Classify pictures; one that cannot be read is a row with its error."""
+    desk = _desk(request)
+    async with asyncio.timeout(desk.limits.seconds), form_of(request, desk.limits, desk.room) as form:
+        run, top = desk.models.run(form.one("run")), number_of(form, "top", _TOP)
+        question = Question(run.name, _classes(form, run, desk.limits), _ways(form), await _pictures(form, desk.limits))
+        async with desk.room.pictures.taken(question.size):
+            answer = await desk.thread.ask(question)
+    results = {
+        way: [entry_of(row._replace(top=row.top[:top]), embeddings=False) for row in rows]
+        for way, rows in answer.rows.items()
+    }
+    return Json({"run": run.name, "results": results, "inference": answer.inference})
+
+
+def _ways(form: Form) -> tuple[str, ...]:
+    ways = [way.strip() for way in (form.one("ways") or "exact").split(",")]
+    for way in ways:
+        expect_choice("ways", way, WAYS)
+    return tuple(dict.fromkeys(ways))
+
+
+def _classes(form: Form, run: ServedRun, limits: Limits) -> tuple[str, ...] | None:
+    """The classes that are asked for; None is the run's own."""
+    classes = classes_of(form, limits.classes)
+    return None if classes == tuple(map(str, run.classes)) else classes
+
+
+async def _pictures(form: Form, limits: Limits) -> tuple[Named, ...]:
+    return tuple(await asyncio.to_thread(lambda: [_checked(*picture, limits) for picture in form.pictures]))
+
+
+def _checked(name: str, content: bytes, limits: Limits) -> Named:
+    try:
+        check_pixels(name, content, limits.pixels)
+    except ImageError as error:
+        return Named(name, error)
+    return Named(name, content)
+
+
+@router.post("/csv", openapi_extra={"requestBody": {"content": {"application/json": {}}}}, response_class=Response)
+async def csv(request: Request) -> Response:
+    """Rows of POST /predict, {"rows": [...]}, as the CSV that `cocoop predict` writes."""
+    desk = _desk(request)
+    async with asyncio.timeout(desk.limits.seconds), body_of(request, desk.limits, desk.room) as body:
+        text = await asyncio.to_thread(lambda: csv_of(_rows(body)))
+    headers = {"content-disposition": 'attachment; filename="predictions.csv"'}
+    return Response(text.encode("utf-8", "backslashreplace"), media_type="text/csv; charset=utf-8", headers=headers)
+
+
+def _rows(body: bytes) -> Sequence[Prediction]:
+    try:
+        rows = schema.Rows.model_validate(parse_json(body)).rows
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"]))
+        raise InputError(
+            f'rows: expected {{"rows": [...]}} as POST /predict gives them; got {place}: {first["msg"]}.'
+        ) from error
+    except ValueError as error:
+        raise InputError(f'rows: expected JSON, {{"rows": [...]}}; got {error}.') from error
+    return [
+        Prediction(row.image, row.class_, [(one.class_, one.probability) for one in row.top], row.error, None)
+        for row in rows
+    ]
+
+
+@router.post(
+    "/learn",
+    status_code=202,
+    response_model=schema.LearningInfo,
+    openapi_extra=schema.form_schema(
+        {"label": {"type": "array", "items": {"type": "string"}, "description": "The class of each image."}}
+        | _RUN
+        | _CLASSES,
+        ["image", "label"],
+    ),
+)
+async def learn(request: Request) -> Json:
+    """Learn a new run from these pictures alone, as the run was learned; GET /learn says how it goes."""
+    desk = _desk(request)
+    async with asyncio.timeout(desk.limits.seconds), form_of(request, desk.limits, desk.room) as form:
+        run = desk.models.run(form.one("run"))
+        classes = _classes(form, run, desk.limits) or tuple(map(str, run.classes))
+        for named in await _pictures(form, desk.limits):
+            if isinstance(named.picture, ImageError):
+                raise named.picture
+        desk.teacher.begin(run, classes, form.pictures, form.fields.get("label", []))
+    return Json(desk.teacher.state(), 202)
+
+
+@router.get("/learn", response_model=schema.LearningInfo | None)
+async def learning(request: Request) -> Json:
+    """How the last training goes; null where there was none."""
+    return Json(_desk(request).teacher.state())
+
+
+@router.delete("/learn", response_model=schema.LearningInfo | None)
+async def stop_learning(request: Request) -> Json:
+    """End the training that is under way."""
+    _desk(request).teacher.stop()
+    return Json(_desk(request).teacher.state())
+
+
+@router.get("/run.zip", response_class=Response)
+async def run_zip(request: Request, run: str) -> Response:
+    """The run folder of a run that was learned here."""
+    served = _desk(request).models.run(run)
+    if not served.learned:
+        raise HTTPException(404, f"{run}: expected a run that was learned here; its folder is {served.folder.name}.")
+    name = re.sub(r"[^\w.-]", "_", run, flags=re.ASCII)
+    headers = {"content-disposition": f'attachment; filename="{name}.zip"'}
+    content = await asyncio.to_thread(zipped, served.folder)
+    return Response(content, media_type="application/zip", headers=headers)

@@ -1,0 +1,107 @@
+"""From runs to a server that listens, until somebody ends it."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+from fastapi import FastAPI
+
+from cocoop.errors import InputError, plainly
+from cocoop.methods.plugins import load_plugins
+from cocoop.training import threads_for
+from cocoop.web.app import Desk, make_app
+from cocoop.web.batching import ModelThread
+from cocoop.web.limits import Limits, Room
+from cocoop.web.models import Models
+from cocoop.web.teaching import Teacher
+
+_PATIENCE = 3  # seconds in which requests may end after Ctrl-C
+_IDLE = 20  # seconds that a connection may stay open without a request
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that listens; port 0 is any that is free. `InputError` where there is none such."""
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        return socket.create_server((host, port), family=family, backlog=128)
+    except (OSError, UnicodeError) as error:
+        raise InputError(
+            f"--host, --port: expected an address of this machine and a free port; got {host} and {port}: "
+            f"{plainly(error)}. Choose another, or --port 0 for any."
+        ) from error
+
+
+def is_own_machine(host: str) -> bool:
+    """Whether nobody on another machine reaches this address."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def address_of(listening: socket.socket) -> str:
+    """What to type into a browser."""
+    host, port = listening.getsockname()[:2]
+    shown = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    return f"http://[{shown}]:{port}/" if ":" in shown else f"http://{shown}:{port}/"
+
+
+@contextmanager
+def serving(
+    runs: Sequence[Path],
+    clip: str | None = None,
+    tokenizer: str | None = None,
+    machine: Mapping[str, Any] | None = None,
+    limits: Limits | None = None,
+    threads: int | None = None,
+    plugins: Sequence[Path] = (),
+    host: str = "127.0.0.1",
+) -> Iterator[FastAPI]:
+    """The application with these runs loaded, in a context that ends with what was learned deleted.
+
+    Args:
+        runs: folders, or names of the hub.
+        clip: what `CLIP.load` takes, if the runs' CLIPs lie elsewhere now.
+        tokenizer: the same for theirs.
+        machine: device, dtype and memory_budget, as `CLIP.load` takes them.
+        limits: of requests; None is `Limits()`.
+        threads: that torch takes; None is as many as suit the CLIP.
+        plugins: files that register methods.
+        host: where it will listen.
+
+    Raises:
+        InputError: as `Predictor.load`.
+    """
+    limits = Limits() if limits is None else limits
+    load_plugins(plugins)
+    models = Models(clip, tokenizer, machine or {}, limits.classes)
+    for run in runs:
+        models.add(run)
+    threads = threads or max(threads_for(run.clip_name) for run in models.runs.values())
+    thread = ModelThread(models.answer, threads)
+    teacher = Teacher(models, thread.call, limits.learning, limits.learned, threads, plugins)
+    try:
+        yield make_app(Desk(models, thread, teacher, limits, Room(limits)), host)
+    finally:
+        teacher.close()
+        thread.close()
+
+
+def server_of(app: FastAPI) -> uvicorn.Server:
+    """What serves it until Ctrl-C or SIGTERM, which is raised again when requests have ended."""
+    config = uvicorn.Config(
+        app,
+        log_level="critical",
+        access_log=False,
+        lifespan="off",
+        timeout_keep_alive=_IDLE,
+        timeout_graceful_shutdown=_PATIENCE,
+        server_header=False,
+    )
+    return uvicorn.Server(config)

@@ -1,0 +1,180 @@
+"""Learning again from what people labelled on the page: one training at a time, beside the answers."""
+
+from __future__ import annotations
+
+import multiprocessing
+import re
+import shutil
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Any
+
+from cocoop.child import serve
+from cocoop.errors import InputError, RunError
+from cocoop.progress import is_quiet
+from cocoop.web.lesson import Lesson, Progress, learn
+from cocoop.web.models import Models, ServedRun
+from cocoop.workers import deaf_to_interrupts
+
+_NOT_AGAIN = {"shots": None, "keep": "last", "patience": None, "search": False}
+"""Of a run's parameters those that a few labelled pictures have no use for, or that take held-out ones."""
+
+_LEARNED = re.compile(r"-learned(-\d+)?$")
+
+
+@dataclass
+class Learning:
+    """How a training goes.
+
+    state: "learning", "done" or "failed". run: the one it is of. pictures: how many it learns from. epoch, epochs: done
+    of how many. seconds: since it began. learned: the name of the new run. error: why it failed.
+    """
+
+    state: str
+    run: str
+    pictures: int
+    epoch: int = 0
+    epochs: int | None = None
+    seconds: float = 0.0
+    learned: str | None = None
+    error: str | None = None
+
+
+class Teacher:
+    """Trains in a process of its own, so that answers go on, and a training can be ended.
+
+    Args:
+        models: where the new runs go. `call`: calls a function in the thread that uses them.
+        seconds: after which a training is ended. most: how many runs are kept, of which the oldest gives way.
+        threads: of a training. plugins: files that register methods.
+    """
+
+    def __init__(
+        self,
+        models: Models,
+        call: Callable[[Callable[[], ServedRun]], ServedRun],
+        seconds: float,
+        most: int,
+        threads: int,
+        plugins: Sequence[Path] = (),
+    ) -> None:
+        self._models, self._call, self._seconds, self._most = models, call, seconds, most
+        self._threads, self._plugins = threads, tuple(plugins)
+        self._folder = Path(tempfile.mkdtemp(prefix="cocoop-serve-"))
+        self._process: BaseProcess | None = None
+        self._learning: Learning | None = None
+        self._began, self._count, self._lock = 0.0, 0, threading.Lock()
+
+    def begin(
+        self, run: ServedRun, classes: Sequence[str], pictures: Sequence[tuple[str, bytes]], labels: Sequence[str]
+    ) -> None:
+        """Begin to learn, as the run was learned, from pictures [N] with a label each of the classes [K].
+
+        Raises:
+            InputError: another training is under way, the run cannot be learned again, or a label is no class.
+        """
+        parameters = self._parameters(run)
+        unknown = [label for label in labels if label not in classes]
+        if unknown or len(labels) != len(pictures) or len(set(labels)) < 2:
+            raise InputError(
+                f"label: expected one of the {len(classes)} classes for each picture, and pictures of two classes or "
+                f"more; got {len(pictures)} pictures and {len(set(labels))} classes"
+                f"{f', among them {unknown[0]!r}' if unknown else ''}. Label more of them."
+            )
+        with self._lock:
+            if self._learning is not None and self._learning.state == "learning":
+                raise InputError("learn: expected no other training at the same time; one is under way. Wait for it.")
+            self._learning, self._began = Learning("learning", run.name, len(pictures)), time.monotonic()
+            self._count += 1
+            out = self._folder / str(self._count) / f"{_LEARNED.sub('', run.name)}-learned"
+        numbers = tuple([*classes].index(label) for label in labels)
+        lesson = Lesson(
+            parameters, tuple(classes), tuple(pictures), numbers, out, self._threads, self._plugins, is_quiet()
+        )
+        threading.Thread(target=self._teach, args=(lesson,), name="teacher", daemon=True).start()
+
+    def state(self) -> dict[str, Any] | None:
+        """The last `Learning`, as a dict; None where there was none."""
+        learning = self._learning
+        if learning is None:
+            return None
+        if learning.state == "learning":
+            learning.seconds = round(time.monotonic() - self._began, 1)
+        return asdict(learning)
+
+    def stop(self) -> None:
+        """End the training that is under way, if there is one."""
+        if self._process is not None and self._process.is_alive():
+            self._process.kill()
+
+    def close(self) -> None:
+        """End it, and delete what was learned."""
+        self.stop()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _parameters(self, run: ServedRun) -> dict[str, Any]:
+        if run.parameters is None:
+            raise InputError(f"{run.name}: expected a run folder to learn again; got an exported model. Serve the run.")
+        if not run.learns:
+            raise InputError(f"{run.name}: expected a method that learns; {run.method} learns nothing. Serve another.")
+        kept = asdict(run.parameters) | _NOT_AGAIN | self._models.machine
+        kept["seed"] = 1 if kept["seed"] is None else kept["seed"]  # of an imported prompt
+        return kept | dict(zip(("clip", "tokenizer"), self._models.place_of(run.parameters), strict=True))
+
+    def _teach(self, lesson: Lesson) -> None:
+        learning = self._learning
+        assert learning is not None
+        try:
+            self._learn(lesson, learning)
+            run = self._call(lambda: self._add(lesson.out))
+        except Exception as error:
+            learning.error, learning.state = str(error), "failed"
+            shutil.rmtree(lesson.out.parent, ignore_errors=True)
+        else:
+            learning.learned, learning.state = run.name, "done"
+
+    def _learn(self, lesson: Lesson, learning: Learning) -> None:
+        """Wait for the process. `RunError` where it fails, is ended, or takes too long."""
+        context = multiprocessing.get_context("spawn")
+        ours, theirs = context.Pipe()
+        self._process = context.Process(target=serve, args=(theirs,), daemon=True)
+        with ours:
+            with deaf_to_interrupts():
+                self._process.start()
+            theirs.close()
+            try:
+                ours.send(partial(learn, lesson))
+                self._follow(ours, learning)
+            except (EOFError, OSError) as error:
+                raise RunError("learning: expected to end with a run; its process was stopped. Begin again.") from error
+            finally:
+                self._process.kill()
+                self._process.join()
+
+    def _follow(self, connection: Connection, learning: Learning) -> None:
+        while connection.poll(max(0.0, self._began + self._seconds - time.monotonic())):
+            told = connection.recv()
+            if told is None:
+                return
+            if isinstance(told, str):
+                raise RunError(told)
+            assert isinstance(told, Progress)
+            learning.epoch, learning.epochs = told
+        raise RunError(
+            f"learning: expected to end within {self._seconds:g} seconds; it did not. Label fewer pictures, or take "
+            "fewer classes."
+        )
+
+    def _add(self, folder: Path) -> ServedRun:
+        run = self._models.add(folder, learned=True)
+        learned = [name for name, other in self._models.runs.items() if other.learned]
+        for name in learned[: -self._most]:
+            self._models.drop(name)
+        return run
