@@ -339,12 +339,12 @@ def test_what_cannot_be_learned(client, served, monkeypatch):
 
 def test_where_to_listen():
     with listen("127.0.0.1", 0) as taken:
+        assert taken.proto == socket.IPPROTO_TCP  # without which asyncio's answers wait for 40 ms
         port = taken.getsockname()[1]
         with pytest.raises(ValueError, match=f"a free port; got 127.0.0.1 and {port}: "):
             listen("127.0.0.1", port)
     with pytest.raises(ValueError, match="expected an address of this machine"):
         listen("203.0.113.7", 0)
-    assert isinstance(taken, socket.socket)
 
 
 def test_runs_on_one_clip_share_it(served):

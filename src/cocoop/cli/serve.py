@@ -20,7 +20,7 @@ from cocoop.cli.common import (
 )
 from cocoop.cli.manners import stopped_by_hand
 from cocoop.errors import InputError
-from cocoop.progress import note, silence
+from cocoop.progress import note
 
 Runs = Annotated[
     list[Path],
@@ -94,7 +94,6 @@ def serve(
         if not is_own_machine(host):
             note(f"note: {host} is open to other machines, and asks nobody for a name or password")
         note("note: serving; Ctrl-C ends it")
-        silence()  # bars of several requests would run into each other
         server_of(app).run(sockets=[listening])
 
 

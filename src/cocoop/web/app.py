@@ -20,7 +20,7 @@ from cocoop.errors import InputError, RunError, expect_choice
 from cocoop.reading import parse_json
 from cocoop.serving import Named, Prediction, csv_of, entry_of
 from cocoop.web import schema
-from cocoop.web.batching import ModelThread
+from cocoop.web.batching import MOST, ModelThread
 from cocoop.web.forms import Form, body_of, classes_of, form_of, number_of
 from cocoop.web.guard import Guard, Json, own_names, refusal
 from cocoop.web.lesson import zipped
@@ -159,14 +159,15 @@ async def predict(request: Request) -> Json:
     desk = _desk(request)
     async with asyncio.timeout(desk.limits.seconds), form_of(request, desk.limits, desk.room) as form:
         run, top = desk.models.run(form.one("run")), number_of(form, "top", _TOP)
-        question = Question(run.name, _classes(form, run, desk.limits), _ways(form), await _pictures(form, desk.limits))
+        pictures, ways = await _pictures(form, desk.limits), _ways(form)
+        question = Question(run.name, _classes(form, run, desk.limits), ways, pictures)
         async with desk.room.pictures.taken(question.size):
-            answer = await desk.thread.ask(question)
+            answers = await asyncio.gather(*map(desk.thread.ask, question.parts(MOST)))
     results = {
-        way: [entry_of(row._replace(top=row.top[:top]), embeddings=False) for row in rows]
-        for way, rows in answer.rows.items()
+        way: [entry_of(row._replace(top=row.top[:top]), False) for answer in answers for row in answer.rows[way]]
+        for way in ways
     }
-    return Json({"run": run.name, "results": results, "inference": answer.inference})
+    return Json({"run": run.name, "results": results, "inference": answers[-1].inference})
 
 
 def _ways(form: Form) -> tuple[str, ...]:

@@ -12,8 +12,10 @@ from typing import Any, Generic, Protocol, TypeVar
 
 import torch
 
+_PATIENCE = 10.0  # seconds for the last answer
 _WAIT = 0.005  # seconds in which others may join a question; a small CLIP takes twice that for a picture
-_MOST = 64  # pictures that are answered at once
+MOST = 16
+"""Pictures that are answered at once, unless one question has more: what the image tower takes on a CPU."""
 
 
 class Sized(Protocol):
@@ -53,8 +55,9 @@ class ModelThread(Generic[Q, A]):
         return done.result()
 
     def close(self) -> None:
-        """End when what has begun is answered."""
+        """End when what has begun is answered: a thread that computes while Python ends makes torch abort."""
         self._waiting.put(None)
+        self._thread.join(_PATIENCE)
 
     def _put(self, asked: Q | Callable[[], Any]) -> Future[Any]:
         future: Future[Any] = Future()
@@ -86,7 +89,7 @@ class ModelThread(Generic[Q, A]):
                 return batch, alone, False
             batch.append(item)
             pictures += asked.size
-            if pictures >= _MOST:
+            if pictures >= MOST:
                 return batch, alone, False
             try:
                 item = self._waiting.get(timeout=max(0, until - time.monotonic()))

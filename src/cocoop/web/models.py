@@ -42,6 +42,11 @@ class Question(NamedTuple):
         """How many pictures."""
         return len(self.pictures)
 
+    def parts(self, most: int) -> list[Question]:
+        """The same in questions of at most so many pictures: those that nobody waits for any more are not begun."""
+        starts = range(0, self.size, most)
+        return [self._replace(pictures=self.pictures[start : start + most]) for start in starts]
+
 
 class Answer(NamedTuple):
     """Way -> a prediction for each picture, with all classes in `top`; and how they were computed, or None."""

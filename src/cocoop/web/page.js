@@ -28,6 +28,7 @@ async function ask(path, options = {}) {
 
 const run = () => state.runs.find((one) => one.name === at("run").value);
 const names = () => at("classes").value.split("\n").map((line) => line.trim()).filter(Boolean);
+const ways = () => run().ways.filter((way) => at(`way-${way}`).checked);
 const percent = (probability) => `${(100 * probability).toFixed(1)} %`;
 
 // Runs and classes
@@ -42,9 +43,9 @@ async function loadRuns(chosen) {
 }
 
 function showRun() {
-  const { name, method, classes, ways, refused, bound, learns, learned } = run();
+  const { name, method, classes, refused, bound, learned } = run();
   const without = Object.entries(refused).map(([way, why]) => `No ${way}: ${why}`);
-  at("about").replaceChildren(`Method ${method}, ${classes.length} classes. Shown: ${ways.join(", ")}.`);
+  at("about").replaceChildren(`Method ${method}, ${classes.length} classes.`);
   if (without.length) {
     const list = element("ul", {}, ...without.map((text) => element("li", { textContent: text })));
     at("about").append(element("details", {}, element("summary", { textContent: "What is not shown, and why" }), list));
@@ -55,10 +56,18 @@ function showRun() {
   at("reset").hidden = bound !== null;
   at("classes-about").textContent = bound ? `This run takes no other classes: ${bound}.` : "Edit them; the bars follow.";
   at("learning").hidden = !state.runs.some((one) => one.learns);
-  at("csv").replaceChildren(...ways.map((way) => csvButton(way)));
+  at("ways").replaceChildren(at("ways").firstElementChild, ...run().ways.map(wayBox));
   resetClasses();
   showLearn();
-  if (!learns) at("learn").disabled = true;
+}
+
+function wayBox(way) {
+  const box = element("input", { type: "checkbox", id: `way-${way}`, checked: true });
+  box.addEventListener("change", () => {
+    if (!ways().length) box.checked = true; // one at least
+    else predictAll();
+  });
+  return element("label", {}, box, way);
 }
 
 function resetClasses() {
@@ -107,6 +116,7 @@ function predictAll() {
   state.asked += 1;
   state.controller?.abort();
   state.controller = new AbortController();
+  at("csv").replaceChildren(...ways().map((way) => csvButton(way)));
   for (const picture of state.pictures) {
     if (!names().includes(picture.label)) picture.label = "";
   }
@@ -135,7 +145,7 @@ async function predict(pictures, asked) {
 
 function summary(pictures) {
   const read = pictures.filter((picture) => picture.results);
-  const [way] = run().ways;
+  const [way] = ways();
   if (pictures.length === 1 && read.length) {
     const [best] = read[0].results[way].top;
     return `${read[0].file.name}: ${best.class}, ${percent(best.probability)}.`;
@@ -149,7 +159,7 @@ async function predictOne(picture) {
   const given = names();
   form.append("image", picture.file, picture.file.name);
   form.append("run", run().name);
-  form.append("ways", run().ways.join(","));
+  form.append("ways", ways().join(","));
   form.append("top", String(Math.max(given.length, 1)));
   if (!run().bound) form.append("classes", JSON.stringify(given));
   picture.results = picture.error = null;
