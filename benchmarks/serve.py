@@ -22,7 +22,7 @@ import uuid
 import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -218,6 +218,11 @@ def main() -> None:
                 memory.append((f"after {requests:,} more, {ways}", server.megabytes))
             header = ["ways", "clients", "requests", "errors", "requests a second", "median", "95 %", "99 %", "longest"]
             print(text_table(header, rows))
+            large = _file(Image.new("L", (7000, 7000)), "PNG")  # 49 megapixels, just below what is refused
+            assert all(
+                one.status == 200 for one in many(server, [large], 2 * options.clients, options.clients, "exact")
+            )
+            memory.append((f"after {2 * options.clients} pictures of 49 megapixels", server.megabytes))
             for _ in range(2):
                 _try_malformed(server, options.malformed, pictures[0])
                 memory.append((f"after {options.malformed} malformed uploads", server.megabytes))
@@ -231,7 +236,8 @@ def _try_malformed(server: Server, count: int, good: bytes) -> None:
     statuses: Counter[int] = Counter()
     for number in range(count):
         name = [*kinds][number % len(kinds)]
-        got = asked(server.connection(), kinds[name]())
+        with closing(server.connection()) as connection:
+            got = asked(connection, kinds[name]())
         assert is_right(got, errors=True), (name, got.status, got.body[:200])
         statuses[got.status] += 1
     told = ", ".join(f"{number} with status {status}" for status, number in sorted(statuses.items()))

@@ -39,6 +39,8 @@ NO_COMMANDS = {
     "hf download": "needs the network",
     "torchrun": "starts processes of its own, in tests/cli/test_torchrun.py",
     "sbatch --array": "needs Slurm",
+    "pip install": "installs",
+    "curl -F": "needs a server",
 }
 """How other lines of shell blocks begin -> why they are not run."""
 
@@ -50,6 +52,7 @@ TEXTS = {
     '{"path": "images/0001.jpg"': "a manifest",
     "warning: Fewer than three seeds": "what a command printed",
     "note: left out files": "what a command printed",
+    '{"run": "my-run"': "what a server answers",
 }
 """How blocks begin that are neither Python nor shell -> what they are."""
 
@@ -64,6 +67,7 @@ ONLY_PARSED = {
     r"\bRN50\.pt|ViT-B-16\.pt|info ViT-B/16": "needs a released CLIP",
     r"datasets check all --data-root data": "fails on purpose: nothing of the fifteen lies there",
     r"shards/\*\.tar": "needs archives",
+    r"cocoop serve\b": "goes on until Ctrl-C; in tests/cli/test_serve.py",
     r"report cocoop-benchmark": "needs the runs of the lines before it",
 }
 """Patterns of lines that are parsed and not run -> why."""

@@ -3,6 +3,8 @@
 import csv
 import io
 import json
+import multiprocessing
+import random
 import socket
 import struct
 import tempfile
@@ -17,6 +19,7 @@ from PIL import Image, ImageFile
 
 from cocoop import CLIP, Predictor
 from cocoop.errors import RunError
+from cocoop.serving import export, load_learned
 from cocoop.web import lesson, teaching
 from cocoop.web.batching import ModelThread
 from cocoop.web.guard import own_names
@@ -179,7 +182,7 @@ def test_a_picture_of_too_many_pixels_is_not_decoded(client, monkeypatch):
         ),
         ({"classes": json.dumps(["cat", "very " * 200])}, 400, "a prompt of at most 77 tokens"),
         ({"classes": "[" * 100_000}, 400, "classes: expected a JSON list of names"),
-        ({"classes": '["cat", "dog"]', "run": "linear-probe"}, 400, "set_classes: expected the classes it was trained"),
+        ({"classes": '["cat", "dog"]', "run": "linear-probe"}, 400, "because every class has weights of its own"),
         ({"ways": "tangent", "run": "linear-probe"}, 400, "inference: expected a conditional prompt"),
         ({"x" * 200: "y" * 150_000, "z": "y" * 150_000}, 413, "expected at most 200,000 bytes"),
     ],
@@ -211,6 +214,25 @@ def test_what_is_wrong_with_a_request(client):
     assert "expected another method" in error_of(client.get("/predict"), 405)
     assert "query.run: Field required" in error_of(client.get("/run.zip"), 422)
     assert "expected a run that was learned here" in error_of(client.get("/run.zip?run=cocoop"), 404)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_form_that_is_damaged_anywhere_is_refused_or_read(client, served, seed):
+    """No letter that is lost, doubled or changed makes more than an error of one line."""
+    generator, boundary = random.Random(seed), b"--x"
+    head = boundary + b'\r\nContent-Disposition: form-data; name="image"; filename="a.png"\r\n\r\n'
+    words = boundary + b'\r\nContent-Disposition: form-data; name="classes"\r\n\r\n["a", "b"]\r\n'
+    whole = words + head + served.paths[0].read_bytes() + b"\r\n--x--\r\n"
+    kind = {"content-type": "multipart/form-data; boundary=x"}
+    assert client.post("/predict", content=whole, headers=kind).status_code == 200
+    for _ in range(25):
+        damaged = bytearray(whole)
+        for _ in range(generator.randint(1, 4)):
+            place = generator.randrange(len(damaged) - 4)
+            damaged[place : place + generator.randint(0, 4)] = generator.randbytes(generator.randint(0, 4))
+        answer = client.post("/predict", content=bytes(damaged), headers=kind)
+        assert answer.status_code in (200, 400) and "\n" not in answer.text, answer.text
+        assert list(answer.json()) == (["run", "results", "inference"] if answer.status_code == 200 else ["error"])
 
 
 def test_pages_of_others_cannot_make_a_browser_ask(client):
@@ -335,6 +357,48 @@ def test_what_cannot_be_learned(client, served, monkeypatch):
     told = learned(client, [one, damaged], ["one", "seven"])
     assert told["state"] == "failed" and told["error"].startswith("damaged.png: expected an image")
     assert "pixels" not in told["error"] and client.delete("/learn").json()["state"] == "failed"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "told"), [(0.3, "expected to end within 0.3 seconds"), (60, "somebody stopped it")]
+)
+def test_a_training_is_ended_by_the_clock_or_by_hand(served, seconds, told):
+    """In a process of its own, which is gone then."""
+    with (
+        serving(served.runs[:1], machine={"device": "cpu"}, limits=Limits(learning=seconds), threads=1) as app,
+        TestClient(app, base_url="http://127.0.0.1") as client,
+    ):
+        pictures, labels = [served.paths[0], served.paths[-1]], ["one", "three"]
+        assert send(client, *pictures, to="/learn", label=labels).json()["state"] == "learning"
+        refused = send(client, *pictures, to="/learn", label=labels)
+        assert "expected no other training at the same time" in error_of(refused, 400)
+        assert client.post("/predict", files={"image": png()}).status_code == 200
+        if seconds == 60:
+            assert multiprocessing.active_children() or client.get("/learn").json()["epoch"] == 0
+            client.delete("/learn")
+        [teacher] = [thread for thread in threading.enumerate() if thread.name == "teacher"]
+        teacher.join(20)
+        state = client.get("/learn").json()
+        assert (state["state"], state["learned"]) == ("failed", None) and told in state["error"]
+        assert multiprocessing.active_children() == []
+
+
+def test_an_exported_model_says_one_thing_in_one_way_and_nothing_of_where_it_lies(served, tmp_path):
+    folder = export(load_learned(served.runs[0]), "safetensors-head", tmp_path / "model").folder
+    with (
+        serving([folder], machine={"device": "cpu"}, threads=1) as app,
+        TestClient(app, base_url="http://127.0.0.1") as client,
+    ):
+        (row,) = send(client, served.paths[0]).json()["results"]["exact"]
+        expected = Predictor.load(folder)({"image": [str(served.paths[0])]})
+        assert row["probability"] == expected["probability"][0]
+        (run,) = client.get("/runs").json()["runs"]
+        assert (run["ways"], run["learns"], set(run["refused"])) == (["exact"], False, {"tangent", "zero-shot"})
+        for fields in ({"ways": "tangent"}, {"ways": "zero-shot"}, {"classes": '["a", "b"]'}):
+            assert "an exported model" in error_of(send(client, served.paths[0], **fields), 400)
+        labels = {"label": ["one", "seven"]}
+        assert "an exported model" in error_of(send(client, *served.paths[:2], to="/learn", **labels), 400)
+        assert str(tmp_path) not in client.get("/runs").text
 
 
 def test_where_to_listen():

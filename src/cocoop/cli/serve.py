@@ -25,7 +25,7 @@ from cocoop.progress import note
 Runs = Annotated[
     list[Path],
     typer.Argument(
-        metavar="RUN...",
+        metavar="RUN",
         help="Run folders, as `cocoop train --out` leaves them, of the hub (owner/name[@revision]), or what `cocoop "
         "export` wrote. On the page one of them is chosen.",
     ),

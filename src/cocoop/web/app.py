@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 from fastapi import APIRouter, FastAPI, HTTPException, Request, Response
@@ -131,7 +132,7 @@ def _told(run: ServedRun) -> dict[str, Any]:
     return {
         "name": run.name,
         "method": run.method,
-        "clip": run.parameters.clip if run.parameters else None,
+        "clip": Path(run.parameters.clip).name if run.parameters else None,
         "classes": [str(name) for name in run.classes],
         "ways": run.able,
         "refused": {way: refusal for way, refusal in run.ways.items() if refusal is not None},

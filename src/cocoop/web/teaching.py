@@ -12,20 +12,21 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from multiprocessing.connection import Connection
-from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
 from cocoop.child import serve
 from cocoop.errors import InputError, RunError
 from cocoop.progress import is_quiet
-from cocoop.web.lesson import Lesson, Progress, learn
+from cocoop.web.lesson import Lesson, learn
 from cocoop.web.models import Models, ServedRun
 from cocoop.workers import deaf_to_interrupts
 
 _NOT_AGAIN = {"shots": None, "keep": "last", "patience": None, "search": False}
 """Of a run's parameters those that a few labelled pictures have no use for, or that take held-out ones."""
 
+_TICK = 0.1  # seconds between two looks at whether it is to end
+_PATIENCE = 5.0  # seconds for its end
 _LEARNED = re.compile(r"-learned(-\d+)?$")
 
 
@@ -68,8 +69,9 @@ class Teacher:
         self._models, self._call, self._seconds, self._most = models, call, seconds, most
         self._threads, self._plugins = threads, tuple(plugins)
         self._folder = Path(tempfile.mkdtemp(prefix="cocoop-serve-"))
-        self._process: BaseProcess | None = None
+        self._stopped = threading.Event()
         self._learning: Learning | None = None
+        self._thread: threading.Thread | None = None
         self._began, self._count, self._lock = 0.0, 0, threading.Lock()
 
     def begin(
@@ -92,13 +94,15 @@ class Teacher:
             if self._learning is not None and self._learning.state == "learning":
                 raise InputError("learn: expected no other training at the same time; one is under way. Wait for it.")
             self._learning, self._began = Learning("learning", run.name, len(pictures)), time.monotonic()
+            self._stopped.clear()
             self._count += 1
             out = self._folder / str(self._count) / f"{_LEARNED.sub('', run.name)}-learned"
         numbers = tuple([*classes].index(label) for label in labels)
         lesson = Lesson(
             parameters, tuple(classes), tuple(pictures), numbers, out, self._threads, self._plugins, is_quiet()
         )
-        threading.Thread(target=self._teach, args=(lesson,), name="teacher", daemon=True).start()
+        self._thread = threading.Thread(target=self._teach, args=(lesson,), name="teacher", daemon=True)
+        self._thread.start()
 
     def state(self) -> dict[str, Any] | None:
         """The last `Learning`, as a dict; None where there was none."""
@@ -111,12 +115,13 @@ class Teacher:
 
     def stop(self) -> None:
         """End the training that is under way, if there is one."""
-        if self._process is not None and self._process.is_alive():
-            self._process.kill()
+        self._stopped.set()
 
     def close(self) -> None:
         """End it, and delete what was learned."""
         self.stop()
+        if self._thread is not None:
+            self._thread.join(_PATIENCE)
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def _parameters(self, run: ServedRun) -> dict[str, Any]:
@@ -144,28 +149,35 @@ class Teacher:
         """Wait for the process. `RunError` where it fails, is ended, or takes too long."""
         context = multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe()
-        self._process = context.Process(target=serve, args=(theirs,), daemon=True)
+        process = context.Process(target=serve, args=(theirs,), daemon=True)
         with ours:
             with deaf_to_interrupts():
-                self._process.start()
+                process.start()
             theirs.close()
             try:
                 ours.send(partial(learn, lesson))
                 self._follow(ours, learning)
             except (EOFError, OSError) as error:
-                raise RunError("learning: expected to end with a run; its process was stopped. Begin again.") from error
+                raise RunError(
+                    "learning: expected to end with a run; its process was killed, perhaps for want of "
+                    "memory. Begin again."
+                ) from error
             finally:
-                self._process.kill()
-                self._process.join()
+                process.kill()
+                process.join()
 
     def _follow(self, connection: Connection, learning: Learning) -> None:
-        while connection.poll(max(0.0, self._began + self._seconds - time.monotonic())):
+        """Take what it tells, until that is that it is done."""
+        while time.monotonic() < self._began + self._seconds:
+            if self._stopped.is_set():
+                raise RunError("learning: expected to end with a run; somebody stopped it. Begin again.")
+            if not connection.poll(_TICK):
+                continue
             told = connection.recv()
             if told is None:
                 return
             if isinstance(told, str):
                 raise RunError(told)
-            assert isinstance(told, Progress)
             learning.epoch, learning.epochs = told
         raise RunError(
             f"learning: expected to end within {self._seconds:g} seconds; it did not. Label fewer pictures, or take "
