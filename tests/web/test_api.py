@@ -5,6 +5,7 @@ import io
 import json
 import multiprocessing
 import random
+import shutil
 import socket
 import struct
 import tempfile
@@ -129,7 +130,11 @@ def test_a_page_of_its_own_and_openapi_without_anything_from_elsewhere(client):
     assert "http" not in page.text.replace("http-equiv", "") and client.get("/page.js").status_code == 200
     assert "default-src 'self'" in page.headers["content-security-policy"]
     assert page.headers["cache-control"] == "no-store"
-    paths = client.get("/openapi.json").json()["paths"]
+    described = client.get("/openapi.json").json()
+    paths = described["paths"]
+    for route in (route for methods in paths.values() for route in methods.values()):
+        refused = [route["responses"][code]["content"]["application/json"] for code in ("4XX", "422", "5XX")]
+        assert [answer["schema"]["$ref"] for answer in refused] == ["#/components/schemas/Error"] * 3
     assert set(paths) == {"/health", "/runs", "/predict", "/csv", "/learn", "/run.zip"}
     form = paths["/predict"]["post"]["requestBody"]["content"]["multipart/form-data"]["schema"]
     assert set(form["properties"]) == {"image", "run", "classes", "ways", "top"} and form["required"] == ["image"]
@@ -151,6 +156,27 @@ def test_a_picture_that_cannot_be_read_is_a_row_with_its_error(client, name, con
     bad, good = client.post("/predict", files=files, data={"ways": "zero-shot,exact"}).json()["results"]["exact"]
     assert bad["error"].startswith(f"{name}: expected an image that Pillow can decode") and bad["top"] == []
     assert good["error"] is None and good["class"] is not None
+
+
+def test_all_ways_see_the_same_pixels(served, tmp_path):
+    """Of a run that leaves photos as they are stored, zero-shot alone does, too."""
+    shutil.copytree(served.runs[0], tmp_path / "run")
+    for name in ("config", "record"):
+        file = tmp_path / "run" / f"{name}.json"
+        file.write_text(file.read_text().replace('"exif": "apply"', '"exif": "ignore"'))
+    turned = Image.open(served.paths[-1]).convert("RGB")
+    exif = turned.getexif()
+    exif[0x0112] = 6
+    content = io.BytesIO()
+    turned.save(content, "PNG", exif=exif)
+    upright = {"image": [served.paths[-1].read_bytes()]}
+    expected = Predictor.zero_shot("tiny", ["one", "seven", "three"], device="cpu")(upright)["probability"]
+    with (
+        serving([tmp_path / "run"], machine={"device": "cpu"}, threads=1) as app,
+        TestClient(app, base_url="http://127.0.0.1") as client,
+    ):
+        told = client.post("/predict", files={"image": content.getvalue()}, data={"ways": "zero-shot"}).json()
+    assert [row["probability"] for row in told["results"]["zero-shot"]] == pytest.approx(expected, abs=1e-5)
 
 
 def test_a_picture_of_too_many_pixels_is_not_decoded(client, monkeypatch):

@@ -109,6 +109,13 @@ def bars(page, number=0):
     return {name: [percent for percent, _ in percents] for name, percents in rows.items()}
 
 
+def read_aloud(page):
+    """The roles and names of what a screen reader finds."""
+    nodes = page.execute_cdp_cmd("Accessibility.getFullAXTree", {})["nodes"]
+    shown = [node for node in nodes if not node["ignored"]]
+    return {(node["role"]["value"].lower(), node.get("name", {}).get("value", "")) for node in shown}
+
+
 def drop(page, files):
     given = [[name, base64.b64encode(content).decode()] for name, content in files]
     page.execute_script(DROP, part(page, "drop"), given)
@@ -155,6 +162,18 @@ def test_by_the_file_button_and_by_keyboard_alone(page, served, home):
     wait(lambda: "1 of 2 pictures" in text(page, "status"))
     assert "expected an image that Pillow can decode" in page.find_elements("css selector", "#results > li")[1].text
     assert page.execute_script(UNLABELLED) == []
+    heard = read_aloud(page)
+    assert {
+        ("combobox", "Learned prompt"),
+        ("textbox", "One name a line"),
+        ("button", "choose pictures"),
+        ("table", f"Probabilities of the classes for {served.paths[0].name}"),
+        ("columnheader", "zero-shot"),
+        ("rowheader", "seven"),
+        ("combobox", "It shows"),
+        ("button", f"Remove {damaged.name}"),
+        ("checkbox", "tangent"),
+    } <= heard
     assert part(page, "status").aria_role == "status"
     seen = []
     page.execute_script("document.activeElement.blur()")

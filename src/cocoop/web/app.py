@@ -40,7 +40,7 @@ _RUN = {"run": {"type": "string", "description": "A name of GET /runs. Default: 
 _CLASSES = {
     "classes": {"type": "string", "description": 'A JSON list of names. Default: the run\'s own. ["cat", "dog"]'}
 }
-_ERRORS: dict[int | str, dict[str, Any]] = {"4XX": {"model": schema.Error}, "5XX": {"model": schema.Error}}
+_ERRORS: dict[int | str, dict[str, Any]] = {code: {"model": schema.Error} for code in ("4XX", 422, "5XX")}
 
 
 @dataclass(frozen=True)

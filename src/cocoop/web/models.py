@@ -20,6 +20,7 @@ from cocoop.features import EncodedRow
 from cocoop.fitting import load_clip
 from cocoop.methods import BASELINE, METHODS
 from cocoop.results import Parameters, read_run
+from cocoop.rgb import chosen_exif
 from cocoop.serving import Named, Prediction, Predictor, is_exported
 from cocoop.sharing import found_run
 
@@ -175,7 +176,8 @@ class Models:
         if run.parameters is None and way != "exact":
             raise InputError(f"ways: expected exact alone of {run.name}, an exported model; got {way}. Serve the run.")
         if way == "zero-shot":
-            return Predictor.zero_shot(run.clip, classes or run.classes, top=most)
+            exif = chosen_exif(None, run.parameters.exif) if run.parameters else None  # the same pixels as the run
+            return Predictor.zero_shot(run.clip, classes or run.classes, top=most, exif=exif)
         return Predictor.load(run.folder, classes, clip=run.clip, top=most, inference=way)
 
     def _forget(self) -> None:

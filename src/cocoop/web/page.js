@@ -91,6 +91,7 @@ function classesAreGood() {
 // Pictures
 
 function addPictures(files) {
+  if (!state.runs.length) return; // the server has not answered yet
   const fresh = [...files].map((file) => ({ file, url: URL.createObjectURL(file), label: "", item: element("li") }));
   for (const picture of fresh) {
     picture.number = ++state.count;
