@@ -1,0 +1,115 @@
+"""Learning again from labelled pictures."""
+
+import io
+import json
+import multiprocessing
+import tempfile
+import threading
+import zipfile
+
+import pytest
+from fastapi.testclient import TestClient
+from web_requests import error_of, png, send
+
+from cocoop import Predictor
+from cocoop.errors import RunError
+from cocoop.web import lesson, teaching
+from cocoop.web.limits import Limits
+from cocoop.web.start import serving
+
+
+class Connection:
+    """The end of a pipe to which a lesson tells how it goes."""
+
+    def __init__(self):
+        self.told = []
+
+    def send(self, told):
+        self.told.append(told)
+
+
+def learn_here(monkeypatch):
+    """Let lessons be learned in this process, which has all that they import."""
+
+    def learn(self, given, learning):
+        connection = Connection()
+        lesson.learn(given, connection)
+        learning.epoch, learning.epochs = connection.told[-2] if len(connection.told) > 1 else (0, None)
+        if connection.told[-1] is not None:
+            raise RunError(connection.told[-1])
+
+    monkeypatch.setattr(teaching.Teacher, "_learn", learn)
+    monkeypatch.setattr(lesson, "behave", lambda threads, quiet: None)
+
+
+def learned(client, paths, labels, **fields):
+    sent = send(client, *paths, to="/learn", label=labels, **fields)
+    assert sent.status_code == 202 and sent.json()["state"] in ("learning", "done", "failed"), sent.text
+    for thread in threading.enumerate():
+        if thread.name == "teacher":
+            thread.join(60)
+    return client.get("/learn").json()
+
+
+def test_learning_again(client, served, monkeypatch):
+    learn_here(monkeypatch)
+    paths = [path for path in served.paths if path.stem in ("0", "1")]
+    labels = [path.parent.name for path in paths]
+    told = learned(client, paths, labels)
+    assert (told["state"], told["pictures"], told["epoch"], told["epochs"]) == ("done", 6, 2, 2)
+    assert told["learned"] == "cocoop-learned"
+    run = client.get("/runs").json()["runs"][-1]
+    assert (run["name"], run["learned"], run["ways"]) == ("cocoop-learned", True, ["exact", "tangent", "zero-shot"])
+
+    zipped = client.get("/run.zip?run=cocoop-learned")
+    assert zipped.headers["content-disposition"] == 'attachment; filename="cocoop-learned.zip"'
+    with tempfile.TemporaryDirectory() as folder:
+        zipfile.ZipFile(io.BytesIO(zipped.content)).extractall(folder)
+        predictor = Predictor.load(f"{folder}/cocoop-learned", device="cpu")
+        expected = predictor({"image": [str(served.paths[-1])]})
+    (row,) = send(client, served.paths[-1], run="cocoop-learned").json()["results"]["exact"]
+    assert row["probability"] == expected["probability"][0] and row["class"] == expected["class"][0]
+
+    # A head, and classes of which one has no picture; the oldest learned run gives way.
+    names = ["three", "one", "seven", "nine"]
+    told = learned(client, paths, labels, run="linear-probe", classes=json.dumps(names))
+    assert told["learned"] == "linear-probe-learned" and told["error"] is None
+    assert [run["name"] for run in client.get("/runs").json()["runs"][2:]] == ["linear-probe-learned"]
+    (row,) = send(client, paths[0], run="linear-probe-learned").json()["results"]["exact"]
+    assert row["class"] == "one" and {one["class"] for one in row["top"]} == set(names)
+
+
+def test_what_cannot_be_learned(client, served, monkeypatch):
+    learn_here(monkeypatch)
+    one, seven = (next(path for path in served.paths if path.parent.name == name) for name in ("one", "seven"))
+    for labels, told in ((["one"], "1 classes"), (["one", "cat"], "among them 'cat'"), (["one", "one"], "1 classes")):
+        assert told in error_of(send(client, one, seven, to="/learn", label=labels), 400)
+    damaged = served.paths[0].parent.parent.parent / "damaged.png"
+    damaged.write_bytes(png()[:50])
+    told = learned(client, [one, damaged], ["one", "seven"])
+    assert told["state"] == "failed" and told["error"].startswith("damaged.png: expected an image")
+    assert "pixels" not in told["error"] and client.delete("/learn").json()["state"] == "failed"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "told"), [(0.3, "expected to end within 0.3 seconds"), (60, "somebody stopped it")]
+)
+def test_a_training_is_ended_by_the_clock_or_by_hand(served, seconds, told):
+    """In a process of its own, which is gone then."""
+    with (
+        serving(served.runs[:1], machine={"device": "cpu"}, limits=Limits(learning=seconds), threads=1) as app,
+        TestClient(app, base_url="http://127.0.0.1") as client,
+    ):
+        pictures, labels = [served.paths[0], served.paths[-1]], ["one", "three"]
+        assert send(client, *pictures, to="/learn", label=labels).json()["state"] == "learning"
+        refused = send(client, *pictures, to="/learn", label=labels)
+        assert "expected no other training at the same time" in error_of(refused, 400)
+        assert client.post("/predict", files={"image": png()}).status_code == 200
+        if seconds == 60:
+            assert multiprocessing.active_children() or client.get("/learn").json()["epoch"] == 0
+            client.delete("/learn")
+        [teacher] = [thread for thread in threading.enumerate() if thread.name == "teacher"]
+        teacher.join(20)
+        state = client.get("/learn").json()
+        assert (state["state"], state["learned"]) == ("failed", None) and told in state["error"]
+        assert multiprocessing.active_children() == []
