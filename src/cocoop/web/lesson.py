@@ -7,6 +7,7 @@ from io import BytesIO
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, NamedTuple
+from zipfile import ZIP_DEFLATED, ZipFile
 
 from cocoop.callbacks import Callback
 from cocoop.classifier import Classifier
@@ -77,8 +78,6 @@ def _learn(lesson: Lesson, told: Callback) -> None:
 
 def zipped(folder: Path) -> bytes:
     """A run folder as a zip archive, in memory."""
-    from zipfile import ZIP_DEFLATED, ZipFile
-
     archive = BytesIO()
     with ZipFile(archive, "w", ZIP_DEFLATED) as file:
         for path in sorted(folder.iterdir()):

@@ -114,7 +114,7 @@ class Models:
     def add(self, place: str | os.PathLike[str], learned: bool = False) -> ServedRun:
         """Load a run folder, one of the hub, or what `cocoop export` wrote. `InputError` as `Predictor.load`."""
         folder = Path(os.path.abspath(found_run(place)))
-        name = self._new_name(folder.name)
+        name = self._new_name(folder.name if os.path.lexists(place) else os.fspath(place))  # of the hub by its id there
         if is_exported(str(folder)):
             run = ServedRun(name, folder, None, "exported", ())
         else:
@@ -122,20 +122,22 @@ class Models:
             clip, parameters = self._loaded(config.parameters), config.parameters
             run = ServedRun(name, folder, clip, parameters.method, tuple(config.classes), parameters=parameters)
         run.learned = learned
-        self.runs[name] = run
         try:
             exact = self.predictor(run, None, "exact")
             run.classes, run.bound = exact.classes_, exact.bound_
             run.ways = {way: self._refusal(run, way) for way in WAYS}
         except BaseException:
-            self.drop(name)
+            self._let_go(run)
             raise
+        self.runs[name] = run  # last, so that nobody is told of it before
         return run
 
     def drop(self, name: str) -> None:
         """Serve a run no longer; one that was learned here is deleted."""
-        run = self.runs.pop(name)
-        for key in [key for key in self._predictors if key[0] == name]:
+        self._let_go(self.runs.pop(name))
+
+    def _let_go(self, run: ServedRun) -> None:
+        for key in [key for key in self._predictors if key[0] == run.name]:
             del self._predictors[key]
         if run.learned:
             shutil.rmtree(run.folder, ignore_errors=True)

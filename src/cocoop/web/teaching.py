@@ -96,7 +96,8 @@ class Teacher:
             self._learning, self._began = Learning("learning", run.name, len(pictures)), time.monotonic()
             self._stopped.clear()
             self._count += 1
-            out = self._folder / str(self._count) / f"{_LEARNED.sub('', run.name)}-learned"
+            name = _LEARNED.sub("", run.name).rpartition("/")[2]  # without the owner of a run of the hub
+            out = self._folder / str(self._count) / f"{name}-learned"
         numbers = tuple([*classes].index(label) for label in labels)
         lesson = Lesson(
             parameters, tuple(classes), tuple(pictures), numbers, out, self._threads, self._plugins, is_quiet()
