@@ -20,11 +20,13 @@ def test_each_line_can_be_pasted_and_runs(cocoop, tmp_path, out):
         ["cocoop", "report", place],
         ["cocoop", "predict", place, "my photos", "--out", f"{place}/predictions.csv"],
         ["cocoop", "evaluate", place, "my photos"],
+        ["cocoop", "explain", place, "my photos", "--out", f"{place}/explained.html"],
+        ["cocoop", "serve", place],
     ]
-    for _, *arguments in lines:
+    for _, *arguments in lines[:-1]:  # the server goes on until it is stopped: tests/cli/test_serve.py
         ran = cocoop(*arguments)
         assert ran.code == 0, ran.err
-    assert {"report.html", "predictions.csv"} <= {path.name for path in (tmp_path / out).iterdir()}
+    assert {"report.html", "predictions.csv", "explained.html"} <= {path.name for path in (tmp_path / out).iterdir()}
 
 
 def test_options_that_the_others_need_go_along(cocoop, tmp_path, monkeypatch):
@@ -38,17 +40,21 @@ def test_options_that_the_others_need_go_along(cocoop, tmp_path, monkeypatch):
     options = ("--plugin", "mine.py", "--method", "mine", "--shots", 2, "--epochs", 1, "--device", "cpu")
     ran = cocoop("train", "my list.csv", "--class-names", "my names.txt", "--out", "run", *options)
     assert ran.code == 0, ran.err
-    _, predict, evaluate = (shlex.split(line)[2:] for line in ran.err.splitlines() if line.startswith("next: "))
+    _, predict, evaluate, explain, serve = (
+        shlex.split(line)[2:] for line in ran.err.splitlines() if line.startswith("next: ")
+    )
     assert predict == ["predict", "run", predict[2], "--out", "run/predictions.csv", "--plugin=mine.py"]
     assert evaluate == ["evaluate", "run", "my list.csv", "--class-names=my names.txt", "--plugin=mine.py"]
-    assert cocoop(*predict).code == 0 and cocoop(*evaluate).code == 0
+    assert explain == ["explain", "run", predict[2], "--out", "run/explained.html", "--plugin=mine.py"]
+    assert serve == ["serve", "run", "--plugin=mine.py"]
+    assert all(cocoop(*command).code == 0 for command in (predict, evaluate, explain))
 
 
 def test_where_all_images_were_learned_from_there_is_none_to_score(cocoop, photos):
     ran = cocoop("train", photos, "--out", "run", "--epochs", 1, "--device", "cpu")
     assert "no other images to score it on" in ran.out
     lines = [line for line in ran.err.splitlines() if line.startswith("next: ")]
-    assert [line.split()[2] for line in lines] == ["report", "predict"]
+    assert [line.split()[2] for line in lines] == ["report", "predict", "explain", "serve"]
     assert cocoop("report", "run").code == 0
 
 

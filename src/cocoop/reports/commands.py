@@ -18,7 +18,7 @@ def run_commands(
     labelled: Sequence[str] = ("photos/",),
     options: Sequence[str] = (),
 ) -> list[str]:
-    """What to do with a run folder: look at it, classify pictures, score it on labelled ones. A shell takes each.
+    """What to do with a run folder: look at it, classify pictures, score it, explain it, serve it. A shell takes each.
 
     Args:
         run: the folder.
@@ -27,13 +27,14 @@ def run_commands(
             there are no such pictures.
         options: those that loading the run takes.
     """
-    place, predictions = _no_option(run), _no_option(Path(run) / "predictions.csv")
+    place, predictions, page = (_no_option(Path(run) / name) for name in ("", "predictions.csv", "explained.html"))
     commands = [
         ["report", place],
         ["predict", place, _no_option(pictures), "--out", predictions, *options],
+        *([["evaluate", place, _no_option(labelled[0]), *labelled[1:], *options]] if labelled else []),
+        ["explain", place, _no_option(pictures), "--out", page, *options],
+        ["serve", place, *options],
     ]
-    if labelled:
-        commands.append(["evaluate", place, _no_option(labelled[0]), *labelled[1:], *options])
     return [shlex.join(["cocoop", *words]) for words in commands]
 
 
