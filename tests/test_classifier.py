@@ -473,11 +473,21 @@ def test_parameters_that_cannot_work(tiny, parameters, message):
     ("images", "labels", "message"),
     [
         (IMAGES, LABELS[:-1], "one per image; got 18 images and 17 labels"),
-        (IMAGES[:6], LABELS[:6], "at least two classes; got only 'one'"),
+        (IMAGES[:6], LABELS[:6], "at least two classes; got one class only, 'one'"),
         ([], [], "at least one image"),
         ("photos", ["one"] * 6, "a list of at least one image or image file; got 'photos'"),
         (IMAGES[0], ["one"], "a list of at least one image"),
-        ([np.zeros((8, 8, 3))] * 2, ["one", "two"], "got ndarray. Make arrays images with PIL.Image.fromarray"),
+        (
+            np.zeros((2, 8, 8, 3)),
+            ["one", "two"],
+            r"expected an array \[H, W, 3\] of uint8; got \[8, 8, 3\] of f",
+        ),
+        (
+            [b"GIF89a"],
+            ["one"],
+            r"expected image files, Pillow images or arrays \[H, W, 3\] of uint8; got bytes",
+        ),
+        (IMAGES, None, "labels: expected a list, one per image; got NoneType"),
         (iter(IMAGES), LABELS, "a list of at least one image or image file; got <list_iter"),
         (IMAGES, iter(LABELS), "labels: expected a list, one per image; got list_iterator"),
         (IMAGES, [None, *LABELS[1:]], "labels: expected a name in every place; number 0, .*, is missing .None"),
@@ -539,7 +549,7 @@ def test_class_lists_that_cannot_work(tiny, labels, names, message):
 
 
 def test_one_class_name_is_none_to_learn_from(tiny):
-    with pytest.raises(InputError, match="class names: expected at least two classes; got only 'cat'"):
+    with pytest.raises(InputError, match="class names: expected at least two classes; got one class only, 'cat'"):
         make(tiny).fit(IMAGES[:2], [0, 0], ["cat"])
 
 

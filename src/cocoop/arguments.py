@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from cocoop.errors import InputError, expect_choice
 from cocoop.features import Picture
 from cocoop.methods import METHODS, expect_setting
-from cocoop.rgb import EXIF
+from cocoop.rgb import EXIF, image_of
 from cocoop.training import CUDA_GRAPH, KEEP
 
 OF_A_TRAINING = ("epochs", "batch_size", "lr", "views", "view_seed", "patience", "class_weight")
@@ -22,6 +22,9 @@ OF_A_TRAINING = ("epochs", "batch_size", "lr", "views", "view_seed", "patience",
 
 CLASS_WEIGHTS = ("balanced",)
 """How images may count in the loss, beside alike (None); see `cocoop.learning.balanced`."""
+
+Pictures = Sequence[Picture | NDArray[np.uint8]] | NDArray[Any]
+"""Pictures as users have them: [N] image files, Pillow images or arrays [H, W, 3] of uint8, in a list or an array."""
 
 _PICTURES = tuple(get_origin(kind) or kind for kind in get_args(Picture))
 
@@ -109,8 +112,8 @@ def check_settings(method: str, settings: Mapping[str, Any] | None) -> None:
         expect_setting(name, value)
 
 
-def check_pictures(images: Sequence[Picture], labels: Sequence[Any] | None = None) -> None:
-    """Raise `InputError` unless `images` is a list of pictures, with one label each if there are labels."""
+def pictures_of(images: Pictures) -> list[Picture]:
+    """`images` as a list, arrays as images. `InputError` unless it is a list of at least one picture."""
     if hasattr(images, "columns"):
         raise InputError(
             f"images: expected one column of image files; got a table ({type(images).__name__}). Give the column, such "
@@ -118,18 +121,31 @@ def check_pictures(images: Sequence[Picture], labels: Sequence[Any] | None = Non
         )
     if isinstance(images, _PICTURES) or not _is_list(images) or not len(images):
         raise InputError(f"images: expected a list of at least one image or image file; got {shortened(images)}.")
-    for image in images:
-        if not isinstance(image, _PICTURES):
-            raise InputError(
-                f"images: expected image files or Pillow images; got {type(image).__name__}. Make arrays images with "
-                "PIL.Image.fromarray."
-            )
-    if labels is None:
-        return
+    return [_picture_of(image) for image in images]
+
+
+def labelled_pictures(images: Pictures, labels: Sequence[Any]) -> list[Picture]:
+    """The same. `InputError` unless `labels` is a list with one label for each, too."""
+    pictures = pictures_of(images)
     if not _is_list(labels) or isinstance(labels, Mapping) or hasattr(labels, "columns"):
         raise InputError(f"labels: expected a list, one per image; got {type(labels).__name__}.")
-    if len(images) != len(labels):
-        raise InputError(f"labels: expected one per image; got {len(images)} images and {len(labels)} labels.")
+    if len(pictures) != len(labels):
+        raise InputError(f"labels: expected one per image; got {len(pictures)} images and {len(labels)} labels.")
+    return pictures
+
+
+def _picture_of(image: Any) -> Picture:
+    if isinstance(image, np.ndarray):
+        try:
+            return image_of(image)
+        except InputError as error:
+            raise InputError(f"images: {error}") from error
+    if not isinstance(image, _PICTURES):
+        raise InputError(
+            f"images: expected image files, Pillow images or arrays [H, W, 3] of uint8; got {type(image).__name__}."
+        )
+    picture: Picture = image
+    return picture
 
 
 def _is_list(values: Any) -> bool:

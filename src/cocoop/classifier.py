@@ -15,11 +15,11 @@ from tempfile import TemporaryDirectory
 from typing import Any, Self
 
 from cocoop import fitting
+from cocoop.arguments import Pictures
 from cocoop.callbacks import listed_callbacks
 from cocoop.clip import CLIP
 from cocoop.errors import InputError, expect_choice
 from cocoop.evaluation import Metrics
-from cocoop.features import Picture
 from cocoop.fitted import FittedClassifier
 from cocoop.fitting import OF_THE_CLIP, OF_THE_MACHINE, load_clip, places_of
 from cocoop.loggers import reporting
@@ -139,12 +139,12 @@ class Classifier(FittedClassifier):
 
     def fit(
         self,
-        images: Sequence[Picture],
+        images: Pictures,
         labels: Sequence[Any],
         class_names: Sequence[str] | None = None,
         before_training: Callable[[fitting.BeforeTraining], object] | None = None,
         *,
-        validation: tuple[Sequence[Picture], Sequence[Any]] | None = None,
+        validation: tuple[Pictures, Sequence[Any]] | None = None,
         callbacks: Sequence[Any] = (),
         report_to: str | Sequence[str] | None = None,
         checkpoint: str | PathLike[str] | None = None,
@@ -153,7 +153,7 @@ class Classifier(FittedClassifier):
         """Pick `shots` images per class and learn from them. A method that learns nothing (zero-shot) picks none.
 
         Args:
-            images: [N] image files or Pillow images.
+            images: [N] image files, Pillow images or arrays [H, W, 3] of uint8.
             labels: [N] class names; anything whose `str` is the name will do, all of one kind.
             class_names: [K] if given, `labels` are numbers into this list, and the classes keep its order; two of its
                 names may be equal, as in ImageNet's.

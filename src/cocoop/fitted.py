@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from cocoop.arguments import check_pictures, check_weights
+from cocoop.arguments import Pictures, check_weights, labelled_pictures, pictures_of
 from cocoop.clip import CLIP
 from cocoop.errors import InputError, NotFittedError, expect_choice
 from cocoop.evaluation import (
@@ -25,7 +25,7 @@ from cocoop.evaluation import (
     predict_logits,
     verify,
 )
-from cocoop.features import Picture, StoredFeatures, encode_pictures, read_pictures
+from cocoop.features import StoredFeatures, encode_pictures, read_pictures
 from cocoop.fitting import Fit, feature_store
 from cocoop.labels import new_classes, number_labels
 from cocoop.methods import Approximation, Inference, Method, TangentPrompts, at_temperature, inference_of
@@ -44,24 +44,22 @@ class FittedClassifier:
     exif: Exif
 
     def predict_proba(
-        self, images: Sequence[Picture], shortlist: int | None = None, inference: str = "exact"
+        self, images: Pictures, shortlist: int | None = None, inference: str = "exact"
     ) -> NDArray[np.float64]:
-        """Class probabilities [N, K] float64 of image files or Pillow images; columns as in `classes_`.
+        """Class probabilities [N, K] float64 of pictures; columns as in `classes_`.
 
         Args:
-            images: [N] image files or Pillow images.
+            images: [N] image files, Pillow images or arrays [H, W, 3] of uint8.
             shortlist: approximate, on each image's likeliest classes alone, with conditional prompts only; see
                 `Shortlist`. None is all classes.
             inference: "exact", or "tangent", approximate and verified, with conditional prompts only, for hundreds of
                 images or more; see `TangentPrompts`, which are made at the first call for a list of classes.
         """
         self._fitted()
-        check_pictures(images)
-        return class_probabilities(self.inference(shortlist, inference), self.encode(images))
+        pictures = pictures_of(images)
+        return class_probabilities(self.inference(shortlist, inference), self.encode(pictures))
 
-    def predict(
-        self, images: Sequence[Picture], shortlist: int | None = None, inference: str = "exact"
-    ) -> NDArray[Any]:
+    def predict(self, images: Pictures, shortlist: int | None = None, inference: str = "exact") -> NDArray[Any]:
         """[N] the most probable class of each image, as in `classes_`; the arguments are those of `predict_proba`."""
         best = self.predict_proba(images, shortlist, inference).argmax(axis=1)
         predicted: NDArray[Any] = self.classes_[best]
@@ -69,7 +67,7 @@ class FittedClassifier:
 
     def evaluate(
         self,
-        images: Sequence[Picture],
+        images: Pictures,
         labels: Sequence[Any],
         class_names: Sequence[str] | None = None,
         shortlist: int | None = None,
@@ -78,7 +76,7 @@ class FittedClassifier:
         """Accuracy, macro-F1, per-class accuracy and calibration error, in percent, on labelled images.
 
         Args:
-            images: [N] image files or Pillow images.
+            images: [N] image files, Pillow images or arrays [H, W, 3] of uint8.
             labels: [N] members of `classes_`.
             class_names: if given, `labels` are numbers into this list, as in `fit`.
             shortlist: as in `predict_proba`.
@@ -88,13 +86,13 @@ class FittedClassifier:
             InputError: a label that is not among `classes_`; `set_classes` first for other classes.
         """
         self._fitted()
-        check_pictures(images, labels)
+        pictures = labelled_pictures(images, labels)
         numbers, model = number_labels(self.classes_, labels, class_names), self.inference(shortlist, inference)
-        return evaluate(model, self.encode(images), numbers)
+        return evaluate(model, self.encode(pictures), numbers)
 
     def verify(
         self,
-        images: Sequence[Picture],
+        images: Pictures,
         labels: Sequence[Any],
         class_names: Sequence[str] | None = None,
         shortlist: int | None = None,
@@ -102,16 +100,16 @@ class FittedClassifier:
     ) -> Agreement:
         """`evaluate` both approximately and exactly, on images encoded once, and compare; the same errors."""
         self._fitted()
-        check_pictures(images, labels)
+        pictures = labelled_pictures(images, labels)
         numbers = number_labels(self.classes_, labels, class_names)
         approximation = self._chosen(shortlist, inference)
         if isinstance(approximation, Method):
             raise InputError("verify: expected a shortlist, or tangent for inference, to compare with exact inference.")
-        return verify(approximation, self.encode(images), numbers, self.temperature)
+        return verify(approximation, self.encode(pictures), numbers, self.temperature)
 
     def score(
         self,
-        images: Sequence[Picture],
+        images: Pictures,
         labels: Sequence[Any],
         sample_weight: Sequence[float] | None = None,
         shortlist: int | None = None,
@@ -124,14 +122,12 @@ class FittedClassifier:
         if sample_weight is None:
             return self.evaluate(images, labels, None, shortlist, inference).accuracy / 100
         self._fitted()
-        check_pictures(images, labels)
-        numbers, weights = number_labels(self.classes_, labels), check_weights(sample_weight, len(images))
-        hits = self.predict_proba(images, shortlist, inference).argmax(axis=1) == np.asarray(numbers)
+        pictures = labelled_pictures(images, labels)
+        numbers, weights = number_labels(self.classes_, labels), check_weights(sample_weight, len(pictures))
+        hits = self.predict_proba(pictures, shortlist, inference).argmax(axis=1) == np.asarray(numbers)
         return float(np.average(hits, weights=weights))
 
-    def calibrate(
-        self, images: Sequence[Picture], labels: Sequence[Any], class_names: Sequence[str] | None = None
-    ) -> Self:
+    def calibrate(self, images: Pictures, labels: Sequence[Any], class_names: Sequence[str] | None = None) -> Self:
         """Fit one temperature, so that probabilities say how often the class is right; the top class stays the same.
 
         Of images that it did not learn from: files that it learned from are left out. From then on `predict_proba` and
@@ -139,7 +135,7 @@ class FittedClassifier:
         `calibrate`. `save` keeps it. `model_` gives the logits as they were.
 
         Args:
-            images: [N] image files or Pillow images, 10 or more.
+            images: [N] image files, Pillow images or arrays [H, W, 3] of uint8, 10 or more.
             labels: [N] members of `classes_`.
             class_names: if given, `labels` are numbers into this list, as in `fit`.
 
@@ -150,11 +146,11 @@ class FittedClassifier:
         Source: Guo et al., "On Calibration of Modern Neural Networks", ICML 2017, section 4.2.
         """
         fit = self._fitted()
-        check_pictures(images, labels)
+        pictures = labelled_pictures(images, labels)
         numbers = number_labels(self.classes_, labels, class_names)
         store = feature_store(self.feature_cache, self.clip_)
         trained_on = {bytes.fromhex(fingerprint) for fingerprint in fit.trained_on}
-        encoded = read_pictures(self.clip_, list(images), store, trained_on, exif=self.exif)
+        encoded = read_pictures(self.clip_, pictures, store, trained_on, exif=self.exif)
         kept = [numbers[i] for i in encoded.kept]
         temperature, interval = fit_temperature(predict_logits(self.model_, encoded.features), kept)
         calibration = Calibration(
@@ -163,12 +159,12 @@ class FittedClassifier:
         self.fit_ = replace(fit, calibration=calibration)
         return self
 
-    def encode(self, images: Sequence[Picture]) -> Tensor | StoredFeatures:
+    def encode(self, images: Pictures) -> Tensor | StoredFeatures:
         """Image features [N, E], unit norm, without augmentation; those that `feature_cache` holds are read from it."""
         self._fitted()
         expect_choice("exif", self.exif, EXIF)
         store = feature_store(self.feature_cache, self.clip_)
-        return encode_pictures(self.clip_, list(images), store, self.exif)
+        return encode_pictures(self.clip_, pictures_of(images), store, self.exif)
 
     def set_classes(self, class_names: Iterable[Any], allow_equal: bool = False) -> Self:
         """Classify into these classes from now on, with what was learned on the old ones.

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from cocoop.arguments import check_parameters, check_pictures, check_validation
+from cocoop.arguments import Pictures, check_parameters, check_validation, labelled_pictures
 from cocoop.callbacks import check_callbacks, tell
 from cocoop.clip import CLIP
 from cocoop.clip.sources.hub import SHORT_NAMES
@@ -128,20 +128,19 @@ class Fitted(NamedTuple):
 
 def fit(
     parameters: Mapping[str, Any],
-    images: Sequence[Picture],
+    images: Pictures,
     labels: Sequence[Any],
     class_names: Sequence[str] | None = None,
     before_training: Callable[[BeforeTraining], object] | None = None,
-    validation: tuple[Sequence[Picture], Sequence[Any]] | None = None,
+    validation: tuple[Pictures, Sequence[Any]] | None = None,
     callbacks: Sequence[Any] = (),
     checkpoint: str | os.PathLike[str] | None = None,
     checkpoint_every: int | str = EVERY,
 ) -> Fitted:
     """Pick images and learn from them; arguments and errors as of `Classifier.fit`, with its parameters by name."""
     started = time.perf_counter()
-    _check(parameters, images, labels, validation is not None, callbacks)
+    images = _checked(parameters, images, labels, validation is not None, callbacks)
     cadence = Cadence(checkpoint_every)
-    images = list(images)  # by position: a column of pandas looks up row numbers
     classes, targets = number_classes(labels, class_names)
     names = [str(name) for name in classes.tolist()]
     seed, shots, exif, ranks = operator.index(parameters["seed"]), parameters["shots"], parameters["exif"], join()
@@ -184,18 +183,15 @@ def fit(
     return Fitted(model, classes, done)
 
 
-def _check(
-    parameters: Mapping[str, Any],
-    images: Sequence[Picture],
-    labels: Sequence[Any],
-    validated: bool,
-    callbacks: Sequence[Any],
-) -> None:
-    """Refuse what cannot work before anything is loaded."""
+def _checked(
+    parameters: Mapping[str, Any], images: Pictures, labels: Sequence[Any], validated: bool, callbacks: Sequence[Any]
+) -> list[Picture]:
+    """The pictures as a list. What cannot work is refused before anything is loaded."""
     check_parameters(parameters)
-    check_pictures(images, labels)
+    pictures = labelled_pictures(images, labels)
     check_validation(parameters, validated)
     check_callbacks(callbacks)
+    return pictures
 
 
 def _state(

@@ -26,13 +26,13 @@ def number_classes(labels: Sequence[Any], class_names: Sequence[str] | None) -> 
     if class_names is not None:
         names = list_names(class_names)
         if len(names) < 2:
-            raise InputError(f"class names: expected at least two classes; got only {names[0]!r}.")
+            raise InputError(f"class names: expected at least two classes; got one class only, {names[0]!r}.")
         return np.asarray(names), label_numbers(labels, names)
     plain = plain_labels(labels)
     check_class_names([str(label) for label in sorted(set(plain))])  # an array would drop what is refused here
     classes, numbers = np.unique(np.asarray(plain), return_inverse=True)
     if len(classes) < 2:
-        raise InputError(f"labels: expected at least two classes; got only {classes.tolist()[0]!r}.")
+        raise InputError(f"labels: expected at least two classes; got one class only, {classes.tolist()[0]!r}.")
     return classes, numbers.tolist()
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from cocoop.arguments import check_pictures
+from cocoop.arguments import Pictures, labelled_pictures
 from cocoop.clip import CLIP
 from cocoop.errors import InputError
 from cocoop.features import (
@@ -112,7 +112,7 @@ def source_of(
 
 def hold_out(
     clip: CLIP,
-    given: tuple[Sequence[Picture], Sequence[Any]] | None,
+    given: tuple[Pictures, Sequence[Any]] | None,
     classes: NDArray[Any],
     class_names: Sequence[str] | None,
     source: Source | None,
@@ -132,13 +132,12 @@ def hold_out(
         return None
     if not isinstance(given, tuple | list) or len(given) != 2:
         raise InputError(f"validation: expected a pair (images, labels); got {shortened(given)}.")
-    pictures, labels = given
+    images, labels = given
     try:
-        check_pictures(pictures, labels)
+        pictures = labelled_pictures(images, labels)
         numbers = number_labels(classes, labels, class_names)
     except InputError as error:
         raise InputError(f"validation: {error}") from error
-    pictures = list(pictures)
     encoded = read_together(ranks, clip, pictures, store, source.contents.tolist(), exif=parameters["exif"])
     left_out = len(pictures) - len(encoded.kept)
     if not encoded.kept:

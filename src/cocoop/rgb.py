@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal, get_args
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from cocoop.errors import InputError, expect_choice
@@ -68,6 +69,13 @@ def as_rgb(image: Image.Image, exif: Exif = "apply") -> Image.Image:
     if is_deep(image):
         return _converted(_scaled(image))
     return _on_white(image) if image.has_transparency_data else _converted(image)
+
+
+def image_of(array: NDArray[np.uint8]) -> Image.Image:
+    """Pixels [H, W, 3] as a Pillow image. `InputError` unless they are uint8 and of that shape."""
+    if array.dtype != np.uint8 or array.ndim != 3 or array.shape[2] != 3:
+        raise InputError(f"expected an array [H, W, 3] of uint8; got {list(array.shape)} of {array.dtype}. Convert it.")
+    return Image.fromarray(np.ascontiguousarray(array))
 
 
 def chosen_exif(given: str | None, learned: Exif, data: Exif = "apply") -> Exif:

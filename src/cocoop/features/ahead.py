@@ -210,8 +210,10 @@ def _sendable(image: ImageToRead) -> ImageToRead:
 
 
 def usable_cpus() -> int:
-    """How many CPUs this process may run on; of those of ranks that share a machine, its share."""
+    """How many CPUs this process may run on; of those of ranks, or of joblib's processes (`n_jobs`), its share."""
     cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if type(multiprocessing.current_process()).__name__ == "LokyProcess":
+        return min(cpus, torch.get_num_threads())  # joblib tells its processes their share by OMP_NUM_THREADS
     return max(1, cpus // ranks_here())
 
 

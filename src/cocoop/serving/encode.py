@@ -10,9 +10,9 @@ import numpy as np
 from PIL import Image
 
 from cocoop.data import ImageError, read_bytes
-from cocoop.errors import reason
+from cocoop.errors import InputError, reason
 from cocoop.features import EncodedRow, Encoder, FeatureStore, encode_stream, processes_beside, usable_cpus
-from cocoop.rgb import Exif
+from cocoop.rgb import Exif, image_of
 from cocoop.serving.tables import Named
 
 FORMS = "a path, a file's bytes, an array [H, W, 3] of uint8, or a Pillow image"
@@ -63,11 +63,10 @@ def load(picture: Any) -> bytes | Image.Image:
 
 
 def _of_array(array: np.ndarray[Any, Any]) -> Image.Image:
-    if array.dtype != np.uint8 or array.ndim != 3 or array.shape[2] != 3:
-        raise ImageError(
-            f"picture: expected an array [H, W, 3] of uint8; got {list(array.shape)} of {array.dtype}. Convert it."
-        )
-    return Image.fromarray(np.ascontiguousarray(array))
+    try:
+        return image_of(array)
+    except InputError as error:
+        raise ImageError(f"picture: {error}") from error
 
 
 def _loaded(pictures: Iterable[Named]) -> Iterator[Named]:
