@@ -72,7 +72,13 @@ ONLY_PARSED = {
 }
 """Patterns of lines that are parsed and not run -> why."""
 
-NOT_RUN = {"datasets.load_dataset(": "needs the hub", ".push_to_hub(": "needs the hub", "import ray": "needs Ray"}
+NOT_RUN = {
+    "datasets.load_dataset(": "needs the hub",
+    ".push_to_hub(": "needs the hub",
+    "import ray": "needs Ray",
+    "n_jobs=2": "starts processes of its own, in tests/test_sklearn_tools.py",
+    "find_label_issues": "in tests/test_sklearn_tools.py, with labels that are wrong",
+}
 """What Python blocks hold that are compiled and not run -> why."""
 
 SHORTER = {
@@ -255,6 +261,7 @@ PRINTS = {
     "docs/predict.md": r"None missing\.jpg: expected an image .*\nTrue\n",
     "docs/reports.md": r"\*\*.+\*\*\n",
     "docs/sharing.md": r"seed, images per class, data set: unknown, because no log.txt says it\n",
+    "docs/sklearn.md": r"[01]\.\d+\n\[\[[\d. ]+\]\]\n\['one' 'seven' 'three'\]\n$",
     "docs/training.md": r"0 loss \d.*\n(\d loss .*\n)+[012] \d+\.\d+\n",
 }
 """How what a page's Python prints begins."""

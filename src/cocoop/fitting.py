@@ -5,6 +5,7 @@ from __future__ import annotations
 import operator
 import os
 import time
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import partial
@@ -146,6 +147,8 @@ def fit(
     seed, shots, exif, ranks = operator.index(parameters["seed"]), parameters["shots"], parameters["exif"], join()
     with torch.inference_mode(False), torch.enable_grad():  # learned tensors need gradients, whoever calls
         clip, store, model, frozen = _built(parameters, names, seed)
+        if class_names is None and model.reads_names:
+            _doubt_numbers(classes)
         learning = learning_of(model, parameters)
         picked = _pick(targets, shots, seed) if model.learns() else []
         pictures, targets = [images[i] for i in picked], [targets[i] for i in picked]
@@ -192,6 +195,17 @@ def _checked(
     check_validation(parameters, validated)
     check_callbacks(callbacks)
     return pictures
+
+
+def _doubt_numbers(classes: NDArray[Any]) -> None:
+    """Warn of classes [K] that are whole numbers: their names may have been lost on the way here."""
+    if classes.dtype.kind in "iu":
+        warnings.warn(
+            f"cocoop: labels are numbers, so that a class is called {str(classes[0])!r} in prompts. If they stand for "
+            "names, give these to fit (class_names), as to cross_val_predict (params={'class_names': ...}), which "
+            "makes numbers of labels",
+            stacklevel=4,
+        )
 
 
 def _state(

@@ -89,6 +89,8 @@ class Method(nn.Module, ABC):
     """Whether the text features depend on the image."""
     bound: str | None = None
     """Why it classifies only into the classes it was trained on; None where it takes others."""
+    reads_names: ClassVar[bool] = True
+    """Whether it matters what the classes are called; not to one without text."""
     class_weights: Tensor | None = None
     """How much an image of each class counts in the loss, [K], during a training with `class_weights`; else None."""
 

@@ -39,6 +39,7 @@ class LinearProbe(Method):
     """
 
     bound = OWN_WEIGHTS
+    reads_names = False
 
     def __init__(self, clip: CLIP, class_names: Sequence[str], C: float = 31.6) -> None:
         super().__init__(clip, class_names)
