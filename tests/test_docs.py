@@ -40,7 +40,8 @@ NO_COMMANDS = {
     "torchrun": "starts processes of its own, in tests/cli/test_torchrun.py",
     "sbatch --array": "needs Slurm",
     "pip install": "installs",
-    "curl -F": "needs a server",
+    "curl -": "needs a server",
+    "docker ": "needs Docker and the network; what it would do is done in tests/serving/test_container.py",
 }
 """How other lines of shell blocks begin -> why they are not run."""
 

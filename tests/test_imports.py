@@ -16,7 +16,19 @@ import cocoop
 
 SOURCE = Path(cocoop.__file__).parent
 
-BOTTOM = {"escapes", "reading", "errors", "shapes", "pipes", "class_names", "progress", "child", "atomic", "rgb"}
+BOTTOM = {
+    "escapes",
+    "reading",
+    "errors",
+    "shapes",
+    "pipes",
+    "class_names",
+    "progress",
+    "child",
+    "atomic",
+    "rgb",
+    "framing",
+}
 TORCH_FREE = BOTTOM | {"data", "results"}
 MODELS = BOTTOM | {"weights", "clip", "methods"}
 PARTS_OF_THE_CLASSIFIER = {"arguments", "labels", "saved", "sharing", "fitting", "callbacks", "loggers", "old_names"}
@@ -32,6 +44,7 @@ MAY_IMPORT = {
     "atomic": {"errors"},
     "workers": {"errors", "progress", "child"},
     "rgb": {"errors"},
+    "framing": set(),
     "ranks": {"errors", "progress"},
     "weights": BOTTOM,
     "clip": BOTTOM | {"weights"},
@@ -203,6 +216,7 @@ ALLOWED_OUTSIDE = {
     "child": set(),
     "atomic": set(),
     "rgb": {"numpy", "PIL"},
+    "framing": {"PIL"},
     "results": {"PIL", "filelock", "matplotlib", "numpy", "safetensors", "scipy"},
     "data": {"PIL", "datasets", "filelock", "matplotlib", "numpy", "pillow_heif", "scipy", "sklearn"},
     "reports": {"jinja2", "markupsafe", "matplotlib", "numpy", "PIL"},

@@ -15,7 +15,8 @@ TOLD = """\
 import json
 print(json.dumps({
     "accuracy": accuracy, "same": same, "predicted": predicted.tolist(), "classes": classifier.classes_.tolist(),
-    "probabilities": probabilities.tolist(), "right": names(some), "picked": len(classifier.picked_), "sheet": sheet.size,
+    "probabilities": probabilities.tolist(), "right": names(some), "picked": len(classifier.picked_),
+    "sheet": sheet.size,
 }))
 """
 

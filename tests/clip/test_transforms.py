@@ -72,8 +72,8 @@ def test_a_long_strip_is_cropped_as_if_the_whole_of_it_were_resized(width, heigh
     left, top = round((large.width - 8) / 2), round((large.height - 8) / 2)
     whole = np.array(large.crop((left, top, left + 8, top + 8)), dtype=int)
 
-    resize = Preprocess.resize
-    monkeypatch.setattr(Preprocess, "resize", lambda *args: sizes.append(args[2:]) or resize(*args))
+    resize = Image.Image.resize
+    monkeypatch.setattr(Image.Image, "resize", lambda image, size, how: sizes.append(size) or resize(image, size, how))
     cropped = (PLAIN(image) * 255).round().permute(1, 2, 0).numpy()
     # Where the length is no whole number of pixels after resizing, it is rounded: by 1/800 of a pixel at its ends.
     assert np.abs(cropped - whole).max() <= (1 if 8 * max(width, height) % min(width, height) else 0)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 from exported_models import THOUSAND, Prompt
+from filelock import FileLock
 from own_photos import write_photos
 from safetensors.torch import load_file, save_file
 
@@ -34,15 +36,30 @@ def learned(tmp_path_factory) -> Learned:
 
 
 @pytest.fixture(scope="session")
-def shallow(tmp_path_factory) -> Path:
+def shared(tmp_path_factory) -> Path:
+    """A folder of this run of the tests that all its processes have: an export takes ten seconds."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "exported"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def shallow(shared) -> Path:
     """The bundled CLIP with the first two of its four image layers: exporters take seconds for each."""
-    folder = tmp_path_factory.mktemp("shallow") / "clip"
-    shutil.copytree(BUNDLED["tiny"], folder)
+    with FileLock(shared / "clip.lock"):
+        return _shallow(shared / "clip")
+
+
+def _shallow(folder: Path) -> Path:
+    if (folder / "model.safetensors").exists():
+        return folder
+    shutil.copytree(BUNDLED["tiny"], folder, ignore=lambda *_: ["model.safetensors"])
     config = json.loads((folder / "config.json").read_text())
     config["vision_config"]["num_hidden_layers"] = 2
     (folder / "config.json").write_text(json.dumps(config))
     deeper = tuple(f"vision_model.encoder.layers.{number}." for number in (2, 3))
-    tensors = load_file(folder / "model.safetensors")
+    tensors = load_file(BUNDLED["tiny"] / "model.safetensors")
     kept = {name: tensor for name, tensor in tensors.items() if not name.startswith(deeper)}
     assert len(kept) == len(tensors) - 2 * 16
     save_file(kept, folder / "model.safetensors")
@@ -60,15 +77,14 @@ def coop(shallow, tmp_path_factory) -> Prompt:
 
 
 @pytest.fixture(scope="session")
-def exported(coop, tmp_path_factory):
+def exported(coop, shared):
     """`exported("onnx")` -> the folder, made once; with 1,000 classes instead of three, or from image features on."""
-    root, made = tmp_path_factory.mktemp("exported"), {}
 
     def folder(to: str, classes: int = 3, features: bool = False) -> Path:
-        key = f"{to}-{classes}-{features}"
-        if key not in made:
-            learned = load_learned(coop.run, None if classes == 3 else THOUSAND)
-            made[key] = export(learned, to, root / key, features).folder
-        return made[key]
+        made = shared / f"{to}-{classes}-{features}"
+        with FileLock(f"{made}.lock"):
+            if not made.exists():
+                export(load_learned(coop.run, None if classes == 3 else THOUSAND), to, made, features)
+        return made
 
     return folder

@@ -18,16 +18,11 @@ from PIL import Image
 from torch import Tensor
 
 from cocoop.errors import expect_choice
+from cocoop.framing import INTERPOLATIONS, RESIZE_MODES, framed
 from cocoop.rgb import as_rgb
 
 OPENAI_MEAN = (0.48145466, 0.4578275, 0.40821073)
 OPENAI_STD = (0.26862954, 0.26130258, 0.27577711)
-
-RESIZE_MODES = ("shortest", "squash")
-INTERPOLATIONS = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILINEAR}
-
-_STRIP = 100
-"""How many times as long as wide an image may be before its far ends are cut off."""
 
 _CROP_AREA = (0.08, 1.0)
 _CROP_ASPECT = (3 / 4, 4 / 3)
@@ -40,9 +35,8 @@ class Preprocess:
 
     Sources: openai/CLIP clip.py `_transform`; for the others, open_clip transform.py. The image becomes RGB first, as
     in the CoOp code (Dassl:dassl/data/data_manager.py), and by `as_rgb(image, "ignore")`; OpenAI's code converts after
-    the crop, which differs only for palettes, transparency and more than 8 bits. Of a strip over 100 times as long as
-    wide the far ends are cut off before it is resized, which changes values by at most 2/255 (measured on noise) and
-    spares much memory.
+    the crop, which differs only for palettes, transparency and more than 8 bits. What is resized and cropped how says
+    `cocoop.framing.framed`.
 
     Args:
         size: N, pixels.
@@ -67,18 +61,7 @@ class Preprocess:
     def __call__(self, image: Image.Image) -> Tensor:
         """A Pillow image of any mode and size -> pixels [3, size, size] float32."""
         image = as_rgb(image, "ignore")
-        if self.resize_mode == "squash":
-            return self.normalise(self.resize(image, self.size, self.size))
-        image = _without_far_ends(image)
-        width, height = image.size
-        if width <= height:
-            width, height = self.size, int(self.size * height / width)
-        else:
-            width, height = int(self.size * width / height), self.size
-        # Python's round (half to even) is what decides the odd margins in the original's centre crop.
-        left, top = round((width - self.size) / 2.0), round((height - self.size) / 2.0)
-        image = self.resize(image, width, height)
-        return self.normalise(image.crop((left, top, left + self.size, top + self.size)))
+        return self.normalise(framed(image, self.size, self.resize_mode, self.interpolation))
 
     def resize(self, image: Image.Image, width: int, height: int) -> Image.Image:
         """An RGB image in another size, pixels, by this transform's interpolation."""
@@ -94,18 +77,6 @@ class Preprocess:
     def _channels(self) -> tuple[Tensor, Tensor]:
         """Mean and standard deviation, [3, 1, 1] each."""
         return torch.tensor(self.mean)[:, None, None], torch.tensor(self.std)[:, None, None]
-
-
-def _without_far_ends(image: Image.Image) -> Image.Image:
-    """A long strip without whole squares of both ends, where the centre crop reaches in no case; any other as it is.
-
-    The crop comes after the resizing, for which a strip of 1 x 2,000 pixels would grow to 224 x 448,000.
-    """
-    width, height = image.size
-    side = min(width, height)
-    cut = max(0, max(width, height) // side - _STRIP) // 2 * side
-    box = (cut, 0, width - cut, height) if width > height else (0, cut, width, height - cut)
-    return image.crop(box) if cut else image
 
 
 def augment(image: Image.Image, preprocess: Preprocess, rng: random.Random) -> Tensor:

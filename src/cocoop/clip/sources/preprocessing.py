@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from cocoop.clip.image.transforms import INTERPOLATIONS, RESIZE_MODES
 from cocoop.clip.sources.folder import OPEN_CLIP_CONFIG, PREPROCESSOR_CONFIG, PROCESSOR_CONFIG, settings_in
 from cocoop.errors import InputError, expect_choice
+from cocoop.framing import INTERPOLATIONS, RESIZE_MODES
 
 _RESAMPLE = {int(filter_): name for name, filter_ in INTERPOLATIONS.items()}
 _LARGEST = 1e6  # of a mean or a std; colours are 0..1
