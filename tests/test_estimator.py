@@ -53,7 +53,8 @@ def test_a_subclass_with_parameters_of_its_own(tiny, tmp_path):
 
 
 def test_it_is_a_classifier_that_shows_itself(fitted):
-    assert PromptClassifier().__sklearn_tags__().estimator_type == "classifier"
+    tags = PromptClassifier().__sklearn_tags__()
+    assert (tags.estimator_type, tags.input_tags.two_d_array, tags.input_tags.string) == ("classifier", False, True)
     assert "PromptClassifier(method='coop'" in repr(PromptClassifier(method="coop"))
     assert "coop" in fitted._repr_html_()
 

@@ -48,6 +48,12 @@ class PromptClassifier(Classifier, ClassifierMixin, BaseEstimator):  # type: ign
             setattr(self, name, value)
         return self
 
+    def __sklearn_tags__(self) -> Any:
+        """scikit-learn's: a classifier of pictures and paths, not of rows of numbers."""
+        tags = super().__sklearn_tags__()
+        tags.input_tags.two_d_array, tags.input_tags.string = False, True
+        return tags
+
     def __sklearn_clone__(self) -> Self:
         """An unfitted copy on the same CLIP: scikit-learn's own way would copy the frozen weights."""
         return type(self)(**self.get_params())
