@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from importlib.metadata import distribution
 from pathlib import Path
 from shutil import copy
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -88,7 +88,8 @@ class Answer(NamedTuple):
 
 class Served(NamedTuple):
     address: str
-    environment: dict[str, str]
+    run: dict[str, Any]
+    """How a process is started in the container: its folder and environment."""
 
     def ask(self, path: str, body: bytes | None = None, **headers: str) -> Answer:
         request = urllib.request.Request(
@@ -127,21 +128,18 @@ def served(image) -> Iterator[Served]:
     command = json.loads(said("CMD")[0])
     assert "0.0.0.0" in command and "8000" in command
     moved = [{"0.0.0.0": "127.0.0.1", "8000": "0"}.get(word, word) for word in command]
-    environment = {
-        "PYTHONPATH": f"{image / 'app'}:{image / 'site'}",
-        "PATH": os.environ["PATH"],
-        "OMP_NUM_THREADS": "1",
-    }
-    with subprocess.Popen(
-        [sys.executable, "-S", "-m", *moved], cwd=image / "app", env=environment, stderr=subprocess.PIPE, text=True
-    ) as process:
+    assert said("WORKDIR") == ["/app"]
+    run = {"cwd": image / "app", "env": {"PYTHONPATH": str(image / "site"), "PATH": os.environ["PATH"]}}
+    # -P: uvicorn itself finds the server in the folder where it runs, as its own command has to.
+    alone = [sys.executable, "-S", "-P", "-m"]
+    with subprocess.Popen([*alone, *moved], **run, stderr=subprocess.PIPE, text=True) as process:
         try:
             log = ""
             while not (running := re.search(r"running on (http://127\.0\.0\.1:\d+)", log)):
                 line = process.stderr.readline()
                 assert line, log
                 log += line
-            yield Served(running[1], environment)
+            yield Served(running[1], run)
         finally:
             process.terminate()
             process.stderr.read()
@@ -220,7 +218,7 @@ def test_what_cannot_be_answered_is_one_line(served):
 def test_there_is_no_torch_where_it_runs(served):
     for module, there in (("torch", False), ("transformers", False), ("cocoop.clip", False), ("cocoop.rgb", True)):
         command = [sys.executable, "-S", "-c", f"import {module}"]
-        ran = subprocess.run(command, env=served.environment, capture_output=True)
+        ran = subprocess.run(command, **served.run, capture_output=True)
         assert (ran.returncode == 0) == there, module
 
 
@@ -229,4 +227,4 @@ def test_its_health_is_checked_by_its_own_command(served):
     code = json.loads(said("HEALTHCHECK")[0].partition("CMD ")[2])
     for address, expected in ((served.address, 0), ("http://127.0.0.1:1", 1)):
         run = [sys.executable, *code[1:-1], code[-1].replace("http://127.0.0.1:8000", address)]
-        assert subprocess.run(run, capture_output=True, env=served.environment).returncode == expected
+        assert subprocess.run(run, **served.run, capture_output=True).returncode == expected
