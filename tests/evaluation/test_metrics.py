@@ -68,7 +68,7 @@ def test_mean_per_class_accuracy_is_macro_recall(case):
 def test_a_case_worked_by_hand():
     probabilities = np.array([[0.9, 0.1, 0.0], [0.6, 0.4, 0.0], [0.3, 0.7, 0.0], [0.2, 0.3, 0.5]], dtype=np.float64)
     metrics = measure(probabilities, np.array([0, 1, 1, 1]), ["a", "b", "c"])
-    assert (metrics.n, metrics.correct, metrics.accuracy) == (4, 2, 50.0)
+    assert (metrics.n, metrics.classes, metrics.correct, metrics.accuracy) == (4, 3, 2, 50.0)
     # a: TP 1, FP 1, FN 0 -> 2/3. b: TP 1, FP 0, FN 2 -> 1/2. c is in no label.
     assert metrics.macro_f1 == pytest.approx(100 * (2 / 3 + 1 / 2) / 2, abs=TOLERANCE)
     assert metrics.per_class_accuracy == pytest.approx({"a": 100.0, "b": 100 / 3}, abs=TOLERANCE)
@@ -127,7 +127,7 @@ GOOD = np.array([[0.5, 0.5], [0.1, 0.9]])
         (GOOD, np.array([0, 1, 1]), r"\[3, 2\] for 3 labels and 2 class names; got \[2, 2\]"),
         (GOOD[:, :1], np.array([0, 1]), r"got \[2, 1\]"),
         (GOOD[0], np.array([0, 1]), r"got \[2\]"),
-        (GOOD, np.array([0.0, 1.0]), "dtype float64"),
+        (GOOD, np.array([0.0, 1.0]), r"expected integers 0\.\.1; got dtype float64"),
         (GOOD, np.array([0, 2]), r"0\.\.1 for 2 class names; got 0\.\.2"),
         (GOOD, np.array([-1, 1]), r"got -1\.\.1"),
         (np.array([[1, 0], [0, 1]]), np.array([0, 1]), "expected floats in 0..1; got dtype int"),
