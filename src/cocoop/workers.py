@@ -14,6 +14,7 @@ from contextlib import contextmanager, suppress
 from functools import partial
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any, Generic, NamedTuple, TypeVar
 
@@ -93,21 +94,13 @@ class _Worker(Generic[T, R]):
     """A process that does one task after another on one device."""
 
     def __init__(self, start: Callable[[str], Callable[[T], R]], device: str, threads: int) -> None:
-        # "spawn": a forked process could not use a GPU, and would inherit locks of torch's threads.
-        context = multiprocessing.get_context("spawn")
         self.device = device
-        self.connection, theirs = context.Pipe()
-        # A killed driver must not leave processes behind that write into the folder of the next one.
-        self.process = context.Process(target=serve, args=(theirs,), daemon=True)
-        with deaf_to_interrupts():
-            self.process.start()
-        theirs.close()
-        self._send(partial(_work, start, device, threads, is_quiet()))
+        self.process, self.connection = started(partial(_work, start, device, threads, is_quiet()))
 
     def give(self, task: T) -> None:
         """Let it begin `task`."""
         self.task = task
-        self._send(task)
+        _send(self.connection, task)
 
     def outcome(self) -> R | Failure[T]:
         """Wait for the task to end: what came of it, or its failure."""
@@ -124,10 +117,6 @@ class _Worker(Generic[T, R]):
             raise told
         return told
 
-    def _send(self, what: object) -> None:
-        with suppress(OSError):  # its process is dead; `outcome` will say so
-            self.connection.send(what)
-
     def kill(self) -> None:
         """End it at once. Its half-written run folder, if there is one, stays hidden."""
         self.process.kill()
@@ -135,8 +124,31 @@ class _Worker(Generic[T, R]):
         self.connection.close()
 
 
+def started(function: Callable[[Connection], object]) -> tuple[BaseProcess, Connection]:
+    """A process that calls a function with one end of a pipe, and the other end.
+
+    Ctrl-C does not reach it, and it ends when this process does. The function must survive pickling. If the process
+    dies, receiving from it raises `EOFError` or `OSError`.
+    """
+    # "spawn": a forked process could not use a GPU, and would inherit locks of torch's threads.
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe()
+    # A killed driver must not leave processes behind that write into the folder of the next one.
+    process = context.Process(target=serve, args=(theirs,), daemon=True)
+    with _deaf_to_interrupts():
+        process.start()
+    theirs.close()
+    _send(ours, function)
+    return process, ours
+
+
+def _send(connection: Connection, what: object) -> None:
+    with suppress(OSError):  # its process is dead; who receives from it is told
+        connection.send(what)
+
+
 @contextmanager
-def deaf_to_interrupts() -> Iterator[None]:
+def _deaf_to_interrupts() -> Iterator[None]:
     """Processes started inside never see Ctrl-C, which a terminal sends to all: the first process ends them."""
     if not hasattr(signal, "pthread_sigmask"):  # Windows
         yield

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import re
 import shutil
 import tempfile
@@ -15,12 +14,11 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from cocoop.child import serve
 from cocoop.errors import InputError, RunError
 from cocoop.progress import is_quiet
 from cocoop.web.lesson import Lesson, learn
 from cocoop.web.models import Models, ServedRun
-from cocoop.workers import deaf_to_interrupts
+from cocoop.workers import started
 
 _NOT_AGAIN = {"shots": None, "keep": "last", "patience": None, "search": False}
 """Of a run's parameters those that a few labelled pictures have no use for, or that take held-out ones."""
@@ -148,16 +146,10 @@ class Teacher:
 
     def _learn(self, lesson: Lesson, learning: Learning) -> None:
         """Wait for the process. `RunError` where it fails, is ended, or takes too long."""
-        context = multiprocessing.get_context("spawn")
-        ours, theirs = context.Pipe()
-        process = context.Process(target=serve, args=(theirs,), daemon=True)
-        with ours:
-            with deaf_to_interrupts():
-                process.start()
-            theirs.close()
+        process, connection = started(partial(learn, lesson))
+        with connection:
             try:
-                ours.send(partial(learn, lesson))
-                self._follow(ours, learning)
+                self._follow(connection, learning)
             except (EOFError, OSError) as error:
                 raise RunError(
                     "learning: expected to end with a run; its process was killed, perhaps for want of "
