@@ -3,13 +3,15 @@
 import io
 import json
 import multiprocessing
+import shutil
 import tempfile
 import threading
+import time
 import zipfile
 
 import pytest
 from fastapi.testclient import TestClient
-from web_requests import error_of, png, send
+from web_requests import error_of, png, png_of_size, send
 
 from cocoop import Predictor
 from cocoop.errors import RunError
@@ -62,6 +64,7 @@ def test_learning_again(client, served, monkeypatch):
     assert (run["name"], run["learned"], run["ways"]) == ("cocoop-learned", True, ["exact", "tangent", "zero-shot"])
 
     zipped = client.get("/run.zip?run=cocoop-learned")
+    before = dict(runs := client.app.state.desk.models.runs)  # which a request that is answered meanwhile goes on with
     assert zipped.headers["content-disposition"] == 'attachment; filename="cocoop-learned.zip"'
     with tempfile.TemporaryDirectory() as folder:
         zipfile.ZipFile(io.BytesIO(zipped.content)).extractall(folder)
@@ -75,8 +78,12 @@ def test_learning_again(client, served, monkeypatch):
     told = learned(client, paths, labels, run="linear-probe", classes=json.dumps(names))
     assert told["learned"] == "linear-probe-learned" and told["error"] is None
     assert [run["name"] for run in client.get("/runs").json()["runs"][2:]] == ["linear-probe-learned"]
+    assert runs == before and runs is not client.app.state.desk.models.runs
     (row,) = send(client, paths[0], run="linear-probe-learned").json()["results"]["exact"]
     assert row["class"] == "one" and {one["class"] for one in row["top"]} == set(names)
+
+    shutil.rmtree(client.app.state.desk.models.runs["linear-probe-learned"].folder)  # as when it gives way meanwhile
+    assert "that is still there" in error_of(client.get("/run.zip?run=linear-probe-learned"), 404)
 
 
 def test_what_cannot_be_learned(client, served, monkeypatch):
@@ -88,6 +95,10 @@ def test_what_cannot_be_learned(client, served, monkeypatch):
     damaged.write_bytes(png()[:50])
     told = learned(client, [one, damaged], ["one", "seven"])
     assert told["state"] == "failed" and told["error"].startswith("damaged.png: expected an image")
+    large = served.paths[0].parent.parent.parent / "large.png"
+    large.write_bytes(png_of_size(300, 300))  # 90,000 pixels of 100,000; nine of them are more than eight times that
+    refused = send(client, *[large] * 9, to="/learn", label=["one", *["seven"] * 8])
+    assert "at most 800,000 pixels together to learn from; got 810,000" in error_of(refused, 400)
     assert "pixels" not in told["error"] and client.delete("/learn").json()["state"] == "failed"
 
 
@@ -106,7 +117,10 @@ def test_a_training_is_ended_by_the_clock_or_by_hand(served, seconds, told):
         assert "expected no other training at the same time" in error_of(refused, 400)
         assert client.post("/predict", files={"image": png()}).status_code == 200
         if seconds == 60:
-            assert multiprocessing.active_children() or client.get("/learn").json()["epoch"] == 0
+            until = time.monotonic() + 20
+            while not multiprocessing.active_children():
+                assert time.monotonic() < until
+                time.sleep(0.01)
             client.delete("/learn")
         [teacher] = [thread for thread in threading.enumerate() if thread.name == "teacher"]
         teacher.join(20)

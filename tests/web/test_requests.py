@@ -1,5 +1,6 @@
 """What is wrong with a request is an error of one line, and nothing goes to the disk."""
 
+import asyncio
 import json
 import random
 import socket
@@ -9,9 +10,10 @@ import threading
 import pytest
 from fastapi.testclient import TestClient
 from PIL import ImageFile
+from starlette.requests import ClientDisconnect, Request
 from web_requests import error_of, png, png_of_size, send
 
-from cocoop.web.guard import own_names
+from cocoop.web.guard import own_names, while_there
 from cocoop.web.limits import Limits
 from cocoop.web.start import listen, serving
 
@@ -121,10 +123,37 @@ def test_pages_of_others_cannot_make_a_browser_ask(client):
         assert client.get("/health", headers={"host": host}).status_code == 200
     for host in ("[::1", "", "localhost.evil.test"):
         error_of(client.get("/health", headers={"host": host}), 421)
-    for origin, status in (("http://evil.test", 403), ("null", 403), ("http://127.0.0.1", 200)):
+    for origin, status in (("http://evil.test", 403), ("null", 403), ("http://[", 403), ("http://127.0.0.1", 200)):
         sent = client.post("/csv", json={"rows": []}, headers={"origin": origin})
         assert sent.status_code == status
     assert own_names("Box.local") >= {"localhost", "box.local"}
+
+
+def test_a_table_is_small_enough_to_be_held_as_objects(client, monkeypatch):
+    monkeypatch.setattr("cocoop.web.forms.TABLE", 1000)
+    assert "at most 1,000 bytes; got more. Send fewer rows" in error_of(client.post("/csv", content=b" " * 1001), 413)
+    assert client.post("/csv", content=b'{"rows": []}' + b" " * 900).status_code == 200
+
+
+@pytest.mark.parametrize("goes", [True, False])
+def test_what_nobody_waits_for_any_more_is_not_asked(goes):
+    """A page that asks anew for other classes goes away from the requests before."""
+
+    async def ask():
+        answer = asyncio.get_running_loop().create_future()
+
+        async def receive():
+            if not goes:
+                answer.set_result("an answer")
+                await asyncio.Event().wait()
+            return {"type": "http.disconnect"}
+
+        try:
+            return await while_there(Request({"type": "http"}, receive), answer)
+        except ClientDisconnect:
+            return answer.cancelled()
+
+    assert asyncio.run(ask()) == (True if goes else "an answer")
 
 
 def test_no_picture_goes_to_the_disk(client, served, monkeypatch):

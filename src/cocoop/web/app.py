@@ -22,10 +22,10 @@ from cocoop.reading import parse_json
 from cocoop.serving import Named, Prediction, csv_of, entry_of
 from cocoop.web import schema
 from cocoop.web.batching import MOST, ModelThread
-from cocoop.web.forms import Form, body_of, classes_of, form_of, number_of
-from cocoop.web.guard import Guard, Json, own_names, refusal
+from cocoop.web.forms import Form, classes_of, form_of, number_of, table_of
+from cocoop.web.guard import Guard, Json, own_names, refusal, while_there
 from cocoop.web.lesson import zipped
-from cocoop.web.limits import PICTURES, Limits, Room, check_pixels
+from cocoop.web.limits import PICTURES, Limits, Room, check_lesson, check_pixels
 from cocoop.web.models import WAYS, Answer, Models, Question, ServedRun
 from cocoop.web.teaching import Teacher
 
@@ -124,7 +124,7 @@ async def runs(request: Request) -> Json:
     """The runs that are served, and what a request may hold."""
     desk = _desk(request)
     limits = {name: getattr(desk.limits, name) for name in ("upload", "pixels", "classes", "seconds")}
-    told = [_told(run) for run in list(desk.models.runs.values())]
+    told = [_told(run) for run in desk.models.runs.values()]
     return Json({"runs": told, "limits": limits | {"pictures": PICTURES}})
 
 
@@ -163,7 +163,7 @@ async def predict(request: Request) -> Json:
         pictures, ways = await _pictures(form, desk.limits), _ways(form)
         question = Question(run.name, _classes(form, run, desk.limits), ways, pictures)
         async with desk.room.pictures.taken(question.size):
-            answers = await asyncio.gather(*map(desk.thread.ask, question.parts(MOST)))
+            answers = await while_there(request, asyncio.gather(*map(desk.thread.ask, question.parts(MOST))))
     results = {
         way: [entry_of(row._replace(top=row.top[:top]), False) for answer in answers for row in answer.rows[way]]
         for way in ways
@@ -200,7 +200,7 @@ def _checked(name: str, content: bytes, limits: Limits) -> Named:
 async def csv(request: Request) -> Response:
     """Rows of POST /predict, {"rows": [...]}, as the CSV that `cocoop predict` writes."""
     desk = _desk(request)
-    async with asyncio.timeout(desk.limits.seconds), body_of(request, desk.limits, desk.room) as body:
+    async with asyncio.timeout(desk.limits.seconds), table_of(request, desk.limits, desk.room) as body:
         text = await asyncio.to_thread(lambda: csv_of(_rows(body)))
     headers = {"content-disposition": 'attachment; filename="predictions.csv"'}
     return Response(text.encode("utf-8", "backslashreplace"), media_type="text/csv; charset=utf-8", headers=headers)
@@ -243,6 +243,7 @@ async def learn(request: Request) -> Json:
         for named in await _pictures(form, desk.limits):
             if isinstance(named.picture, ImageError):
                 raise named.picture
+        await asyncio.to_thread(check_lesson, form.pictures, desk.limits.pixels)
         desk.teacher.begin(run, classes, form.pictures, form.fields.get("label", []))
     return Json(desk.teacher.state(), 202)
 
@@ -266,7 +267,12 @@ async def run_zip(request: Request, run: str) -> Response:
     served = _desk(request).models.run(run)
     if not served.learned:
         raise HTTPException(404, f"{run}: expected a run that was learned here; its folder is {served.folder.name}.")
+    try:
+        content = await asyncio.to_thread(zipped, served.folder)
+    except FileNotFoundError as error:
+        raise HTTPException(
+            404, f"{run}: expected a run that is still there; it has given way to newer ones."
+        ) from error
     name = re.sub(r"[^\w.-]", "_", run, flags=re.ASCII)
     headers = {"content-disposition": f'attachment; filename="{name}.zip"'}
-    content = await asyncio.to_thread(zipped, served.folder)
     return Response(content, media_type="application/zip", headers=headers)

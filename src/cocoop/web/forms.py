@@ -15,10 +15,11 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 from cocoop.class_names import check_class_names, listed
 from cocoop.errors import InputError
 from cocoop.reading import parse_json
-from cocoop.web.limits import PICTURES, Limits, Room
+from cocoop.web.limits import PICTURES, TABLE, Limits, Room
 
 _FIELDS = PICTURES + 16  # a label for each picture, and the few others
 _WORDS = 2**20  # bytes of one field
+_FEWER_PICTURES = "Send fewer or smaller pictures at a time, or start the server with a larger --max-upload."
 _DRAINED = 4  # times as much as may be sent is read and forgotten, so that who sends it reads why
 
 logging.getLogger("python_multipart").setLevel(logging.CRITICAL)  # what is wrong with a form stands in the answer
@@ -56,10 +57,15 @@ class _InMemory(MultiPartParser):
 
 
 @asynccontextmanager
-async def body_of(request: Request, limits: Limits, room: Room) -> AsyncIterator[bytes]:
-    """The body of a request, while it is needed. 413 if it is larger than `limits.upload`, 400 for a wrong length."""
-    async with _sent(request, limits.upload, room) as parts:
-        yield b"".join([part async for part in parts])
+async def table_of(request: Request, limits: Limits, room: Room) -> AsyncIterator[bytes]:
+    """The body of a request that is a table, while it is needed, which one at a time is.
+
+    413 if it is larger than `TABLE` or `limits.upload`, 400 for a wrong length.
+    """
+    async with _sent(request, min(TABLE, limits.upload), room, "Send fewer rows at a time.") as parts:
+        body = b"".join([part async for part in parts])
+        async with room.table:  # when all is there: who sends slowly keeps nobody waiting
+            yield body
 
 
 @asynccontextmanager
@@ -67,13 +73,14 @@ async def form_of(request: Request, limits: Limits, room: Room) -> AsyncIterator
     """A request's form, while it is needed.
 
     Raises:
-        HTTPException: 415 for anything but multipart/form-data, 400 for a damaged form, 413 as `body_of`.
+        HTTPException: 415 for anything but multipart/form-data, 400 for a damaged form or a wrong length, 413 if it is
+            larger than `limits.upload`.
         InputError: no picture, or one in another field than "image".
     """
     kind = request.headers.get("content-type", "")
     if kind.partition(";")[0].strip().lower() != "multipart/form-data":
         raise HTTPException(415, f"expected multipart/form-data; got {kind or 'no Content-Type'}. curl -F sends it.")
-    async with _sent(request, limits.upload, room) as parts:
+    async with _sent(request, limits.upload, room, _FEWER_PICTURES) as parts:
         try:
             data = await _InMemory(request.headers, parts).parse()
         except MultiPartException as error:
@@ -100,26 +107,26 @@ async def _form(data: FormData) -> Form:
 
 
 @asynccontextmanager
-async def _sent(request: Request, limit: int, room: Room) -> AsyncIterator[AsyncGenerator[bytes, None]]:
-    """What is sent, part by part, when there is room for it."""
+async def _sent(request: Request, limit: int, room: Room, advice: str) -> AsyncIterator[AsyncGenerator[bytes, None]]:
+    """What is sent, part by part, when there is room for it; `advice` to who sends more bytes than the limit."""
     declared = request.headers.get("content-length")
     if declared is not None and not declared.isdecimal():
         raise HTTPException(400, f"expected a number of bytes as Content-Length; got {declared!r}. Leave it out.")
     size = None if declared is None else int(declared)
     if size is not None and size > limit:
         await _drain(request.stream(), limit)
-        raise _too_large(limit)
+        raise _too_large(limit, advice)
     async with room.uploads.taken(room.of_upload(size)):
-        yield _limited(request.stream(), limit)
+        yield _limited(request.stream(), limit, advice)
 
 
-async def _limited(stream: AsyncGenerator[bytes, None], limit: int) -> AsyncGenerator[bytes, None]:
+async def _limited(stream: AsyncGenerator[bytes, None], limit: int, advice: str) -> AsyncGenerator[bytes, None]:
     came = 0
     async for part in stream:
         came += len(part)
         if came > limit:
             await _drain(stream, limit)
-            raise _too_large(limit)
+            raise _too_large(limit, advice)
         yield part
 
 
@@ -131,12 +138,8 @@ async def _drain(stream: AsyncGenerator[bytes, None], limit: int) -> None:
             return
 
 
-def _too_large(limit: int) -> HTTPException:
-    return HTTPException(
-        413,
-        f"expected at most {limit:,} bytes; got more. Send fewer or smaller pictures at a time, or start the server "
-        "with a larger --max-upload.",
-    )
+def _too_large(limit: int, advice: str) -> HTTPException:
+    return HTTPException(413, f"expected at most {limit:,} bytes; got more. {advice}")
 
 
 def classes_of(form: Form, most: int) -> tuple[str, ...] | None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 import socket
 import traceback
 from collections.abc import Collection
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from fastapi import Request, Response
@@ -26,6 +27,8 @@ _HEADERS = {
     "cross-origin-resource-policy": "same-origin",
     "cache-control": "no-store",
 }
+
+T = TypeVar("T")
 
 
 class Json(Response):
@@ -47,6 +50,28 @@ def own_names(host: str) -> set[str]:
     """The names by which a server that listens on `host` may be asked for."""
     machine = socket.gethostname().lower()
     return {"localhost", host.lower(), machine, f"{machine}.local"}
+
+
+async def while_there(request: Request, asked: asyncio.Future[T]) -> T:
+    """What is asked, unless who asks goes away: then it is cancelled, and `ClientDisconnect` raised.
+
+    The request's body has been read.
+    """
+    gone = asyncio.ensure_future(_gone(request))
+    both: set[asyncio.Future[Any]] = {asked, gone}
+    try:
+        await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+        if not asked.done():
+            raise ClientDisconnect
+        return asked.result()
+    finally:
+        asked.cancel()
+        gone.cancel()
+
+
+async def _gone(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
 
 
 class Guard:
@@ -91,7 +116,7 @@ class Guard:
         if not self._is_own(host):
             return refusal(421, f"expected this server's name as Host; got {host!r}. Ask by its address in numbers.")
         origin = request.headers.get("origin")
-        if origin is not None and urlsplit(origin).netloc.lower() != host.lower():
+        if origin is not None and origin.partition("://")[2].lower() != host.lower():
             return refusal(403, f"expected to be asked by this server's own page; got {origin!r}.")
         return None
 

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from cocoop.data import ImageError, undecoded
+from cocoop.errors import InputError
 
 PICTURES = 64
 """Of one request: decoded for a CLIP of 224 pixels they take 40 MB."""
+
+TABLE = 2**22
+"""Bytes of one table of rows, some ten thousand; as Python's objects they can take sixty times as much (measured)."""
+
+LESSON = 8
+"""Pictures as large as one may be that one training has decoded at a time: 1.2 GB at 50 megapixels."""
 
 _AT_A_TIME = 4  # uploads as large as one may be, of all requests together
 _PICTURES_AT_A_TIME = 4 * PICTURES
@@ -63,6 +70,7 @@ class Room:
 
     def __init__(self, limits: Limits) -> None:
         self.uploads, self.pictures = Budget(_AT_A_TIME * limits.upload), Budget(_PICTURES_AT_A_TIME)
+        self.table = asyncio.Lock()
         self._limits = limits
 
     def of_upload(self, declared: int | None) -> int:
@@ -75,13 +83,28 @@ def check_pixels(name: str, content: bytes, most: int) -> None:
 
     What cannot be read passes: who decodes it says why.
     """
-    try:
-        with undecoded(content) as image:
-            width, height = image.size
-    except Exception:  # Pillow raises nearly anything on damaged bytes
-        return
+    width, height = _size(content)
     if width * height > most:
         raise ImageError(
             f"{name}: expected a picture of at most {most:,} pixels; got {width:,} x {height:,} of them. Make it "
             "smaller, or start the server with a larger --max-pixels."
         )
+
+
+def check_lesson(pictures: Sequence[tuple[str, bytes]], most: int) -> None:
+    """Raise `InputError` for pictures of more pixels together than `LESSON` times `most`, before any is decoded."""
+    pixels = sum(width * height for width, height in (_size(content) for _, content in pictures))
+    if pixels > LESSON * most:
+        raise InputError(
+            f"image: expected pictures of at most {LESSON * most:,} pixels together to learn from; got {pixels:,} of "
+            "them. Label fewer pictures, or make them smaller."
+        )
+
+
+def _size(content: bytes) -> tuple[int, int]:
+    """The width and height that a picture's file says; (0, 0) of one that cannot be read."""
+    try:
+        with undecoded(content) as image:
+            return image.size
+    except Exception:  # Pillow raises nearly anything on damaged bytes
+        return 0, 0

@@ -97,7 +97,7 @@ class ServedRun:
 class Models:
     """Runs by name, and their predictors by class list, of which the least lately used give way.
 
-    Used by one thread at a time.
+    Used by one thread at a time; but any may read `runs` and ask for a `run`: the dict is replaced, and never changed.
 
     Args:
         clip: what `CLIP.load` takes, if the runs' CLIPs lie elsewhere now. tokenizer: the same for theirs.
@@ -129,12 +129,14 @@ class Models:
         except BaseException:
             self._let_go(run)
             raise
-        self.runs[name] = run  # last, so that nobody is told of it before
+        self.runs = {**self.runs, name: run}  # last, so that nobody is told of it before
         return run
 
     def drop(self, name: str) -> None:
         """Serve a run no longer; one that was learned here is deleted."""
-        self._let_go(self.runs.pop(name))
+        run = self.runs[name]
+        self.runs = {other: kept for other, kept in self.runs.items() if other != name}
+        self._let_go(run)
 
     def _let_go(self, run: ServedRun) -> None:
         for key in [key for key in self._predictors if key[0] == run.name]:
@@ -144,9 +146,10 @@ class Models:
 
     def run(self, name: str | None) -> ServedRun:
         """The run of this name; without one, the first. `InputError` if there is none."""
-        name = next(iter(self.runs)) if name is None else name
-        expect_choice("run", name, self.runs)
-        return self.runs[name]
+        runs = self.runs
+        name = next(iter(runs)) if name is None else name
+        expect_choice("run", name, runs)
+        return runs[name]
 
     def answer(self, questions: Sequence[Question]) -> list[Answer | Exception]:
         """Answer questions: those of one run, list of classes and choice of ways together."""
