@@ -28,6 +28,8 @@ async function ask(path, options = {}) {
 
 const run = () => state.runs.find((one) => one.name === at("run").value);
 const names = () => at("classes").value.split("\n").map((line) => line.trim()).filter(Boolean);
+const written = (classes) => classes.join("\n");
+const edited = () => run().bound === null && at("classes").value !== written(run().classes);
 const ways = () => run().ways.filter((way) => at(`way-${way}`).checked);
 const percent = (probability) => `${(100 * probability).toFixed(1)} %`;
 
@@ -71,7 +73,7 @@ function wayBox(way) {
 }
 
 function resetClasses() {
-  at("classes").value = run().classes.join("\n");
+  at("classes").value = written(run().classes);
   predictAll();
 }
 
@@ -83,8 +85,9 @@ function faultOf(given) {
 }
 
 function classesAreGood() {
-  const fault = run().bound ? "" : faultOf(names());
+  const fault = edited() ? faultOf(names()) : ""; // the run's own may be more than others may be
   if (at("classes-fault").textContent !== fault) at("classes-fault").textContent = fault;
+  at("classes").setAttribute("aria-invalid", String(fault !== ""));
   return !fault;
 }
 
@@ -162,7 +165,7 @@ async function predictOne(picture) {
   form.append("run", run().name);
   form.append("ways", ways().join(","));
   form.append("top", String(Math.max(given.length, 1)));
-  if (!run().bound) form.append("classes", JSON.stringify(given));
+  if (edited()) form.append("classes", JSON.stringify(given));
   picture.results = picture.error = null;
   try {
     if (picture.file.size > state.limits.upload) throw new Error(`The file has more than ${state.limits.upload} bytes.`);
@@ -277,7 +280,7 @@ async function learn() {
     form.append("label", picture.label);
   }
   form.append("run", run().name);
-  form.append("classes", JSON.stringify(names()));
+  if (edited()) form.append("classes", JSON.stringify(names()));
   try {
     await ask("learn", { method: "POST", body: form });
     await follow();
@@ -327,11 +330,12 @@ at("reset").addEventListener("click", resetClasses);
 at("files").addEventListener("change", () => { addPictures(at("files").files); at("files").value = ""; });
 at("clear").addEventListener("click", () => { for (const picture of state.pictures) remove(picture); at("status").textContent = "All pictures are removed."; });
 at("learn").addEventListener("click", learn);
-at("stop").addEventListener("click", () => ask("learn", { method: "DELETE" }));
+at("stop").addEventListener("click", () => ask("learn", { method: "DELETE" }).catch((error) => { at("learn-status").textContent = error.message; }));
 
 const drop = at("drop");
 for (const kind of ["dragenter", "dragover", "dragleave", "drop"]) {
   document.addEventListener(kind, (event) => {
+    if (!event.dataTransfer.types.includes("Files")) return; // words may be dragged into the list of classes
     event.preventDefault(); // beside the zone, too: the browser would leave the page for the picture
     drop.classList.toggle("over", kind === "dragenter" || kind === "dragover");
     if (kind === "drop") addPictures(event.dataTransfer.files);
