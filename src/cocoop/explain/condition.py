@@ -81,15 +81,14 @@ class Prompted(NamedTuple):
 
 @torch.no_grad()
 def tokens_of(model: ConditionalPrompts, image_features: Tensor) -> Tensor:
-    """Pi: what images [B, E] add to each context vector, [B, M, D] float64; of one shared pi all M are equal."""
+    """Pi: what images [B, E] add to each context vector, [B, M, D] float64 on the CPU; a shared pi M times."""
     given = image_features.to(model.ctx.device, model.ctx.dtype)
-    added: Tensor = model.context(given).double() - model.ctx.double()
-    return added
+    return _double(model.context(given)) - _double(model.ctx)
 
 
 def shares(model: ConditionalPrompts, image_features: Features, of: str) -> Shares:
     """`Shares` of two images or more; `of` says which these are."""
-    total, squares = torch.zeros_like(model.ctx, dtype=torch.float64), 0.0
+    total, squares = torch.zeros(model.ctx.shape, dtype=torch.float64), 0.0
     for part in _parts(image_features, _TOKENS_AT_ONCE):
         tokens = tokens_of(model, part)
         total += tokens.sum(dim=0)
@@ -102,7 +101,7 @@ def shares(model: ConditionalPrompts, image_features: Features, of: str) -> Shar
     return Shares(
         images=images,
         of=of,
-        context=float(model.ctx.detach().double().square().sum() / length) ** 0.5,
+        context=float(_double(model.ctx).square().sum() / length) ** 0.5,
         token=token**0.5,
         mean=shared**0.5,
         own=own**0.5,
@@ -111,7 +110,7 @@ def shares(model: ConditionalPrompts, image_features: Features, of: str) -> Shar
 
 
 def mean_token(model: ConditionalPrompts, image_features: Features) -> Tensor:
-    """The mean of pi over images [N, E], [M, D] float64."""
+    """The mean of pi over images [N, E], [M, D] float64 on the CPU."""
     parts = [tokens_of(model, part).sum(dim=0) for part in _parts(image_features, _TOKENS_AT_ONCE)]
     return torch.stack(parts).sum(dim=0) / len(image_features)
 
@@ -123,7 +122,7 @@ def prompted(model: ConditionalPrompts, image_features: Features, sample: Featur
     The image's own logits are the method's. The mean of pi is that of the images `sample` [S, E].
     """
     mean = mean_token(model, sample)
-    length = (model.ctx.double() + mean).square().sum(dim=1).mean().sqrt()
+    length = (_double(model.ctx) + mean).square().sum(dim=1).mean().sqrt()
     with model.clip.products():
         by_mean = model.shared_text_features(sample[:])
         without = model.shared_text_features()
@@ -131,11 +130,11 @@ def prompted(model: ConditionalPrompts, image_features: Features, sample: Featur
     for part in progress(parts, "classifying", unit=" parts"):
         with model.clip.products():
             own = model.text_features(part)
-        logits = torch.stack([model.logits(part, features).double().cpu() for features in (own, by_mean, without)])
+        logits = torch.stack([_double(model.logits(part, features)) for features in (own, by_mean, without)])
         expect_finite(logits, model)
         ways = (tokens_of(model, part) - mean).square().sum(dim=2).mean(dim=1).sqrt()
-        turned = _angles(own, by_mean).double().mean(dim=1)
-        yield Prompted(logits[0], logits[1], logits[2], (100 * ways / length).cpu(), turned.cpu())
+        turned = _double(_angles(own, by_mean)).mean(dim=1)
+        yield Prompted(logits[0], logits[1], logits[2], 100 * ways / length, turned)
 
 
 def moved(part: Prompted, names: Sequence[str], temperature: float) -> list[Moved]:
@@ -160,6 +159,11 @@ def _angles(features: Tensor, others: Tensor) -> Tensor:
     chords = F.normalize(features, dim=-1) - F.normalize(others, dim=-1)
     angles: Tensor = 2 * (chords.norm(dim=-1) / 2).clamp(max=1).asin().rad2deg()
     return angles
+
+
+def _double(tensor: Tensor) -> Tensor:
+    """In float64 on the CPU: not every device has it."""
+    return tensor.detach().cpu().double()
 
 
 def _parts(image_features: Features, at_once: int) -> Iterator[Tensor]:

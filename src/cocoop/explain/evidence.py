@@ -64,7 +64,7 @@ def evidence(model: Method, pixels: Tensor, classes: Sequence[int]) -> Tensor:
         logits = model(F.normalize(features.to(torch.promote_types(features.dtype, torch.float32)), dim=-1))
         margins = logits[torch.arange(len(logits)), classes] - logits.mean(dim=1)
         [gradient] = torch.autograd.grad(margins.sum(), held)
-    products = (held[0].detach().double() * gradient.double()).sum(dim=-1).cpu()
+    products = (held[0].detach().cpu().double() * gradient.cpu().double()).sum(dim=-1)
     cells = products[:, -(tower.grid**2) :].clamp(min=0)  # a transformer's class token comes first
     shares: Tensor = cells / cells.sum(dim=1, keepdim=True).clamp(min=torch.finfo(cells.dtype).tiny)
     return shares.view(-1, tower.grid, tower.grid)

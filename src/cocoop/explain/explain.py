@@ -167,7 +167,8 @@ def _words(model: Method, sample: Tensor | None) -> Words | None:
         names, vectors = [f"{v} of {name}" for name in model.class_names for v in names], vectors.flatten(0, 1)
     if isinstance(model, ConditionalPrompts) and sample is not None:
         names += [f"{name} + mean of pi" for name in names]
-        vectors = torch.cat([vectors.double(), vectors.double() + mean_token(model, sample)])
+        vectors = vectors.detach().cpu().double()
+        vectors = torch.cat([vectors, vectors + mean_token(model, sample)])
     return nearest_words(model.clip, names, vectors)
 
 

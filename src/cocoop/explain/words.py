@@ -63,12 +63,12 @@ def nearest_words(clip: CLIP, names: Sequence[str], vectors: Tensor) -> Words:
     As the CoOp paper reads its contexts (arXiv 2109.01134, table 4). Distances are taken in float64, and those of the
     tokens that are given anew as lengths of differences. Positions are in neither.
     """
-    embeddings = clip.text.token_embedding.weight.detach().double()
-    sample = torch.arange(0, len(embeddings), -(-len(embeddings) // _SAMPLE), device=embeddings.device)
+    embeddings = clip.text.token_embedding.weight.detach().cpu().double()  # not every device has float64
+    sample = torch.arange(0, len(embeddings), -(-len(embeddings) // _SAMPLE))
     parts = embeddings[sample].split(_AT_ONCE)
     among = torch.cat([torch.cdist(part, embeddings).topk(2, dim=1, largest=False).values for part in parts])
     return Words(
-        vectors=tuple(_described(clip, names, vectors.detach().double(), embeddings)),
+        vectors=tuple(_described(clip, names, vectors.detach().cpu().double(), embeddings)),
         vocabulary=len(embeddings),
         length=float(embeddings.norm(dim=1).median()),
         apart=float(among[:, 1].median()),  # the first is the token itself
