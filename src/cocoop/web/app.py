@@ -162,13 +162,17 @@ async def predict(request: Request) -> Json:
         run, top = desk.models.run(form.one("run")), number_of(form, "top", _TOP)
         pictures, ways = await _pictures(form, desk.limits), _ways(form)
         question = Question(run.name, _classes(form, run, desk.limits), ways, pictures)
-        async with desk.room.pictures.taken(question.size):
-            answers = await while_there(request, asyncio.gather(*map(desk.thread.ask, question.parts(MOST))))
+        answers = await while_there(request, _answers(desk, question))
     results = {
         way: [entry_of(row._replace(top=row.top[:top]), False) for answer in answers for row in answer.rows[way]]
         for way in ways
     }
     return Json({"run": run.name, "results": results, "inference": answers[-1].inference})
+
+
+async def _answers(desk: Desk, question: Question) -> list[Answer]:
+    async with desk.room.pictures.taken(question.size):
+        return await asyncio.gather(*map(desk.thread.ask, question.parts(MOST)))
 
 
 def _ways(form: Form) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ import asyncio
 import ipaddress
 import socket
 import traceback
-from collections.abc import Collection
+from collections.abc import Collection, Coroutine
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -52,20 +52,20 @@ def own_names(host: str) -> set[str]:
     return {"localhost", host.lower(), machine, f"{machine}.local"}
 
 
-async def while_there(request: Request, asked: asyncio.Future[T]) -> T:
+async def while_there(request: Request, asked: Coroutine[Any, Any, T]) -> T:
     """What is asked, unless who asks goes away: then it is cancelled, and `ClientDisconnect` raised.
 
     The request's body has been read.
     """
-    gone = asyncio.ensure_future(_gone(request))
-    both: set[asyncio.Future[Any]] = {asked, gone}
+    answer, gone = asyncio.create_task(asked), asyncio.create_task(_gone(request))
+    both: set[asyncio.Task[Any]] = {answer, gone}
     try:
         await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
-        if not asked.done():
+        if not answer.done():
             raise ClientDisconnect
-        return asked.result()
+        return answer.result()
     finally:
-        asked.cancel()
+        answer.cancel()
         gone.cancel()
 
 
