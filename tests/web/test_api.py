@@ -84,6 +84,7 @@ def test_runs_say_what_they_can(client):
     prompt, probe = told["runs"][:2]
     assert (prompt["name"], prompt["ways"], prompt["bound"]) == ("cocoop", ["exact", "tangent", "zero-shot"], None)
     assert probe["ways"] == ["exact", "zero-shot"] and "tangent inference" in probe["refused"]["tangent"]
+    assert [run["clip"] for run in told["runs"][:2]] == ["tiny", "tiny"]
     assert "weights of its own" in probe["bound"] and prompt["learns"] and probe["learns"]
     assert told["limits"] == {"upload": 200_000, "pixels": 100_000, "classes": 20, "seconds": 60, "pictures": 64}
     assert client.get("/health").json()["status"] == "ok"

@@ -102,6 +102,13 @@ def test_what_cannot_be_learned(client, served, monkeypatch):
     assert "pixels" not in told["error"] and client.delete("/learn").json()["state"] == "failed"
 
 
+def test_an_unforeseen_error_is_told_in_words(client, served, monkeypatch):
+    learn_here(monkeypatch)
+    monkeypatch.setattr(teaching.Teacher, "_add", lambda self, folder: {}["a"])
+    told = learned(client, [served.paths[0], served.paths[-1]], ["one", "three"])
+    assert told["error"] == "learning: expected to end with a run; got KeyError: 'a'. Begin again."
+
+
 @pytest.mark.parametrize(
     ("seconds", "told"), [(0.3, "expected to end within 0.3 seconds"), (60, "somebody stopped it")]
 )

@@ -132,7 +132,7 @@ def _told(run: ServedRun) -> dict[str, Any]:
     return {
         "name": run.name,
         "method": run.method,
-        "clip": Path(run.parameters.clip).name if run.parameters else None,
+        "clip": None if run.clip is None else Path(run.clip.name).name,
         "classes": [str(name) for name in run.classes],
         "ways": run.able,
         "refused": {way: refusal for way, refusal in run.ways.items() if refusal is not None},

@@ -65,12 +65,12 @@ class ServedRun:
     """A run that can be asked.
 
     ways: those that it has -> None, or why it has not. bound: why it takes no other classes, or None. parameters: to
-    learn again with; None of an exported model. learned: whether it was learned here.
+    learn again with; None of an exported model, as its clip. learned: whether it was learned here.
     """
 
     name: str
     folder: Path
-    clip: Any
+    clip: CLIP | None
     method: str
     classes: tuple[Any, ...]
     ways: dict[str, str | None] = field(default_factory=dict)
@@ -81,7 +81,7 @@ class ServedRun:
     @property
     def clip_name(self) -> str:
         """Of its CLIP; of an exported model "exported"."""
-        return self.clip.name if isinstance(self.clip, CLIP) else "exported"
+        return "exported" if self.clip is None else self.clip.name
 
     @property
     def learns(self) -> bool:

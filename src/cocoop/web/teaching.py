@@ -14,7 +14,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from cocoop.errors import InputError, RunError
+from cocoop.errors import CocoopError, InputError, RunError, reason
 from cocoop.progress import is_quiet
 from cocoop.web.lesson import Lesson, learn
 from cocoop.web.models import Models, ServedRun
@@ -139,7 +139,9 @@ class Teacher:
             self._learn(lesson, learning)
             run = self._call(lambda: self._add(lesson.out))
         except Exception as error:
-            learning.error, learning.state = str(error), "failed"
+            unforeseen = f"learning: expected to end with a run; got {reason(error)}. Begin again."
+            learning.error = str(error) if isinstance(error, CocoopError) else unforeseen
+            learning.state = "failed"
             shutil.rmtree(lesson.out.parent, ignore_errors=True)
         else:
             learning.learned, learning.state = run.name, "done"
