@@ -24,6 +24,11 @@ for (const [name, text] of files)
 for (const kind of ["dragenter", "dragover", "drop"])
   zone.dispatchEvent(new DragEvent(kind, {bubbles: true, cancelable: true, dataTransfer: held}));
 """
+WORDS = """
+const held = new DataTransfer();
+held.setData("text/plain", "four");
+return arguments[0].dispatchEvent(new DragEvent("dragover", {bubbles: true, cancelable: true, dataTransfer: held}));
+"""
 UNLABELLED = """
 return [...document.querySelectorAll("input, select, textarea, button, progress")].filter(part =>
   !part.labels?.length && !part.textContent.trim() && !part.getAttribute("aria-label")).map(part => part.outerHTML);
@@ -213,6 +218,7 @@ def test_the_classes_of_a_run_may_be_more_than_edited_ones(page, served):
     assert part(page, "classes").get_attribute("aria-invalid") == "true"
     part(page, "reset").click()
     wait(lambda: part(page, "classes").get_attribute("aria-invalid") == "false")
+    assert page.execute_script(WORDS, part(page, "classes"))  # words may be dropped there, as in any list
 
 
 def test_some_are_labelled_and_learned_from(page, served):
