@@ -165,7 +165,7 @@ def test_by_the_file_button_and_by_keyboard_alone(page, served, home):
     damaged = home / "damaged.png"
     damaged.write_bytes(b"no picture")
     part(page, "files").send_keys(f"{served.paths[0]}\n{damaged}")
-    wait(lambda: "1 of 2 pictures" in text(page, "status"))
+    wait(lambda: "1 of 2 pictures are classified; 1 are not" in text(page, "status"))
     assert "expected an image that Pillow can decode" in page.find_elements("css selector", "#results > li")[1].text
     assert page.execute_script(UNLABELLED) == []
     heard = read_aloud(page)
