@@ -163,5 +163,5 @@ def test_an_exported_model_says_one_thing_in_one_way_and_nothing_of_where_it_lie
 
 def test_runs_on_one_clip_share_it(served):
     with serving(served.runs, machine={"device": "cpu"}) as app:
-        clips = {id(run.clip) for run in app.state.desk.models.runs.values()}
-        assert len(clips) == 1 and isinstance(next(iter(app.state.desk.models.runs.values())).clip, CLIP)
+        clips = {id(run.clip) for run in app.state.services.models.runs.values()}
+        assert len(clips) == 1 and isinstance(next(iter(app.state.services.models.runs.values())).clip, CLIP)

@@ -15,13 +15,13 @@ from web_requests import error_of, png, png_of_size, send
 
 from cocoop import Predictor
 from cocoop.errors import RunError
-from cocoop.web import lesson, teaching
+from cocoop.web import trainer, training
 from cocoop.web.limits import Limits
 from cocoop.web.start import serving
 
 
 class Connection:
-    """The end of a pipe to which a lesson tells how it goes."""
+    """The end of a pipe to which a training tells how it goes."""
 
     def __init__(self):
         self.told = []
@@ -31,24 +31,24 @@ class Connection:
 
 
 def learn_here(monkeypatch):
-    """Let lessons be learned in this process, which has all that they import."""
+    """Let trainings be learned in this process, which has all that they import."""
 
     def learn(self, given, learning):
         connection = Connection()
-        lesson.learn(given, connection)
+        training.learn(given, connection)
         learning.epoch, learning.epochs = connection.told[-2] if len(connection.told) > 1 else (0, None)
         if connection.told[-1] is not None:
             raise RunError(connection.told[-1])
 
-    monkeypatch.setattr(teaching.Teacher, "_learn", learn)
-    monkeypatch.setattr(lesson, "behave", lambda threads, quiet: None)
+    monkeypatch.setattr(trainer.Trainer, "_learn", learn)
+    monkeypatch.setattr(training, "behave", lambda threads, quiet: None)
 
 
 def learned(client, paths, labels, **fields):
     sent = send(client, *paths, to="/learn", label=labels, **fields)
     assert sent.status_code == 202 and sent.json()["state"] in ("learning", "done", "failed"), sent.text
     for thread in threading.enumerate():
-        if thread.name == "teacher":
+        if thread.name == "trainer":
             thread.join(60)
     return client.get("/learn").json()
 
@@ -64,7 +64,9 @@ def test_learning_again(client, served, monkeypatch):
     assert (run["name"], run["learned"], run["ways"]) == ("cocoop-learned", True, ["exact", "tangent", "zero-shot"])
 
     zipped = client.get("/run.zip?run=cocoop-learned")
-    before = dict(runs := client.app.state.desk.models.runs)  # which a request that is answered meanwhile goes on with
+    before = dict(
+        runs := client.app.state.services.models.runs
+    )  # which a request that is answered meanwhile goes on with
     assert zipped.headers["content-disposition"] == 'attachment; filename="cocoop-learned.zip"'
     with tempfile.TemporaryDirectory() as folder:
         zipfile.ZipFile(io.BytesIO(zipped.content)).extractall(folder)
@@ -78,11 +80,13 @@ def test_learning_again(client, served, monkeypatch):
     told = learned(client, paths, labels, run="linear-probe", classes=json.dumps(names))
     assert told["learned"] == "linear-probe-learned" and told["error"] is None
     assert [run["name"] for run in client.get("/runs").json()["runs"][2:]] == ["linear-probe-learned"]
-    assert runs == before and runs is not client.app.state.desk.models.runs
+    assert runs == before and runs is not client.app.state.services.models.runs
     (row,) = send(client, paths[0], run="linear-probe-learned").json()["results"]["exact"]
     assert row["class"] == "one" and {one["class"] for one in row["top"]} == set(names)
 
-    shutil.rmtree(client.app.state.desk.models.runs["linear-probe-learned"].folder)  # as when it gives way meanwhile
+    shutil.rmtree(
+        client.app.state.services.models.runs["linear-probe-learned"].folder
+    )  # as when it gives way meanwhile
     assert "that is still there" in error_of(client.get("/run.zip?run=linear-probe-learned"), 404)
 
 
@@ -104,7 +108,7 @@ def test_what_cannot_be_learned(client, served, monkeypatch):
 
 def test_an_unforeseen_error_is_told_in_words(client, served, monkeypatch):
     learn_here(monkeypatch)
-    monkeypatch.setattr(teaching.Teacher, "_add", lambda self, folder: {}["a"])
+    monkeypatch.setattr(trainer.Trainer, "_add", lambda self, folder: {}["a"])
     told = learned(client, [served.paths[0], served.paths[-1]], ["one", "three"])
     assert told["error"] == "learning: expected to end with a run; got KeyError: 'a'. Begin again."
 
@@ -129,8 +133,8 @@ def test_a_training_is_ended_by_the_clock_or_by_hand(served, seconds, told):
                 assert time.monotonic() < until
                 time.sleep(0.01)
             client.delete("/learn")
-        [teacher] = [thread for thread in threading.enumerate() if thread.name == "teacher"]
-        teacher.join(20)
+        [trainer] = [thread for thread in threading.enumerate() if thread.name == "trainer"]
+        trainer.join(20)
         state = client.get("/learn").json()
         assert (state["state"], state["learned"]) == ("failed", None) and told in state["error"]
         assert multiprocessing.active_children() == []

@@ -1,11 +1,11 @@
-"""What keeps memory where it is: shared room, and class lists that are forgotten."""
+"""What keeps memory where it is: shared budgets, and class lists that are forgotten."""
 
 import asyncio
 import json
 
 import pytest
 
-from cocoop.web.limits import Budget, Limits, Room
+from cocoop.web.limits import Budget, Budgets, Limits
 
 
 def test_who_asks_for_more_than_is_left_waits():
@@ -38,13 +38,13 @@ def test_who_asks_for_more_than_is_left_waits():
 
 
 def test_an_upload_counts_for_what_it_says_or_for_all_it_may_be():
-    room = Room(Limits(upload=10**6))
-    assert [room.of_upload(size) for size in (None, 5, 500_000)] == [10**6, 2**16, 500_000]
-    assert room.uploads.amount == 4 * 10**6
+    budgets = Budgets(Limits(upload=10**6))
+    assert [budgets.of_upload(size) for size in (None, 5, 500_000)] == [10**6, 2**16, 500_000]
+    assert budgets.uploads.amount == 4 * 10**6
 
 
 def test_only_the_last_class_lists_are_kept(client, served, monkeypatch):
-    models = client.app.state.desk.models
+    models = client.app.state.services.models
     monkeypatch.setattr(models, "most_classes", 2)  # 4 lists of them in 3 ways
     own = {key for key in models._predictors if key[1] is None}
     files = {"image": ("a.png", served.paths[0].read_bytes())}

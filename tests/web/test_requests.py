@@ -174,13 +174,13 @@ def test_an_answer_that_takes_too_long_is_refused_and_an_unforeseen_error_told_w
     with serving(served.runs[:1], machine={"device": "cpu"}, limits=Limits(seconds=0.2), threads=1) as app:
         client = TestClient(app, base_url="http://127.0.0.1", raise_server_exceptions=True)
         with client:
-            desk, wait = app.state.desk, threading.Event()
-            busy = threading.Thread(target=desk.thread.call, args=(wait.wait,))
+            services, wait = app.state.services, threading.Event()
+            busy = threading.Thread(target=services.thread.call, args=(wait.wait,))
             busy.start()
             assert "expected an answer within 0.2 seconds" in error_of(send(client, served.paths[0]), 503)
             wait.set()
             busy.join()
-            desk.models.runs = None
+            services.models.runs = None
             assert "an error that nobody expected" in error_of(client.get("/runs"), 500)
     told = capfd.readouterr().err
     assert "AttributeError" in told and "Traceback" not in told

@@ -87,7 +87,7 @@ def serve(
     ):
         address = address_of(listening)
         if as_json:
-            print_json({"address": address, "runs": list(app.state.desk.models.runs)})
+            print_json({"address": address, "runs": list(app.state.services.models.runs)})
         else:
             print(address)
         sys.stdout.flush()  # who reads a pipe waits for the address

@@ -24,10 +24,10 @@ from cocoop.web import schema
 from cocoop.web.batching import MOST, ModelThread
 from cocoop.web.forms import Form, classes_of, form_of, number_of, table_of
 from cocoop.web.guard import Guard, Json, own_names, refusal, while_there
-from cocoop.web.lesson import zipped
-from cocoop.web.limits import PICTURES, Limits, Room, check_lesson, check_pixels
+from cocoop.web.limits import PICTURES, Budgets, Limits, check_pixels, check_training
 from cocoop.web.models import WAYS, Answer, Models, Question, ServedRun
-from cocoop.web.teaching import Teacher
+from cocoop.web.trainer import Trainer
+from cocoop.web.training import zipped
 
 _TOP = 5  # classes of a row, where nobody says
 _PAGE = {
@@ -44,20 +44,20 @@ _ERRORS: dict[int | str, dict[str, Any]] = {code: {"model": schema.Error} for co
 
 
 @dataclass(frozen=True)
-class Desk:
+class Services:
     """What the routes use."""
 
     models: Models
     thread: ModelThread[Question, Answer]
-    teacher: Teacher
+    trainer: Trainer
     limits: Limits
-    room: Room
+    budgets: Budgets
 
 
 router = APIRouter(responses=_ERRORS)
 
 
-def make_app(desk: Desk, host: str) -> FastAPI:
+def make_app(services: Services, host: str) -> FastAPI:
     """The application; `host` is where it listens."""
     app = FastAPI(
         title="cocoop serve",
@@ -66,7 +66,7 @@ def make_app(desk: Desk, host: str) -> FastAPI:
         docs_url=None,  # its pages fetch scripts from elsewhere
         redoc_url=None,
     )
-    app.state.desk = desk
+    app.state.services = services
     app.include_router(router)
     for path, (name, kind) in _PAGE.items():
         content = files("cocoop.web").joinpath(name).read_bytes()
@@ -96,7 +96,7 @@ async def _refused(request: Request, error: Exception) -> Json:
         first = error.errors()[0]
         return refusal(422, f"{'.'.join(map(str, first['loc']))}: {first['msg']}")
     if isinstance(error, TimeoutError):
-        seconds = _desk(request).limits.seconds
+        seconds = _services(request).limits.seconds
         return refusal(503, f"expected an answer within {seconds:g} seconds; others are before you. Ask again later.")
     return refusal(400 if isinstance(error, InputError) else 500, str(error))
 
@@ -108,23 +108,23 @@ def _of_route(request: Request, status: int) -> str:
     return f"expected an address of this server; got {asked}. /openapi.json lists all."
 
 
-def _desk(request: Request) -> Desk:
-    desk: Desk = request.app.state.desk
-    return desk
+def _services(request: Request) -> Services:
+    services: Services = request.app.state.services
+    return services
 
 
 @router.get("/health", response_model=schema.Health)
 async def health(request: Request) -> Json:
     """Whether it answers."""
-    return Json({"status": "ok", "runs": len(_desk(request).models.runs), "version": version("cocoop")})
+    return Json({"status": "ok", "runs": len(_services(request).models.runs), "version": version("cocoop")})
 
 
 @router.get("/runs", response_model=schema.Runs)
 async def runs(request: Request) -> Json:
     """The runs that are served, and what a request may hold."""
-    desk = _desk(request)
-    limits = {name: getattr(desk.limits, name) for name in ("upload", "pixels", "classes", "seconds")}
-    told = [_told(run) for run in desk.models.runs.values()]
+    services = _services(request)
+    limits = {name: getattr(services.limits, name) for name in ("upload", "pixels", "classes", "seconds")}
+    told = [_told(run) for run in services.models.runs.values()]
     return Json({"runs": told, "limits": limits | {"pictures": PICTURES}})
 
 
@@ -157,12 +157,12 @@ def _told(run: ServedRun) -> dict[str, Any]:
 )
 async def predict(request: Request) -> Json:
     """Classify pictures; one that cannot be read is a row with its error."""
-    desk = _desk(request)
-    async with asyncio.timeout(desk.limits.seconds), form_of(request, desk.limits, desk.room) as form:
-        run, top = desk.models.run(form.one("run")), number_of(form, "top", _TOP)
-        pictures, ways = await _pictures(form, desk.limits), _ways(form)
-        question = Question(run.name, _classes(form, run, desk.limits), ways, pictures)
-        answers = await while_there(request, _answers(desk, question))
+    services = _services(request)
+    async with asyncio.timeout(services.limits.seconds), form_of(request, services.limits, services.budgets) as form:
+        run, top = services.models.run(form.one("run")), number_of(form, "top", _TOP)
+        pictures, ways = await _pictures(form, services.limits), _ways(form)
+        question = Question(run.name, _classes(form, run, services.limits), ways, pictures)
+        answers = await while_there(request, _answers(services, question))
     results = {
         way: [entry_of(row._replace(top=row.top[:top]), False) for answer in answers for row in answer.rows[way]]
         for way in ways
@@ -170,9 +170,9 @@ async def predict(request: Request) -> Json:
     return Json({"run": run.name, "results": results, "inference": answers[-1].inference})
 
 
-async def _answers(desk: Desk, question: Question) -> list[Answer]:
-    async with desk.room.pictures.taken(question.size):
-        return await asyncio.gather(*map(desk.thread.ask, question.parts(MOST)))
+async def _answers(services: Services, question: Question) -> list[Answer]:
+    async with services.budgets.pictures.taken(question.size):
+        return await asyncio.gather(*map(services.thread.ask, question.parts(MOST)))
 
 
 def _ways(form: Form) -> tuple[str, ...]:
@@ -203,8 +203,8 @@ def _checked(name: str, content: bytes, limits: Limits) -> Named:
 @router.post("/csv", openapi_extra={"requestBody": {"content": {"application/json": {}}}}, response_class=Response)
 async def csv(request: Request) -> Response:
     """Rows of POST /predict, {"rows": [...]}, as the CSV that `cocoop predict` writes."""
-    desk = _desk(request)
-    async with asyncio.timeout(desk.limits.seconds), table_of(request, desk.limits, desk.room) as body:
+    services = _services(request)
+    async with asyncio.timeout(services.limits.seconds), table_of(request, services.limits, services.budgets) as body:
         text = await asyncio.to_thread(lambda: csv_of(_rows(body)))
     headers = {"content-disposition": 'attachment; filename="predictions.csv"'}
     return Response(text.encode("utf-8", "backslashreplace"), media_type="text/csv; charset=utf-8", headers=headers)
@@ -240,35 +240,35 @@ def _rows(body: bytes) -> Sequence[Prediction]:
 )
 async def learn(request: Request) -> Json:
     """Learn a new run from these pictures alone, as the run was learned; GET /learn says how it goes."""
-    desk = _desk(request)
-    async with asyncio.timeout(desk.limits.seconds), form_of(request, desk.limits, desk.room) as form:
-        run = desk.models.run(form.one("run"))
-        classes = _classes(form, run, desk.limits) or tuple(map(str, run.classes))
-        for named in await _pictures(form, desk.limits):
+    services = _services(request)
+    async with asyncio.timeout(services.limits.seconds), form_of(request, services.limits, services.budgets) as form:
+        run = services.models.run(form.one("run"))
+        classes = _classes(form, run, services.limits) or tuple(map(str, run.classes))
+        for named in await _pictures(form, services.limits):
             if isinstance(named.picture, ImageError):
                 raise named.picture
-        await asyncio.to_thread(check_lesson, form.pictures, desk.limits.pixels)
-        desk.teacher.begin(run, classes, form.pictures, form.fields.get("label", []))
-    return Json(desk.teacher.state(), 202)
+        await asyncio.to_thread(check_training, form.pictures, services.limits.pixels)
+        services.trainer.begin(run, classes, form.pictures, form.fields.get("label", []))
+    return Json(services.trainer.state(), 202)
 
 
 @router.get("/learn", response_model=schema.LearningInfo | None)
 async def learning(request: Request) -> Json:
     """How the last training goes; null where there was none."""
-    return Json(_desk(request).teacher.state())
+    return Json(_services(request).trainer.state())
 
 
 @router.delete("/learn", response_model=schema.LearningInfo | None)
 async def stop_learning(request: Request) -> Json:
     """End the training that is under way."""
-    _desk(request).teacher.stop()
-    return Json(_desk(request).teacher.state())
+    _services(request).trainer.stop()
+    return Json(_services(request).trainer.state())
 
 
 @router.get("/run.zip", response_class=Response)
 async def run_zip(request: Request, run: str) -> Response:
     """The run folder of a run that was learned here."""
-    served = _desk(request).models.run(run)
+    served = _services(request).models.run(run)
     if not served.learned:
         raise HTTPException(404, f"{run}: expected a run that was learned here; its folder is {served.folder.name}.")
     try:

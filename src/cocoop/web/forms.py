@@ -15,7 +15,7 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 from cocoop.class_names import check_class_names, listed
 from cocoop.errors import InputError
 from cocoop.reading import parse_json
-from cocoop.web.limits import PICTURES, TABLE, Limits, Room
+from cocoop.web.limits import PICTURES, TABLE, Budgets, Limits
 
 _FIELDS = PICTURES + 16  # a label for each picture, and the few others
 _WORDS = 2**20  # bytes of one field
@@ -57,19 +57,19 @@ class _InMemory(MultiPartParser):
 
 
 @asynccontextmanager
-async def table_of(request: Request, limits: Limits, room: Room) -> AsyncIterator[bytes]:
+async def table_of(request: Request, limits: Limits, budgets: Budgets) -> AsyncIterator[bytes]:
     """The body of a request that is a table, while it is needed, which one at a time is.
 
     413 if it is larger than `TABLE` or `limits.upload`, 400 for a wrong length.
     """
-    async with _sent(request, min(TABLE, limits.upload), room, "Send fewer rows at a time.") as parts:
+    async with _sent(request, min(TABLE, limits.upload), budgets, "Send fewer rows at a time.") as parts:
         body = b"".join([part async for part in parts])
-        async with room.table:  # when all is there: who sends slowly keeps nobody waiting
+        async with budgets.table:  # when all is there: who sends slowly keeps nobody waiting
             yield body
 
 
 @asynccontextmanager
-async def form_of(request: Request, limits: Limits, room: Room) -> AsyncIterator[Form]:
+async def form_of(request: Request, limits: Limits, budgets: Budgets) -> AsyncIterator[Form]:
     """A request's form, while it is needed.
 
     Raises:
@@ -80,7 +80,7 @@ async def form_of(request: Request, limits: Limits, room: Room) -> AsyncIterator
     kind = request.headers.get("content-type", "")
     if kind.partition(";")[0].strip().lower() != "multipart/form-data":
         raise HTTPException(415, f"expected multipart/form-data; got {kind or 'no Content-Type'}. curl -F sends it.")
-    async with _sent(request, limits.upload, room, _FEWER_PICTURES) as parts:
+    async with _sent(request, limits.upload, budgets, _FEWER_PICTURES) as parts:
         try:
             data = await _InMemory(request.headers, parts).parse()
         except MultiPartException as error:
@@ -107,7 +107,9 @@ async def _form(data: FormData) -> Form:
 
 
 @asynccontextmanager
-async def _sent(request: Request, limit: int, room: Room, advice: str) -> AsyncIterator[AsyncGenerator[bytes, None]]:
+async def _sent(
+    request: Request, limit: int, budgets: Budgets, advice: str
+) -> AsyncIterator[AsyncGenerator[bytes, None]]:
     """What is sent, part by part, when there is room for it; `advice` to who sends more bytes than the limit."""
     declared = request.headers.get("content-length")
     if declared is not None and not declared.isdecimal():
@@ -116,7 +118,7 @@ async def _sent(request: Request, limit: int, room: Room, advice: str) -> AsyncI
     if size is not None and size > limit:
         await _drain(request.stream(), limit)
         raise _too_large(limit, advice)
-    async with room.uploads.taken(room.of_upload(size)):
+    async with budgets.uploads.taken(budgets.of_upload(size)):
         yield _limited(request.stream(), limit, advice)
 
 

@@ -16,7 +16,7 @@ PICTURES = 64
 TABLE = 2**22
 """Bytes of one table of rows, some ten thousand; as Python's objects they can take sixty times as much (measured)."""
 
-LESSON = 8
+TRAINING_PICTURES = 8
 """Pictures as large as one may be that one training has decoded at a time: 1.2 GB at 50 megapixels."""
 
 _AT_A_TIME = 4  # uploads as large as one may be, of all requests together
@@ -65,7 +65,7 @@ class Budget:
             self._freed.notify_all()
 
 
-class Room:
+class Budgets:
     """How much of all requests is held at a time, so that memory does not grow with their number."""
 
     def __init__(self, limits: Limits) -> None:
@@ -91,13 +91,13 @@ def check_pixels(name: str, content: bytes, most: int) -> None:
         )
 
 
-def check_lesson(pictures: Sequence[tuple[str, bytes]], most: int) -> None:
-    """Raise `InputError` for pictures of more pixels together than `LESSON` times `most`, before any is decoded."""
+def check_training(pictures: Sequence[tuple[str, bytes]], most: int) -> None:
+    """Raise `InputError` for pictures of more than `TRAINING_PICTURES` * `most` pixels together, before decoding."""
     pixels = sum(width * height for width, height in (_size(content) for _, content in pictures))
-    if pixels > LESSON * most:
+    if pixels > TRAINING_PICTURES * most:
         raise InputError(
-            f"image: expected pictures of at most {LESSON * most:,} pixels together to learn from; got {pixels:,} of "
-            "them. Label fewer pictures, or make them smaller."
+            f"image: expected pictures of at most {TRAINING_PICTURES * most:,} pixels together to learn from; got "
+            f"{pixels:,} of them. Label fewer pictures, or make them smaller."
         )
 
 

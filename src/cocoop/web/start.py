@@ -16,11 +16,11 @@ from fastapi import FastAPI
 from cocoop.errors import InputError, plainly
 from cocoop.methods.plugins import load_plugins
 from cocoop.training import threads_for
-from cocoop.web.app import Desk, make_app
+from cocoop.web.app import Services, make_app
 from cocoop.web.batching import ModelThread
-from cocoop.web.limits import Limits, Room
+from cocoop.web.limits import Budgets, Limits
 from cocoop.web.models import Models
-from cocoop.web.teaching import Teacher
+from cocoop.web.trainer import Trainer
 
 _WAITING = 128  # connections that nobody has taken yet
 _PATIENCE = 3  # seconds in which requests may end after Ctrl-C
@@ -97,11 +97,11 @@ def serving(
         models.add(run)
     threads = threads or max(threads_for(run.clip_name) for run in models.runs.values())
     thread = ModelThread(models.answer, threads)
-    teacher = Teacher(models, thread.call, limits.learning, limits.learned, threads, plugins)
+    trainer = Trainer(models, thread.call, limits.learning, limits.learned, threads, plugins)
     try:
-        yield make_app(Desk(models, thread, teacher, limits, Room(limits)), host)
+        yield make_app(Services(models, thread, trainer, limits, Budgets(limits)), host)
     finally:
-        teacher.close()
+        trainer.close()
         thread.close()
 
 

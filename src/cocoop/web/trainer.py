@@ -16,8 +16,8 @@ from typing import Any
 
 from cocoop.errors import CocoopError, InputError, RunError, reason
 from cocoop.progress import is_quiet
-from cocoop.web.lesson import Lesson, learn
 from cocoop.web.models import Models, ServedRun
+from cocoop.web.training import Training, learn
 from cocoop.workers import started
 
 _NOT_AGAIN = {"shots": None, "keep": "last", "patience": None, "search": False}
@@ -46,7 +46,7 @@ class Learning:
     error: str | None = None
 
 
-class Teacher:
+class Trainer:
     """Trains in a process of its own, so that answers go on, and a training can be ended.
 
     Args:
@@ -97,10 +97,10 @@ class Teacher:
             name = _LEARNED.sub("", run.name).rpartition("/")[2]  # without the owner of a run of the hub
             out = self._folder / str(self._count) / f"{name}-learned"
         numbers = tuple([*classes].index(label) for label in labels)
-        lesson = Lesson(
+        training = Training(
             parameters, tuple(classes), tuple(pictures), numbers, out, self._threads, self._plugins, is_quiet()
         )
-        self._thread = threading.Thread(target=self._teach, args=(lesson,), name="teacher", daemon=True)
+        self._thread = threading.Thread(target=self._train, args=(training,), name="trainer", daemon=True)
         self._thread.start()
 
     def state(self) -> dict[str, Any] | None:
@@ -132,23 +132,23 @@ class Teacher:
         kept["seed"] = 1 if kept["seed"] is None else kept["seed"]  # of an imported prompt
         return kept | dict(zip(("clip", "tokenizer"), self._models.place_of(run.parameters), strict=True))
 
-    def _teach(self, lesson: Lesson) -> None:
+    def _train(self, training: Training) -> None:
         learning = self._learning
         assert learning is not None
         try:
-            self._learn(lesson, learning)
-            run = self._call(lambda: self._add(lesson.out))
+            self._learn(training, learning)
+            run = self._call(lambda: self._add(training.out))
         except Exception as error:
             unforeseen = f"learning: expected to end with a run; got {reason(error)}. Begin again."
             learning.error = str(error) if isinstance(error, CocoopError) else unforeseen
             learning.state = "failed"
-            shutil.rmtree(lesson.out.parent, ignore_errors=True)
+            shutil.rmtree(training.out.parent, ignore_errors=True)
         else:
             learning.learned, learning.state = run.name, "done"
 
-    def _learn(self, lesson: Lesson, learning: Learning) -> None:
+    def _learn(self, training: Training, learning: Learning) -> None:
         """Wait for the process. `RunError` where it fails, is ended, or takes too long."""
-        process, connection = started(partial(learn, lesson))
+        process, connection = started(partial(learn, training))
         with connection:
             try:
                 self._follow(connection, learning)

@@ -18,7 +18,7 @@ from cocoop.results import Epoch
 from cocoop.workers import behave
 
 
-class Lesson(NamedTuple):
+class Training(NamedTuple):
     """All that a training takes.
 
     parameters: of `Classifier`, by name. classes: [K]. pictures: [N] names and the bytes of the files. labels: [N]
@@ -54,11 +54,11 @@ class _Told(Callback):
         self._connection.send(Progress(epoch.epoch + 1, self._epochs))
 
 
-def learn(lesson: Lesson, connection: Connection) -> None:
+def learn(training: Training, connection: Connection) -> None:
     """Learn and write the run folder; tells its `Progress`, and at the end None, or why it failed."""
-    behave(lesson.threads, lesson.quiet)
+    behave(training.threads, training.quiet)
     try:
-        _learn(lesson, _Told(connection))
+        _learn(training, _Told(connection))
     except CocoopError as error:
         connection.send(str(error))
     except Exception as error:  # of a plugin, or no memory left
@@ -67,13 +67,13 @@ def learn(lesson: Lesson, connection: Connection) -> None:
         connection.send(None)
 
 
-def _learn(lesson: Lesson, told: Callback) -> None:
-    load_plugins(lesson.plugins)
-    exif = lesson.parameters["exif"]
-    images = [open_image(name, content, exif) for name, content in lesson.pictures]
-    classifier = Classifier(**lesson.parameters)
-    classifier.fit(images, lesson.labels, lesson.classes, callbacks=[told])
-    classifier.save(lesson.out)
+def _learn(training: Training, told: Callback) -> None:
+    load_plugins(training.plugins)
+    exif = training.parameters["exif"]
+    images = [open_image(name, content, exif) for name, content in training.pictures]
+    classifier = Classifier(**training.parameters)
+    classifier.fit(images, training.labels, training.classes, callbacks=[told])
+    classifier.save(training.out)
 
 
 def zipped(folder: Path) -> bytes:
