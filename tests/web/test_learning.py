@@ -59,7 +59,8 @@ def test_learning_again(client, served, monkeypatch):
     labels = [path.parent.name for path in paths]
     told = learned(client, paths, labels)
     assert (told["state"], told["pictures"], told["epoch"], told["epochs"]) == ("done", 6, 2, 2)
-    assert told["learned"] == "cocoop-learned"
+    assert told["learned"] == "cocoop-learned" and told["seconds"] > 0  # nobody asked before it was done
+    assert client.get("/learn").json() == told
     run = client.get("/runs").json()["runs"][-1]
     assert (run["name"], run["learned"], run["ways"]) == ("cocoop-learned", True, ["exact", "tangent", "zero-shot"])
 
@@ -99,6 +100,7 @@ def test_what_cannot_be_learned(client, served, monkeypatch):
     damaged.write_bytes(png()[:50])
     told = learned(client, [one, damaged], ["one", "seven"])
     assert told["state"] == "failed" and told["error"].startswith("damaged.png: expected an image")
+    assert client.get("/learn").json() == told
     large = served.paths[0].parent.parent.parent / "large.png"
     large.write_bytes(png_of_size(300, 300))  # 90,000 pixels of 100,000; nine of them are more than eight times that
     refused = send(client, *[large] * 9, to="/learn", label=["one", *["seven"] * 8])

@@ -109,7 +109,7 @@ class Trainer:
         if learning is None:
             return None
         if learning.state == "learning":
-            learning.seconds = round(time.monotonic() - self._began, 1)
+            self._count_seconds(learning)
         return asdict(learning)
 
     def stop(self) -> None:
@@ -132,6 +132,9 @@ class Trainer:
         kept["seed"] = 1 if kept["seed"] is None else kept["seed"]  # of an imported prompt
         return kept | dict(zip(("clip", "tokenizer"), self._models.place_of(run.parameters), strict=True))
 
+    def _count_seconds(self, learning: Learning) -> None:
+        learning.seconds = round(time.monotonic() - self._began, 1)
+
     def _train(self, training: Training) -> None:
         learning = self._learning
         assert learning is not None
@@ -139,11 +142,13 @@ class Trainer:
             self._learn(training, learning)
             run = self._call(lambda: self._add(training.out))
         except Exception as error:
+            self._count_seconds(learning)
             unforeseen = f"learning: expected to end with a run; got {reason(error)}. Begin again."
             learning.error = str(error) if isinstance(error, CocoopError) else unforeseen
             learning.state = "failed"
             shutil.rmtree(training.out.parent, ignore_errors=True)
         else:
+            self._count_seconds(learning)  # whether or not somebody has asked meanwhile
             learning.learned, learning.state = run.name, "done"
 
     def _learn(self, training: Training, learning: Learning) -> None:
