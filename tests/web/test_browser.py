@@ -35,6 +35,7 @@ return [...document.querySelectorAll("input, select, textarea, button, progress"
 """
 LIVE = "return [...document.querySelectorAll('[role]')].map(part => [part.role, getComputedStyle(part).display])"
 WIDER = "return document.documentElement.scrollWidth - document.documentElement.clientWidth"
+EDIT = "arguments[0].value = arguments[1]; arguments[0].dispatchEvent(new Event('input', {bubbles: true}))"
 BACKGROUND = "return getComputedStyle(document.body).backgroundColor"
 
 
@@ -231,8 +232,14 @@ def test_some_are_labelled_and_learned_from(page, served):
     assert not part(page, "learn").is_enabled()
     for number, path in enumerate(chosen):
         Select(page.find_elements("css selector", "#results select")[number]).select_by_value(path.parent.name)
+    before = part(page, "classes").get_property("value")
+    others = sum(path.parent.name != "seven" for path in chosen)
+    for edited, count in ((before.replace("seven", "sevens"), others), (before, len(chosen))):
+        page.execute_script(EDIT, part(page, "classes"), edited)
+        wait(lambda count=count: part(page, "learn").text == f"Learn from {count} labelled pictures")
     part(page, "learn").click()
     wait(lambda: "Learned from" in text(page, "learn-status"), 90)
+    assert text(page, "learn-status").endswith(" seconds: cocoop-learned.")  # true of whatever run is chosen then
     assert part(page, "run").get_property("value") == "cocoop-learned"
     assert part(page, "zip").is_displayed()
     wait(lambda: "%" in page.find_element("css selector", "tbody").text)

@@ -121,9 +121,6 @@ function predictAll() {
   state.controller?.abort();
   state.controller = new AbortController();
   at("csv").replaceChildren(...ways().map((way) => csvButton(way)));
-  for (const picture of state.pictures) {
-    if (!names().includes(picture.label)) picture.label = "";
-  }
   if (classesAreGood()) predict(state.pictures, state.asked);
 }
 
@@ -223,7 +220,7 @@ function below(picture) {
   const id = `label-${picture.number}`;
   const choices = ["", ...names()].map((name) => element("option", { value: name, textContent: name || "not labelled" }));
   const select = element("select", { id }, ...choices);
-  select.value = picture.label;
+  select.value = labelOf(picture);
   select.dataset.part = "label";
   select.addEventListener("change", () => { picture.label = select.value; showLearn(); });
   const label = element("label", { htmlFor: id, textContent: "It shows" });
@@ -264,7 +261,9 @@ async function takeCsv(way) {
 
 // Learning
 
-const labelled = () => state.pictures.filter((picture) => picture.label);
+// A label outlives its name in the list: who edits the name and takes that back has it again.
+const labelOf = (picture) => names().includes(picture.label) ? picture.label : "";
+const labelled = () => state.pictures.filter(labelOf);
 
 function showLearn() {
   const count = labelled().length;
@@ -313,12 +312,10 @@ async function follow() {
 
 async function finish(told) {
   const kept = at("classes").value;
-  const labels = new Map(state.pictures.map((picture) => [picture, picture.label]));
   await loadRuns(told.learned);
   at("classes").value = kept;
-  for (const [picture, label] of labels) picture.label = label;
   predictAll();
-  at("learn-status").textContent = `Learned from ${told.pictures} pictures in ${Math.ceil(told.seconds)} seconds. The bars are of ${told.learned} now.`;
+  at("learn-status").textContent = `Learned from ${told.pictures} pictures in ${Math.ceil(told.seconds)} seconds: ${told.learned}.`;
 }
 
 // What a person does
