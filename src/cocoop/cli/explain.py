@@ -69,8 +69,9 @@ def explain(
 ) -> None:
     """Say what a prompt learned, what each image changes in it, and where in a picture the evidence lies.
 
-    Tables: the words nearest to the context vectors; how much of pi is the same for all images; accuracy with pi, with
-    its mean and without it; the images that pi moves most. What does not apply to a method is said and left out.
+    Tables: the words nearest to the context vectors; how much of pi, which CoCoOp adds to them for each image, is the
+    same for all images; accuracy with pi, with its mean and without it; the images that pi moves most. What does not
+    apply to a method is said and left out.
 
     Examples:
       cocoop explain my-run

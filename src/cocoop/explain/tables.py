@@ -73,8 +73,9 @@ def shares_table(explanation: Explanation) -> Table:
         for of in explanation.shares
     ]
     notes = (
-        "Root mean square lengths of one context vector. context: v. own: pi without its mean over these images, so "
-        "pi^2 = mean^2 + own^2. same: mean^2 of pi^2, which a context without pi could have learned, too.",
+        "Root mean square lengths of one context vector. context: v, the vectors as they were learned. pi: what is "
+        "added to each of them for an image. own: pi without its mean over these images, so pi^2 = mean^2 + own^2. "
+        "same: mean^2 of pi^2, which a context without pi could have learned, too.",
     )
     header = ("images", "number", "context", "pi", "mean", "own", "same, %")
     return Table(header, rows, "What an image adds to the context", notes=notes)
