@@ -88,7 +88,7 @@ def swaps(model: Method, names: list[str]) -> bool:
     try:
         model.set_classes(names)
     except InputError as error:
-        assert "\n" not in str(error) and str(error).startswith("set_classes: expected")
+        assert "\n" not in str(error) and str(error).startswith("classes: expected")
         return False
     return True
 
@@ -333,7 +333,7 @@ def check_errors_are_one_line(case: Case) -> None:
     refused(lambda: model(images[:, :-1]), r"image_features: expected shape \[B, E=\d+\]; got \[5, \d+\]")
     for names, message in BAD_NAMES:
         refused(lambda names=names: case.build(names), message)
-        refused(lambda names=names: model.set_classes(names), f"{message}|^set_classes: expected")
+        refused(lambda names=names: model.set_classes(names), f"{message}|^classes: expected")
         assert model.class_names == NAMES
     unknown = PromptClassifier(case.name, case.clip, {"no_such_setting": 1})
     refused(lambda: unknown.fit(PHOTOS, LABELS), "no_such_setting: expected nothing, because the method")

@@ -63,6 +63,7 @@ def test_a_picture_that_cannot_be_read_is_named(cocoop, trained):
         (["run", "photos/one", "--include-training"], "--include-training: expected labelled images"),
         (["run", "photos", "--classes", "a,b", "--folder-classes"], "--classes: expected nothing beside"),
         (["run", "photos/one", "--out", "no/page.html"], "no/page.html: expected a file to write"),
+        (["run", "photos/one", "--out", "page.pdf"], "--out: expected the name of a page, such as explained.html"),
         (["run", "broken.png"], "images: expected some that can be read; got none."),
     ],
 )

@@ -134,7 +134,7 @@ class Prototypes(Method):
 
     def set_classes(self, class_names: Sequence[str]) -> Method:
         if list(class_names) != self.class_names:
-            raise InputError("set_classes: expected the classes that it has images of; got others. Fit again.")
+            raise InputError("classes: expected the classes that it has images of; got others. Fit again.")
         return self
 
     def prepare(self, image_features: Tensor, labels: Tensor) -> None:

@@ -138,6 +138,8 @@ def test_csv_is_that_of_cocoop_predict(client, served):
     assert [row[0] for row in read[1:]] == ["'=1+1", '"a",\n😀', "bad.png"]
     assert [float(row[2]) for row in read[1:3]] == [row["probability"] for row in rows[:2]]
     assert read[3] == ["bad.png", "", "", "why", "", ""]
+    alone = client.post("/csv", json={"rows": [{"image": "a", "class": "b", "probability": 0.5}]})
+    assert alone.text.splitlines()[1] == "a,b,0.5,"
     for wrong, told in (({"rows": [{}]}, "rows.0.image"), ([], "Input should be"), ({"rows": 3}, "valid list")):
         assert told in error_of(client.post("/csv", json=wrong), 400)
     assert "expected JSON" in error_of(client.post("/csv", content=b'{"rows": NaN}'), 400)

@@ -88,6 +88,8 @@ def explain(
 
     check_class_options(classes, folder_classes)
     if out is not None:
+        if out.suffix.lower() not in (".html", ".htm"):
+            raise InputError(f"--out: expected the name of a page, such as explained.html; got {out}.")
         check_file(out)
     load_plugins(plugin or ())
     machine = {"device": device, "dtype": dtype, "memory_budget": memory_budget}

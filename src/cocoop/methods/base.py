@@ -171,7 +171,7 @@ class Method(nn.Module, ABC):
         check_spelling(names)
         if self.bound is not None and names != self.class_names:
             raise InputError(
-                f"set_classes: expected the classes it was trained on, because {self.bound}; got others. Train again "
+                f"classes: expected the classes it was trained on, because {self.bound}; got others. Train again "
                 "on those, or choose a method that takes new classes."
             )
         before, self.class_names = self.class_names, names

@@ -221,10 +221,7 @@ def _rows(body: bytes) -> Sequence[Prediction]:
         ) from error
     except ValueError as error:
         raise InputError(f'rows: expected JSON, {{"rows": [...]}}; got {error}.') from error
-    return [
-        Prediction(row.image, row.class_, [(one.class_, one.probability) for one in row.top], row.error, None)
-        for row in rows
-    ]
+    return [Prediction(row.image, row.class_, row.best(), row.error, None) for row in rows]
 
 
 @router.post(

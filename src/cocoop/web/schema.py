@@ -29,6 +29,12 @@ class Row(BaseModel):
     top: list[ClassProbability] = []
     error: str | None = None
 
+    def best(self) -> list[tuple[str, float]]:
+        """The classes of `top`, or where none are given the one class, with their probabilities."""
+        if not self.top and self.class_ is not None and self.probability is not None:
+            return [(self.class_, self.probability)]
+        return [(one.class_, one.probability) for one in self.top]
+
 
 class Predicted(BaseModel):
     """Of each way a row for each picture, in their order; and how it was computed, in words, if there is a choice."""
