@@ -152,15 +152,20 @@ def test_a_file_of_another_content_is_refused(pictures, processes):
     read = list(read_pixels(expected, PREPROCESS, missing, 4, processes))
     assert torch.equal(torch.cat([part.pixels for part in read]), in_process(pictures, [None]))
     expected[5] = expected[5]._replace(content=known[4])
-    with pytest.raises(RunError, match=r"5\.png: expected the image file that was there when this began"):
+    before = set(multiprocessing.active_children())
+    with pytest.raises(RunError, match=r"5\.png: expected the image file that was there when this began") as caught:
         list(read_pixels(expected, PREPROCESS, missing, 4, processes))
+    assert set(multiprocessing.active_children()) <= before  # though the error holds the frames of what it ended
+    assert caught.value.__traceback__ is not None
 
 
 def test_a_process_that_is_killed_is_said(pictures):
     endless = (ImageToRead(pictures[0]) for _ in iter(int, 1))
+    before = set(multiprocessing.active_children())
     batches = read_pixels(endless, PREPROCESS, MissingViews(), 2, processes=2)
     next(batches)
-    os.kill(multiprocessing.active_children()[0].pid, signal.SIGKILL)
+    decoding = set(multiprocessing.active_children()) - before
+    os.kill(decoding.pop().pid, signal.SIGKILL)
     with pytest.raises(
         RunError, match=r"images: expected 2 processes to decode them; one is gone .*run the same again"
     ):

@@ -10,9 +10,9 @@ import os
 import shutil
 import sys
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -62,15 +62,16 @@ def read_pixels(
         ImageError: an image file that does not decode; names it. RunError: a file has changed, or a process was killed.
     """
     decode, at_once = Decode(preprocess, missing), max(1, batch_size // len(missing.views))
-    outcomes: Iterator[ReadImages | CocoopError]
+    outcomes: Generator[ReadImages | CocoopError]
     if processes:
         outcomes = from_processes(decode, map(_sendable, images), at_once, processes, _collated)
     else:
         outcomes = by_threads(decode.__getitem__, images, AHEAD * at_once, usable_cpus(), device)
-    for outcome in outcomes:
-        if isinstance(outcome, CocoopError):
-            raise outcome
-        yield outcome
+    with closing(outcomes):  # an error keeps hold of the generator, whose processes are to end now
+        for outcome in outcomes:
+            if isinstance(outcome, CocoopError):
+                raise outcome
+            yield outcome
 
 
 def processes_for(count: int, pictures: Sequence[Picture], preprocess: Preprocess, batch_size: int) -> int:
@@ -97,12 +98,12 @@ def _collated(outcomes: Sequence[ReadImages | CocoopError]) -> ReadImages | Coco
     return ReadImages(contents, torch.cat(pixels))
 
 
-def by_threads(function: Callable[[T], R], items: Iterable[T], count: int, threads: int, device: str) -> Iterator[R]:
+def by_threads(function: Callable[[T], R], items: Iterable[T], count: int, threads: int, device: str) -> Generator[R]:
     """`function` of each item, in order, `count` at a time: ahead of a tower on a GPU, in turns with one on the CPU."""
     return (in_turns if device == "cpu" else from_threads)(function, items, count, threads)
 
 
-def from_threads(function: Callable[[T], R], items: Iterable[T], ahead: int, threads: int) -> Iterator[R]:
+def from_threads(function: Callable[[T], R], items: Iterable[T], ahead: int, threads: int) -> Generator[R]:
     """`function` of each item, in order, `ahead` of them beforehand: Pillow lets threads decode side by side.
 
     For a tower on a GPU; beside one on the CPU see `in_turns`.
@@ -124,7 +125,7 @@ def from_threads(function: Callable[[T], R], items: Iterable[T], ahead: int, thr
             future.cancel()
 
 
-def in_turns(function: Callable[[T], R], items: Iterable[T], at_once: int, threads: int) -> Iterator[R]:
+def in_turns(function: Callable[[T], R], items: Iterable[T], at_once: int, threads: int) -> Generator[R]:
     """`function` of each item, in order, by threads; of `at_once` items when the first is asked for, and then of none.
 
     So a tower on the CPU has all cores while it computes. Its threads wait for each other, and threads that decode
@@ -155,7 +156,7 @@ def _each(function: Callable[[T], R], items: Sequence[T]) -> list[R]:
 
 def from_processes(
     items: Dataset[Any], keys: Iterator[Any], at_once: int, processes: int, collate: Callable[[list[Any]], Any]
-) -> Iterator[Any]:
+) -> Generator[Any]:
     """`collate` of the items of `at_once` keys at a time, in order, by processes that work a few batches ahead.
 
     `RunError` where a process is gone.
