@@ -1,5 +1,8 @@
 import shutil
 import signal
+from collections.abc import Callable
+from multiprocessing import active_children
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import golden_clip
@@ -44,3 +47,10 @@ def apart(tmp_path: Path) -> Path:
     for file in (tmp_path / "model").glob("tokenizer*"):
         file.rename(tmp_path / "words" / file.name)
     return tmp_path
+
+
+@pytest.fixture
+def own_processes() -> Callable[[], set[BaseProcess]]:
+    """The living processes that the test has started; those that tests before it left, such as joblib's, do not count."""
+    before = set(active_children())
+    return lambda: set(active_children()) - before

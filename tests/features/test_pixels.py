@@ -146,26 +146,23 @@ def test_an_image_that_does_not_decode_is_named(pictures, tmp_path, processes):
 
 
 @pytest.mark.parametrize("processes", [0, 2])
-def test_a_file_of_another_content_is_refused(pictures, processes):
+def test_a_file_of_another_content_is_refused(pictures, processes, own_processes):
     known, missing = content_hashes(pictures), MissingViews(there=(np.empty(0, dtype="S32"),))
     expected = [ImageToRead(picture, content) for picture, content in zip(pictures, known, strict=True)]
     read = list(read_pixels(expected, PREPROCESS, missing, 4, processes))
     assert torch.equal(torch.cat([part.pixels for part in read]), in_process(pictures, [None]))
     expected[5] = expected[5]._replace(content=known[4])
-    before = set(multiprocessing.active_children())
     with pytest.raises(RunError, match=r"5\.png: expected the image file that was there when this began") as caught:
         list(read_pixels(expected, PREPROCESS, missing, 4, processes))
-    assert set(multiprocessing.active_children()) <= before  # though the error holds the frames of what it ended
+    assert not own_processes()  # though the error holds the frames of what it ended
     assert caught.value.__traceback__ is not None
 
 
-def test_a_process_that_is_killed_is_said(pictures):
+def test_a_process_that_is_killed_is_said(pictures, own_processes):
     endless = (ImageToRead(pictures[0]) for _ in iter(int, 1))
-    before = set(multiprocessing.active_children())
     batches = read_pixels(endless, PREPROCESS, MissingViews(), 2, processes=2)
     next(batches)
-    decoding = set(multiprocessing.active_children()) - before
-    os.kill(decoding.pop().pid, signal.SIGKILL)
+    os.kill(own_processes().pop().pid, signal.SIGKILL)
     with pytest.raises(
         RunError, match=r"images: expected 2 processes to decode them; one is gone .*run the same again"
     ):

@@ -126,22 +126,24 @@ def test_a_fault_of_the_program_is_told_with_its_place(quick, datasets, tmp_path
     assert failure.reason.startswith("KeyError: 'surprise' (test_benchmark.py, line ")
 
 
-def test_processes_give_what_one_gives_and_one_that_dies_takes_only_its_trial_along(quick, datasets, tmp_path):
+def test_processes_give_what_one_gives_and_one_that_dies_takes_only_its_trial_along(
+    quick, datasets, tmp_path, own_processes
+):
     dies = make_trial("base-to-new", "coop", seed=13)
     trials = [TRIALS[0], dies, *TRIALS[1:4]]
     failures = Dying(trials, tmp_path / "two", "tiny", datasets, device="cpu").run(jobs=2)
     assert [failure.task for failure in failures] == [dies]
     assert "its process was killed (exit code 7)" in failures[0].reason
-    assert not multiprocessing.active_children()
+    assert not own_processes()
     Benchmark([TRIALS[0], *TRIALS[1:4]], tmp_path / "one", "tiny", datasets, device="cpu").run()
     assert facts(tmp_path / "two") == facts(tmp_path / "one")
 
 
-def test_a_clip_that_does_not_load_is_told_at_once(datasets, tmp_path):
+def test_a_clip_that_does_not_load_is_told_at_once(datasets, tmp_path, own_processes):
     for jobs in (1, 2):
         with pytest.raises(InputError, match="got no such folder"):
             Benchmark(TRIALS, tmp_path, "no/such/clip", datasets).run(jobs)
-    assert not multiprocessing.active_children()
+    assert not own_processes()
 
 
 def test_two_benchmarks_in_one_folder(quick, datasets, tmp_path):
@@ -221,7 +223,7 @@ def test_two_data_sets_of_one_name(datasets, tmp_path):
         Benchmark(trials, tmp_path, "tiny", {}).open_trials()
 
 
-def test_ctrl_c_leaves_no_process_and_no_half_run(datasets, tmp_path, monkeypatch):
+def test_ctrl_c_leaves_no_process_and_no_half_run(datasets, tmp_path, monkeypatch, own_processes):
     """As a terminal does it: to all processes of the group, while two are at work."""
     trials = [make_trial("few-shot", "cocoop", seed=seed, epochs=1 if seed == 1 else 500) for seed in range(1, 5)]
     benchmark = Benchmark(trials, tmp_path, "tiny", datasets, device="cpu")
@@ -230,7 +232,7 @@ def test_ctrl_c_leaves_no_process_and_no_half_run(datasets, tmp_path, monkeypatc
     waited = workers.wait
 
     def interrupted(objects, timeout=None):
-        children = multiprocessing.active_children()
+        children = own_processes()
         assert len(children) == 2
         # Whole, so that one run is done and both have long started. `rglob` fails on folders that are renamed.
         if glob.glob(f"{tmp_path}/**/seed-?/record.json", recursive=True):
@@ -244,5 +246,5 @@ def test_ctrl_c_leaves_no_process_and_no_half_run(datasets, tmp_path, monkeypatc
     monkeypatch.setattr(workers, "wait", interrupted)
     with pytest.raises(KeyboardInterrupt):
         benchmark.run(jobs=2)
-    assert not multiprocessing.active_children()
+    assert not own_processes()
     assert 1 <= len(list(tmp_path.rglob("seed-?/record.json"))) < len(trials)

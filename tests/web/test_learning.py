@@ -2,7 +2,6 @@
 
 import io
 import json
-import multiprocessing
 import shutil
 import tempfile
 import threading
@@ -118,7 +117,7 @@ def test_an_unforeseen_error_is_told_in_words(client, served, monkeypatch):
 @pytest.mark.parametrize(
     ("seconds", "told"), [(0.3, "expected to end within 0.3 seconds"), (60, "somebody stopped it")]
 )
-def test_a_training_is_ended_by_the_clock_or_by_hand(served, seconds, told):
+def test_a_training_is_ended_by_the_clock_or_by_hand(served, seconds, told, own_processes):
     """In a process of its own, which is gone then."""
     with (
         serving(served.runs[:1], machine={"device": "cpu"}, limits=Limits(learning=seconds), threads=1) as app,
@@ -131,7 +130,7 @@ def test_a_training_is_ended_by_the_clock_or_by_hand(served, seconds, told):
         assert client.post("/predict", files={"image": png()}).status_code == 200
         if seconds == 60:
             until = time.monotonic() + 20
-            while not multiprocessing.active_children():
+            while not own_processes():
                 assert time.monotonic() < until
                 time.sleep(0.01)
             client.delete("/learn")
@@ -139,4 +138,4 @@ def test_a_training_is_ended_by_the_clock_or_by_hand(served, seconds, told):
         trainer.join(20)
         state = client.get("/learn").json()
         assert (state["state"], state["learned"]) == ("failed", None) and told in state["error"]
-        assert multiprocessing.active_children() == []
+        assert not own_processes()
