@@ -51,6 +51,6 @@ def apart(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def own_processes() -> Callable[[], set[BaseProcess]]:
-    """The living processes that the test has started; those that tests before it left, such as joblib's, do not count."""
+    """The living processes that the test has started; those that others left, such as joblib's, do not count."""
     before = set(active_children())
     return lambda: set(active_children()) - before
