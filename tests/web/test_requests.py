@@ -94,7 +94,7 @@ def test_what_is_wrong_with_a_request(client):
     parts = iter([begun, b"a" * 300_000, b"a"])  # without a length that could be looked at
     assert "200,000 bytes" in error_of(client.post("/predict", content=parts, headers={"content-type": form}), 413)
     assert "expected another method" in error_of(client.get("/predict"), 405)
-    assert "query.run: Field required" in error_of(client.get("/run.zip"), 422)
+    assert "run: expected a value; got none." in error_of(client.get("/run.zip"), 422)
     assert "expected a run that was learned here" in error_of(client.get("/run.zip?run=cocoop"), 404)
 
 

@@ -93,8 +93,8 @@ async def _refused(request: Request, error: Exception) -> Json:
         told = error.detail if "expected" in str(error.detail) else _of_route(request, error.status_code)
         return refusal(error.status_code, str(told))
     if isinstance(error, RequestValidationError):
-        first = error.errors()[0]
-        return refusal(422, f"{'.'.join(map(str, first['loc']))}: {first['msg']}")
+        name = error.errors()[0]["loc"][-1]  # of the one field that is not read from a form
+        return refusal(422, f"{name}: expected a value; got none. /openapi.json lists what is taken.")
     if isinstance(error, TimeoutError):
         seconds = _services(request).limits.seconds
         return refusal(503, f"expected an answer within {seconds:g} seconds; others are before you. Ask again later.")
