@@ -130,6 +130,7 @@ def test_what_is_there_is_not_asked_for_again_even_in_another_order(clip, tmp_pa
         (b"my notes", "rows.jsonl", {}),
         (b'{"image": "a.png"}\n', "rows.jsonl", {}),
         (b'{"image": broken\n', "rows.jsonl", {}),
+        (b'{"image": ["a"], "class": "cat", "probability": 1.0, "top": [], "error": null}\n', "rows.jsonl", {}),
         (b"image,class,probability,error,class_2,probability_2\na.png,cat\n", "rows.csv", {}),
         (b"image,class,probability,error,class_2,probability_2\n", "rows.csv", {"top": 1}),
     ],

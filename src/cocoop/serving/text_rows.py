@@ -121,6 +121,8 @@ class _JsonLines(TextRows):
         entry = parse_json(record)
         if list(entry) != [*COLUMNS, *["embedding"] * self.embeddings]:
             raise ValueError(f"the keys {', '.join(entry)}")
+        if not isinstance(entry["image"], str):
+            raise ValueError(f"{dumps(entry['image'])} for the name of a picture")
         return entry["image"], entry["error"] is not None
 
 
