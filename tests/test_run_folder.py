@@ -96,6 +96,10 @@ def test_a_learned_number_stays_a_number(tmp_path):
             "'loss' is 'low', not a number",
         ),
         ('{"epoch": 0}', "it lacks 'learning_rate'"),
+        (
+            '{"epoch": 0, "learning_rate": 1, "loss": 1, "accuracy": 1e30, "seconds": 1}',
+            r"'accuracy' is 1e\+30, not percent",
+        ),
     ],
 )
 def test_a_damaged_history_is_named(folder, line, fault):

@@ -195,6 +195,22 @@ def test_a_text_column_beside_a_class_label_is_no_rival(tmp_path):
     assert read_dataset(tmp_path / "saved").class_names == NAMES
 
 
+def test_files_that_do_not_hold_what_they_say(tmp_path):
+    """Found by the fuzzer: another column, and names of classes that are no text."""
+    rows([1, 2], [0, 1]).save_to_disk(tmp_path / "saved")
+    info = tmp_path / "saved" / "dataset_info.json"
+    whole = info.read_text()
+    info.write_text(whole.replace(f'"{NAMES[0]}"', "0.5"))
+    with pytest.raises(InputError, match=r"expected names of classes that are text; got 0\.5 in train"):
+        read_dataset(tmp_path / "saved")
+    numbers = {"label": [7, 8], "image": rows([1, 2], [0, 1])["image"]}
+    other = datasets.Dataset.from_dict(numbers, datasets.Features(image=datasets.Image(), label=datasets.Value("int64")))
+    part = rows([1, 2], [0, 1]).cast_column("label", datasets.Value("string"))
+    datasets.DatasetDict({"train": part, "test": other}).save_to_disk(tmp_path / "splits")
+    with pytest.raises(InputError, match="test, row 0: expected a class that is text; got 7"):
+        read_dataset(tmp_path / "splits")
+
+
 def test_what_cannot_be_read(tmp_path, monkeypatch):
     with pytest.raises(InputError, match=r"expected a data set of the Hugging Face hub; got \w+Error: ") as caught:
         read_dataset(f"hf:{tmp_path / 'nothing'}")

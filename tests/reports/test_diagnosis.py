@@ -117,11 +117,15 @@ def test_gains_are_sorted_and_only_of_classes_in_both():
     assert gains(after, before) == [("b", 40.0), ("a", -10.0)]
 
 
+PARTS = ("label", "predicted", "confidence")
+
+
 @pytest.mark.parametrize(
     ("change", "fault"),
     [
         (lambda p: p.pop("test/label"), "no 'test/label'"),
-        (lambda p: p.update({"test/label": p["test/label"][:5]}), "5, 400 and 400 entries"),
+        (lambda p: p.update({"test/label": p["test/label"][:5]}), r"the shapes \[5\], \[400\], \[400\]"),
+        (lambda p: p.update({f"test/{of}": p[f"test/{of}"][:, None] for of in PARTS}), r"the shapes \[400, 1\], "),
         (lambda p: p.update({"test/label": np.zeros(400, int)}), "1 classes with images where the record has 5"),
     ],
 )

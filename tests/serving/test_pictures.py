@@ -161,6 +161,15 @@ def test_a_torn_tar_gives_what_is_whole_and_an_error(folder, at):
     assert "torn.tar: expected a whole tar archive" in str(pictures[1][1])
 
 
+def test_a_compressed_tar_that_ends_anywhere_is_an_error_or_whole(folder):
+    write_tar(folder / "x.tar.gz", {"0.jpg": b"0" * 20}, "w:gz")
+    whole = (folder / "x.tar.gz").read_bytes()
+    for at in range(1, len(whole)):
+        (folder / "torn.tar.gz").write_bytes(whole[:at])
+        keys = [key for key, _ in listed("torn.tar.gz")[0]]
+        assert keys in (["torn.tar.gz"], ["torn.tar.gz/0.jpg", "torn.tar.gz"], ["torn.tar.gz/0.jpg"]), at
+
+
 def test_nothing_is_opened_before_its_turn(folder):
     os.mkfifo(folder / "pictures" / "pipe.png")
     os.mkfifo(folder / "pipe.tar")

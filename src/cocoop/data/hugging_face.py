@@ -85,6 +85,7 @@ def _read(source: str, loaded: Any, pictures: Path) -> Dataset:
         raise InputError(f"{source}: expected splits train, val or test; got {', '.join(parts)}. Rename them.")
     image, label = _columns(source, next(iter(splits.values())).features)
     names = getattr(next(iter(splits.values())).features[label], "names", None)
+    _check_texts(source, splits, label)
     _check_alike(source, splits, image, label, names)
     named = {
         split: list(_pairs(f"{source}, {split}", part.select_columns([image, label]), image, label, pictures))
@@ -102,6 +103,15 @@ def _left_out(
     without = sum(len(part) - len(named[split]) for split, part in splits.items())
     if without:
         yield f"left out images without a label ({without:,})"
+
+
+def _check_texts(source: str, splits: Mapping[str, Any], label: str) -> None:
+    for split, part in splits.items():
+        for name in getattr(part.features.get(label), "names", None) or ():
+            if not isinstance(name, str):
+                raise InputError(
+                    f"{source}: expected names of classes that are text; got {name!r} in {split}. Save it again."
+                )
 
 
 def _check_alike(source: str, splits: Mapping[str, Any], image: str, label: str, names: Sequence[str] | None) -> None:
@@ -142,11 +152,17 @@ def _pairs(where: str, part: Any, image: str, label: str, pictures: Path) -> Ite
     # Not decoded: the bytes are kept as they are.
     rows = part.cast_column(image, Image(decode=False))
     for number, row in enumerate(_whole_rows(where, progress(rows, f"unpacking {where}", len(rows), " images"))):
+        if not {image, label} <= set(row):
+            raise InputError(
+                f"{where}: expected columns {image!r} and {label!r}; its files have others. Save it again."
+            )
         value = row[label]
         if value is None or value in (-1, ""):  # -1 is the package's number for "no label"
             continue
         if names and not 0 <= value < len(names):
             raise InputError(f"{where}, row {number}: expected a class below {len(names)}; got {value}. Leave it out.")
+        if not names and not isinstance(value, str):
+            raise InputError(f"{where}, row {number}: expected a class that is text; got {value!r}. Save it again.")
         yield _file(f"{where}, row {number}", row[image], pictures), names[value] if names else value
 
 

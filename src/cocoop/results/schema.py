@@ -187,7 +187,7 @@ class Epoch:
     epoch: int
     learning_rate: float
     loss: float
-    accuracy: float
+    accuracy: Percent
     seconds: float
     validation_accuracy: Percent | None = None
 

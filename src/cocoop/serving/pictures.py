@@ -113,13 +113,20 @@ def _members(archive: str, left_out: LeftOut) -> Iterator[Named]:
 
 def archived(archive: str, path: str, left_out: LeftOut) -> Iterator[Named]:
     """`_members` of the archive at a path. Raises `tarfile.TarError`, `OSError` or `EOFError` where it is damaged."""
-    with tarfile.open(path, "r|*") as file:
+    with _opened_tar(path) as file:
         for member in file:
             name = f"{archive}/{member.name}"
             content = file.extractfile(member) if member.isreg() and _is_taken(name, left_out) else None
             if content is not None:
                 yield Named(name, content.read())
     _check_end(path)
+
+
+def _opened_tar(path: str) -> tarfile.TarFile:
+    try:
+        return tarfile.open(path, "r|*")
+    except TypeError as error:  # Python's own, of a file that ends within the head of its compression
+        raise tarfile.ReadError("unexpected end of data") from error
 
 
 def _check_end(archive: str) -> None:

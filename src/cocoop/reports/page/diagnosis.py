@@ -116,8 +116,9 @@ def _arrays(
         label, predicted, sure = (predictions[f"{test}/{name}"] for name in ("label", "predicted", confidence))
     except KeyError as error:
         raise _misfit(record, test, f"no {error.args[0]!r}") from error
-    if not len(label) == len(predicted) == len(sure) > 0:
-        raise _misfit(record, test, f"{len(label)}, {len(predicted)} and {len(sure)} entries")
+    shapes = [of.shape for of in (label, predicted, sure)]
+    if len(set(shapes)) > 1 or label.ndim != 1 or not len(label):
+        raise _misfit(record, test, f"the shapes {', '.join(str(list(shape)) for shape in shapes)}")
     return label, predicted, sure.astype(np.float64)
 
 

@@ -47,14 +47,14 @@ def read(path: Path) -> Opened:
     runtime = extra_package("onnxruntime")
     try:
         session = runtime.InferenceSession(path, providers=["CPUExecutionProvider"])
+        [given], described = session.get_inputs(), session.get_modelmeta().custom_metadata_map.get(KEY)
     except Exception as error:  # its errors have no class in common
         raise InputError(f"{path}: expected an ONNX model; got {plainly(error)}. Export it anew.") from error
-    [given] = session.get_inputs()
 
     def run(batch: Tensor) -> Tensor:
         return torch.from_numpy(session.run([OUTPUT], {given.name: batch.numpy()})[0])
 
-    return Opened(session.get_modelmeta().custom_metadata_map.get(KEY), run)
+    return Opened(described, run)
 
 
 @contextmanager
