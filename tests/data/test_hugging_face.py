@@ -204,7 +204,8 @@ def test_files_that_do_not_hold_what_they_say(tmp_path):
     with pytest.raises(InputError, match=r"expected names of classes that are text; got 0\.5 in train"):
         read_dataset(tmp_path / "saved")
     numbers = {"label": [7, 8], "image": rows([1, 2], [0, 1])["image"]}
-    other = datasets.Dataset.from_dict(numbers, datasets.Features(image=datasets.Image(), label=datasets.Value("int64")))
+    kinds = datasets.Features(image=datasets.Image(), label=datasets.Value("int64"))
+    other = datasets.Dataset.from_dict(numbers, kinds)
     part = rows([1, 2], [0, 1]).cast_column("label", datasets.Value("string"))
     datasets.DatasetDict({"train": part, "test": other}).save_to_disk(tmp_path / "splits")
     with pytest.raises(InputError, match="test, row 0: expected a class that is text; got 7"):
