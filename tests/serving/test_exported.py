@@ -91,7 +91,7 @@ def test_damaged_folders(exported, tmp_path):
         with pytest.raises(InputError, match=f"{form.file}: expected .* Export it anew"):
             Predictor.load(folder)
     fine = exported("onnx", features=True)
-    (tmp_path / "onnx/model.onnx").write_bytes((fine / "model.onnx").read_bytes().replace(b'{"', b'{\xff', 1))
+    (tmp_path / "onnx/model.onnx").write_bytes((fine / "model.onnx").read_bytes().replace(b'{"', b"{\xff", 1))
     with pytest.raises(InputError, match=r"model\.onnx: expected .*UTF-8.* Export it anew"):
         Predictor.load(tmp_path / "onnx")
     folder = tmp_path / "changed"
