@@ -21,9 +21,10 @@ from cocoop.explain.tables import (
     words_table,
 )
 from cocoop.reports import Table
-from cocoop.reports.page.style import css_colors, data_uri
-from cocoop.reports.page.tables import html_cautions, html_table
+from cocoop.reports.page.style import data_uri
+from cocoop.reports.page.tables import html_table
 from cocoop.reports.page.template import render
+from cocoop.reports.page.whole import section, whole_page
 from cocoop.reports.rounding import counted
 
 
@@ -45,18 +46,13 @@ def explanation_page(explanation: Explanation, pictures: Sequence[Seen], command
 
     Names of classes and files are escaped. `command` is what made the page, shown in it.
     """
-    parts = list(_parts(explanation, pictures))
-    return render(
-        "report.html",
-        title=f"cocoop: {explanation.run} explained",
-        heading=f"{explanation.run}, explained",
-        light=css_colors(dark=False),
-        dark=css_colors(dark=True),
-        lead=_lead(explanation),
-        facts=_facts(explanation, command),
-        cautions=html_cautions([*explanation.notes, *_unread(explanation)]),
-        contents={anchor: title for anchor, title, _ in parts},
-        sections=[render("section.html", anchor=anchor, title=title, body=body) for anchor, title, body in parts],
+    return whole_page(
+        f"cocoop: {explanation.run} explained",
+        f"{explanation.run}, explained",
+        _lead(explanation),
+        _facts(explanation, command),
+        [*explanation.notes, *_unread(explanation)],
+        [section(*part) for part in _parts(explanation, pictures)],
     )
 
 

@@ -13,10 +13,11 @@ from cocoop.reports.groups import Group, dataset_order, group_records
 from cocoop.reports.page import comparison_figures as draw
 from cocoop.reports.page.details import Diagnosis, diagnoses, diagnosis_html, together_html
 from cocoop.reports.page.run_sections import environment_section, runs_section
-from cocoop.reports.page.style import Looks, css_colors, looks
+from cocoop.reports.page.style import Looks, looks
 from cocoop.reports.page.svg import Picture
-from cocoop.reports.page.tables import html_cautions, html_table
+from cocoop.reports.page.tables import html_table
 from cocoop.reports.page.template import render
+from cocoop.reports.page.whole import whole_page
 from cocoop.reports.protocol_tables import protocol_tables
 from cocoop.reports.rounding import counted
 from cocoop.results import ALL_CLASSES, Record, check_predictions
@@ -71,22 +72,18 @@ def html_report(records: Iterable[Record], command: str = "", ci95: bool = False
     groups, tables = group_records(records), protocol_tables(records, ci95)
     styles = looks(group.label for group in groups)
     of_tests = _diagnoses(groups)
-    protocols = list(dict.fromkeys(group.protocol for group in groups))
-    return render(
-        "report.html",
-        title=f"cocoop: {counted(len(records), 'run')}",
-        heading="Results of prompt learning",
-        light=css_colors(dark=False),
-        dark=css_colors(dark=True),
-        lead=f"{counted(len(records), 'run')}, {counted(len({group.dataset for group in groups}), 'data set')}.",
-        facts=_facts(groups, command),
-        cautions=html_cautions(cautions(records)),
-        contents={protocol: _ABOUT[protocol][0] for protocol in protocols}
-        | {"runs": "Runs", "environment": "Environment"},
-        sections=[
-            *(_protocol(protocol, groups, tables, of_tests, styles) for protocol in protocols),
-            runs_section(groups),
-            environment_section(records),
+    protocols = dict.fromkeys(group.protocol for group in groups)
+    runs = counted(len(records), "run")
+    return whole_page(
+        f"cocoop: {runs}",
+        "Results of prompt learning",
+        f"{runs}, {counted(len({group.dataset for group in groups}), 'data set')}.",
+        _facts(groups, command),
+        cautions(records),
+        [
+            *((name, _ABOUT[name][0], _protocol(name, groups, tables, of_tests, styles)) for name in protocols),
+            ("runs", "Runs", runs_section(groups)),
+            ("environment", "Environment", environment_section(records)),
         ],
     )
 

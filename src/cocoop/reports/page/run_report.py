@@ -12,10 +12,11 @@ from cocoop.reports.groups import dataset_name, is_zero_shot, spelled
 from cocoop.reports.page.details import Diagnosis, diagnosis_body, test_name
 from cocoop.reports.page.diagnosis import class_rates, confusions, recalls
 from cocoop.reports.page.run_sections import environment_facts, facts_html
-from cocoop.reports.page.style import css_colors, looks
-from cocoop.reports.page.tables import html_cautions, html_table
+from cocoop.reports.page.style import looks
+from cocoop.reports.page.tables import html_table
 from cocoop.reports.page.template import render
 from cocoop.reports.page.training_figures import training_figures
+from cocoop.reports.page.whole import section, whole_page
 from cocoop.reports.rounding import counted
 from cocoop.results import Figures, Record, check_predictions
 from cocoop.results.confusions import Confusions
@@ -61,18 +62,8 @@ def run_report(record: Record, command: str = "") -> str:
         ("environment", "Environment", facts_html(environment_facts(record.content.environment))),
         ("next", "How to go on", render("next.html", folder=repr(place), commands=run_commands(place))),
     ]
-    return render(
-        "report.html",
-        title=f"cocoop: {name}",
-        heading=f"Run {name}",
-        light=css_colors(dark=False),
-        dark=css_colors(dark=True),
-        lead=_lead(record),
-        facts=_facts(record, command),
-        cautions=html_cautions(cautions([record])),
-        contents={anchor: title for anchor, title, _ in parts},
-        sections=[render("section.html", anchor=anchor, title=title, body=body) for anchor, title, body in parts],
-    )
+    about = _lead(record), _facts(record, command), cautions([record])
+    return whole_page(f"cocoop: {name}", f"Run {name}", *about, [section(*part) for part in parts])
 
 
 def _lead(record: Record) -> str:
