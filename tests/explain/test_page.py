@@ -15,7 +15,7 @@ from PIL import Image
 from cocoop import PromptClassifier
 from cocoop.explain import Given, explain, explanation_page, explanation_tables, pictures_given
 from cocoop.explain.explain import SHOWN
-from cocoop.explain.pictures import seen, unnormalised
+from cocoop.explain.pictures import seen
 from cocoop.reports import format_tables
 from cocoop.serving import Named
 
@@ -124,7 +124,7 @@ def test_class_specific_vectors_have_their_class(tiny):
 
 def test_the_picture_is_what_the_model_sees(tiny, tmp_path):
     picture = Image.fromarray(np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8))
-    back = unnormalised(tiny.preprocess, tiny.preprocess(picture))
+    back = tiny.preprocess.restored(tiny.preprocess(picture))
     assert np.array_equal(np.array(back), np.array(picture))
     cells = torch.zeros(4, 4, dtype=torch.float64)
     cells[0, 3] = 1

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import io
 from typing import NamedTuple
 
-import numpy as np
 import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 
 from cocoop.clip import CLIP, Preprocess
 from cocoop.data import open_image
+from cocoop.reports.page.style import jpeg
 from cocoop.rgb import Exif, as_rgb
 from cocoop.serving import Named
 from cocoop.serving.encode import load
@@ -37,21 +36,8 @@ def pixels_of(clip: CLIP, named: Named, exif: Exif) -> Tensor:
 
 def seen(preprocess: Preprocess, pixels: Tensor, cells: Tensor) -> Seen:
     """The pictures of pixels [3, N, N] with evidence [G, G], 0 or more."""
-    picture = unnormalised(preprocess, pixels).resize((_SIDE, _SIDE), Image.Resampling.BICUBIC)
+    picture = preprocess.restored(pixels).resize((_SIDE, _SIDE), Image.Resampling.BICUBIC)
     weights = (255 * _OPACITY * cells / cells.max().clamp(min=1e-12)).round().to(torch.uint8).numpy()
     mask = Image.fromarray(weights).resize(picture.size, Image.Resampling.BILINEAR)
     grey = ImageOps.grayscale(picture).convert("RGB")
-    return Seen(_jpeg(picture), _jpeg(Image.composite(Image.new("RGB", picture.size, _INK), grey, mask)))
-
-
-def unnormalised(preprocess: Preprocess, pixels: Tensor) -> Image.Image:
-    """The picture [N, N] that `preprocess` normalised to these pixels [3, N, N]."""
-    mean, std = (torch.tensor(values)[:, None, None] for values in (preprocess.mean, preprocess.std))
-    values = (255 * (pixels * std + mean)).round().clamp(0, 255).to(torch.uint8)
-    return Image.fromarray(np.ascontiguousarray(values.permute(1, 2, 0).numpy()))
-
-
-def _jpeg(picture: Image.Image) -> bytes:
-    file = io.BytesIO()
-    picture.save(file, "JPEG", quality=80)
-    return file.getvalue()
+    return Seen(jpeg(picture), jpeg(Image.composite(Image.new("RGB", picture.size, _INK), grey, mask)))

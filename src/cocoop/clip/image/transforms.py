@@ -73,6 +73,12 @@ class Preprocess:
         mean, std = self._channels
         return pixels.sub_(mean).div_(std)
 
+    def restored(self, pixels: Tensor) -> Image.Image:
+        """The RGB image that `normalise` made these pixels [3, H, W] of."""
+        mean, std = self._channels
+        values = (255 * (pixels * std + mean)).round().clamp(0, 255).to(torch.uint8)
+        return Image.fromarray(np.ascontiguousarray(values.permute(1, 2, 0).numpy()))
+
     @cached_property
     def _channels(self) -> tuple[Tensor, Tensor]:
         """Mean and standard deviation, [3, 1, 1] each."""

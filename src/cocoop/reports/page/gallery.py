@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -11,7 +10,7 @@ from markupsafe import Markup
 
 from cocoop.class_names import prompt_name
 from cocoop.data import ImageError, open_image
-from cocoop.reports.page.style import data_uri
+from cocoop.reports.page.style import data_uri, jpeg
 from cocoop.reports.page.template import render
 from cocoop.results import Mistake
 from cocoop.rgb import Exif
@@ -60,6 +59,4 @@ def thumbnail(path: Path, exif: Exif) -> bytes:
     """A JPEG of the picture as the model saw it, its longer side `_PIXELS` at most."""
     small = open_image(path, exif=exif)
     small.thumbnail((_PIXELS, _PIXELS))
-    file = io.BytesIO()
-    small.save(file, "JPEG", quality=80)
-    return file.getvalue()
+    return jpeg(small)

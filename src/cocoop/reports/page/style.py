@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import io
 from base64 import b64encode
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
+
+from PIL import Image
 
 from cocoop.reports.groups import method_of, method_order
 from cocoop.results.published import PAPER_METHODS
@@ -64,6 +67,13 @@ def looks_of(labels: Iterable[str], styles: Looks) -> dict[str, Look]:
 def css_colors(dark: bool) -> str:
     """The definitions of the CSS colours in `looks`, for a light or a dark ground."""
     return " ".join(f"--c{number}: {pair[dark]};" for number, pair in enumerate((*PAPER_COLORS, *OTHER_COLORS)))
+
+
+def jpeg(picture: Image.Image) -> bytes:
+    """A small RGB picture of a page as a JPEG file."""
+    file = io.BytesIO()
+    picture.save(file, "JPEG", quality=80)
+    return file.getvalue()
 
 
 def data_uri(content: bytes, kind: str) -> str:
