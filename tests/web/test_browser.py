@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import time
+from contextlib import suppress
 from urllib.parse import urlsplit
 
 import pytest
@@ -87,11 +88,16 @@ def page(browser, address):
 
 
 def wait(condition, seconds=30):
+    """Look until it holds; what the page replaces between two looks at it has not held yet."""
+    from selenium.common.exceptions import StaleElementReferenceException
+
     until = time.monotonic() + seconds
-    while not (found := condition()):
+    while True:
+        with suppress(StaleElementReferenceException):
+            if found := condition():
+                return found
         assert time.monotonic() < until, "waited in vain"
         time.sleep(0.05)
-    return found
 
 
 def part(page, name):
